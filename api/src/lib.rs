@@ -1,0 +1,31 @@
+//! The vocabulary of Culvert and the traits its parts meet at.
+//!
+//! Nothing here does I/O and nothing of ours lies beneath it. Read [`batch`] for the unit that
+//! moves, [`source`] and [`sink`] for the promises of a connector, [`checkpoint`] for what makes
+//! delivery exactly once, and [`error`] for the four classes every failure falls into.
+
+pub mod batch;
+pub mod check;
+pub mod checkpoint;
+pub mod error;
+pub mod progress;
+pub mod row_kind;
+pub mod schema;
+pub mod sink;
+pub mod source;
+pub mod store;
+pub mod transform;
+
+pub use batch::{ChangeBatch, RowPosition};
+pub use check::{Finding, Severity};
+pub use checkpoint::{Checkpoint, CommitMarker, SourceState};
+pub use error::{Error, ErrorClass, ErrorKind, Result};
+pub use progress::{JobProgress, Phase};
+pub use row_kind::{RowKind, RowKindSet};
+pub use schema::{Column, SchemaChange, TableId, TableSchema};
+pub use sink::{Committable, Committer, DeliveryContract, OpenSink, Sink, SinkWriter, WriterContext};
+pub use source::{
+    Boundedness, ReaderContext, Source, SourceEvent, SourceReader, Split, SplitEnumerator, SplitFinished,
+};
+pub use store::StateStore;
+pub use transform::Transform;

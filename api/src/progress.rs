@@ -1,0 +1,75 @@
+//! Figures of a running job that several parts write and the command line reads.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+/// What a job is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Connecting, restoring, planning.
+    Starting = 0,
+    /// Reading what was there before, while the log is followed.
+    Snapshot = 1,
+    /// Following the log.
+    Stream = 2,
+    /// Waiting before the next attempt after a transient failure.
+    Waiting = 3,
+    /// Finishing the last checkpoint.
+    Stopping = 4,
+}
+
+/// Counters of one job; cheap to update, never blocking.
+#[derive(Debug, Default)]
+pub struct JobProgress {
+    phase: AtomicU8,
+    /// Rows that left the source.
+    pub rows_read: AtomicU64,
+    /// Bytes of log or result sets that the source took in.
+    pub bytes_read: AtomicU64,
+    /// Rows that sinks accepted, uncommitted ones included.
+    pub rows_written: AtomicU64,
+    /// Rows that sinks committed.
+    pub rows_committed: AtomicU64,
+    /// Snapshot chunks whose rows left the source.
+    pub chunks_done: AtomicU64,
+    /// Snapshot chunks expected over all tables; an estimate until planning ends.
+    pub chunks_total: AtomicU64,
+    /// Checkpoints completed by this process.
+    pub checkpoints: AtomicU64,
+    /// Time between the last transaction's commit on the source and its arrival here, in ms.
+    pub lag_ms: AtomicU64,
+    /// Attempts after a transient failure since the process started.
+    pub restarts: AtomicU64,
+    position: Mutex<String>,
+}
+
+impl JobProgress {
+    /// What the job is doing.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Starting,
+            1 => Phase::Snapshot,
+            2 => Phase::Stream,
+            3 => Phase::Waiting,
+            _ => Phase::Stopping,
+        }
+    }
+
+    /// Sets what the job is doing.
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// The source position of the newest completed checkpoint, for people.
+    pub fn position(&self) -> String {
+        self.position.lock().map(|text| text.clone()).unwrap_or_default()
+    }
+
+    /// Sets the source position for people.
+    pub fn set_position(&self, text: String) {
+        if let Ok(mut position) = self.position.lock() {
+            *position = text;
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Tables, columns, and how they change.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+
+use crate::row_kind::RowKindSet;
+
+/// The full name of a table. MySQL has no schema level; PostgreSQL has one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TableId {
+    /// The database (MySQL calls it schema, too).
+    pub database: String,
+    /// The schema inside the database, where the server has such a level.
+    pub schema: Option<String>,
+    /// The table's own name.
+    pub table: String,
+}
+
+impl TableId {
+    /// A table of a server without a schema level.
+    pub fn new(database: impl Into<String>, table: impl Into<String>) -> TableId {
+        TableId { database: database.into(), schema: None, table: table.into() }
+    }
+}
+
+impl fmt::Display for TableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{}.{}.{}", self.database, schema, self.table),
+            None => write!(f, "{}.{}", self.database, self.table),
+        }
+    }
+}
+
+/// One column of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// The column's name as the source spells it.
+    pub name: String,
+    /// How its values are held in a batch. `docs/types.md` has the mapping from source types.
+    pub data_type: DataType,
+    /// Whether NULL may occur.
+    pub nullable: bool,
+    /// The type as the source database writes it (`int(10) unsigned`, `enum('a','b')`), so that a
+    /// sink of the same family can create an equal column. `None` for columns a transform added.
+    pub source_type: Option<String>,
+}
+
+impl Column {
+    /// A column that no database declared, as a transform adds it.
+    pub fn derived(name: impl Into<String>, data_type: DataType, nullable: bool) -> Column {
+        Column { name: name.into(), data_type, nullable, source_type: None }
+    }
+}
+
+/// The shape of one table on one edge of the job graph, at one version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableSchema {
+    /// Which table.
+    pub id: TableId,
+    /// Counts up by one with every change of the table's shape that the source saw.
+    pub version: u64,
+    /// The columns in order.
+    pub columns: Vec<Column>,
+    /// Names of the primary key's columns in key order; empty without a key.
+    pub primary_key: Vec<String>,
+    /// The row kinds that can occur on this edge.
+    pub kinds: RowKindSet,
+    /// The same columns as Arrow knows them; what every batch of this schema carries.
+    pub arrow: SchemaRef,
+}
+
+impl TableSchema {
+    /// Builds the schema and its Arrow form.
+    pub fn new(
+        id: TableId,
+        version: u64,
+        columns: Vec<Column>,
+        primary_key: Vec<String>,
+        kinds: RowKindSet,
+    ) -> TableSchema {
+        let fields: Vec<Field> = columns
+            .iter()
+            .map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable))
+            .collect();
+        TableSchema { id, version, columns, primary_key, kinds, arrow: Arc::new(Schema::new(fields)) }
+    }
+
+    /// The column's place, by exact name first and then in any letter case.
+    pub fn column_index(&self, name: &str) -> Option<usize> {
+        self.columns
+            .iter()
+            .position(|column| column.name == name)
+            .or_else(|| self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)))
+    }
+
+    /// Places of the primary key's columns; empty without a key.
+    pub fn key_indices(&self) -> Vec<usize> {
+        self.primary_key.iter().filter_map(|name| self.column_index(name)).collect()
+    }
+}
+
+/// The shape of a captured table changed between two transactions. In band: every row before it
+/// has the old shape, every row after it the new one.
+#[derive(Clone, Debug)]
+pub struct SchemaChange {
+    /// The shape before; `None` when the table is new to the job.
+    pub before: Option<Arc<TableSchema>>,
+    /// The shape after; `None` when the table was dropped.
+    pub after: Option<Arc<TableSchema>>,
+    /// The statement as the source logged it, without row values.
+    pub statement: String,
+}
+
+impl SchemaChange {
+    /// The table that changed.
+    pub fn table(&self) -> Option<&TableId> {
+        self.after.as_ref().or(self.before.as_ref()).map(|schema| &schema.id)
+    }
+}

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# install.sh
+#
+# Installs what building and testing need on a Debian 12 machine, and nothing
+# twice: the Debian packages below (only when one is missing, through sudo when
+# not root), and two private folders that touch no part of the system: Oracle's
+# MySQL server, and MariaDB's binlog reader for the benchmark.  Prints one line
+# per step; run again on a complete machine it takes under a second.
+#
+#   CULVERT_SERVERS=FOLDER  where the private folders lie.  Default:
+#                           /var/cache/culvert-servers as root (the servers then
+#                           run as nobody, who cannot walk through a 0700 home),
+#                           ${XDG_CACHE_HOME:-~/.cache}/culvert-servers otherwise
+#   MYSQL_SUITE=sid         Debian suite that MySQL is taken from
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+packages=(mariadb-server-core mariadb-client-core libclang-14-dev libssl-dev openssl
+    pkg-config gcc g++ make procps)
+
+fail() { echo "install: $*" >&2; exit 1; }
+
+command -v dpkg-query >/dev/null || fail "this needs Debian or a system like it; install by hand: ${packages[*]}"
+missing=()
+for package in "${packages[@]}"; do
+    state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || missing+=("$package")
+done
+
+as_root=()
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null ||
+            fail "these packages are missing and neither root nor sudo is at hand: apt-get install --no-install-recommends ${missing[*]}"
+        as_root=(sudo)
+    fi
+    echo "install: packages ${missing[*]}"
+    apt="env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120"
+    "${as_root[@]}" $apt update >/dev/null || fail "apt-get update failed"
+    "${as_root[@]}" $apt install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+        fail "apt-get install ${missing[*]} failed"
+fi
+echo "install: packages are there"
+
+if [ "$(id -u)" = 0 ]; then
+    servers=${CULVERT_SERVERS:-/var/cache/culvert-servers}
+else
+    servers=${CULVERT_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/culvert-servers}
+fi
+mkdir -p "$servers"
+chmod 755 "$servers"
+
+mysqld=$("$here/get-mysql.sh" "$servers/mysql") || fail "MySQL could not be fetched (the lines above say why)"
+echo "install: MySQL at $mysqld"
+
+# The package that holds mariadb-binlog wants perl; unpacked like this it wants nothing.
+SKIP="perl perl-base debianutils libconfig-inifiles-perl" \
+    "$here/get-debs.sh" bookworm "$servers/mariadb-client" mariadb-client ||
+    fail "MariaDB's binlog reader could not be fetched (the lines above say why)"
+binlog=$servers/mariadb-client/usr/bin/mariadb-binlog
+"$binlog" --no-defaults --version >/dev/null || fail "$binlog does not start"
+echo "install: mariadb-binlog at $binlog"
