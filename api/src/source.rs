@@ -59,8 +59,6 @@ pub enum SourceEvent {
     Barrier {
         /// The reader's part of the source state.
         reader: Vec<u8>,
-        /// Whether the position moved since the last barrier.
-        advanced: bool,
         /// The position for people.
         position: String,
     },
@@ -92,9 +90,10 @@ pub trait Source: Send + Sync {
     /// check itself could not run.
     async fn check(&self) -> Result<Vec<Finding>>;
 
-    /// The captured tables as they are now. Called once per attempt, before the sinks open.
-    /// Errors are operator errors when a table is missing or unfit.
-    async fn tables(&self) -> Result<Vec<Arc<TableSchema>>>;
+    /// The captured tables as of this state, or as they are now without one: what the sinks
+    /// prepare for. Called once per attempt. Errors are operator errors when a table is missing
+    /// or unfit.
+    async fn tables(&self, state: Option<&SourceState>) -> Result<Vec<Arc<TableSchema>>>;
 
     /// The enumerator, restored before the reader. Without a state this is a fresh start and the
     /// start position is fixed here.

@@ -1,1 +1,19 @@
-//! stub
+//! The one path: splits → batches → transforms → writers → checkpoint.
+//!
+//! [`pipeline::run`] is one attempt of a job and reads like the list in `ARCHITECTURE.md`;
+//! [`supervisor::run`] repeats attempts after transient failures. Knows traits only, never a
+//! concrete connector.
+
+mod branch;
+mod checkpointer;
+mod graph;
+mod pipeline;
+mod queue;
+mod restore;
+mod settings;
+mod supervisor;
+
+pub use graph::{Branch, JobGraph, Node, NodeKind};
+pub use pipeline::Ended;
+pub use settings::{Settings, StopSignal, stop_channel};
+pub use supervisor::{Job, run};

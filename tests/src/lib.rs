@@ -1,1 +1,27 @@
-//! stub
+//! The test harness: real servers, faults, and the oracle that compares row for row.
+//!
+//! Nothing here is a mock. [`server`] starts private MariaDB and MySQL instances with their own
+//! data folder and port; they die with the test process. [`shared`] holds one of each per test
+//! process for tests that only need a database of their own. [`proxy`] breaks connections,
+//! [`process`] runs the `culvert` binary and kills it, [`wait`] waits for conditions, [`oracle`]
+//! says whether two tables, or an append log and a table, hold the same.
+//!
+//! `tests/servers/install.sh` installs what is needed. Every function here panics when something
+//! goes wrong, with a message that says what was expected: it is called by tests only.
+
+pub mod certificates;
+pub mod oracle;
+pub mod process;
+pub mod proxy;
+pub mod random;
+pub mod scratch;
+pub mod server;
+pub mod shared;
+pub mod tied;
+pub mod wait;
+
+pub use process::Culvert;
+pub use proxy::Proxy;
+pub use random::seed;
+pub use server::{BinlogFormat, Flavor, RowImage, RowMetadata, Server, ServerOptions};
+pub use shared::{both, both_with, shared};

@@ -1,0 +1,198 @@
+//! One branch at work: takes batches from its queue, transforms them, writes them, and takes part
+//! in checkpoints.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use culvert_api::{
+    ChangeBatch, Checkpoint, CommitMarker, Committer, JobProgress, Result, SchemaChange, SinkWriter,
+    TableId, TableSchema, Transform,
+};
+use tokio::sync::mpsc;
+
+use crate::queue::Flow;
+
+/// What a branch tells the coordinator.
+#[derive(Debug)]
+pub(crate) enum BranchReport {
+    /// Everything of this checkpoint is staged.
+    Prepared(u64),
+    /// This checkpoint is durable at the sink.
+    Committed(u64),
+    /// The branch has ended.
+    Failed(culvert_api::Error),
+}
+
+/// The mapped schema for one schema that entered.
+struct Mapped {
+    input: Arc<TableSchema>,
+    /// One schema per transform, the last one reaches the sink.
+    outputs: Vec<Arc<TableSchema>>,
+}
+
+/// Everything a branch owns while it runs.
+pub(crate) struct BranchWorker {
+    pub(crate) job: String,
+    pub(crate) sink: String,
+    pub(crate) transforms: Vec<Arc<dyn Transform>>,
+    pub(crate) writer: Box<dyn SinkWriter>,
+    pub(crate) committer: Box<dyn Committer>,
+    pub(crate) input: mpsc::Receiver<Flow>,
+    /// The coordinator's word that a checkpoint is saved and may be committed.
+    pub(crate) commit_orders: mpsc::Receiver<u64>,
+    pub(crate) reports: mpsc::Sender<BranchReport>,
+    pub(crate) flush_after_idle: Duration,
+    pub(crate) progress: Arc<JobProgress>,
+    schemas: HashMap<TableId, Mapped>,
+    uncommitted_rows: u64,
+}
+
+impl BranchWorker {
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn new(
+        job: String,
+        sink: String,
+        transforms: Vec<Arc<dyn Transform>>,
+        opened: (Box<dyn SinkWriter>, Box<dyn Committer>),
+        input: mpsc::Receiver<Flow>,
+        commit_orders: mpsc::Receiver<u64>,
+        reports: mpsc::Sender<BranchReport>,
+        flush_after_idle: Duration,
+        progress: Arc<JobProgress>,
+    ) -> BranchWorker {
+        let (writer, committer) = opened;
+        BranchWorker {
+            job,
+            sink,
+            transforms,
+            writer,
+            committer,
+            input,
+            commit_orders,
+            reports,
+            flush_after_idle,
+            progress,
+            schemas: HashMap::new(),
+            uncommitted_rows: 0,
+        }
+    }
+
+    /// Works until the queue closes or something fails. Closes the writer in both cases: what is
+    /// not committed never becomes visible.
+    pub(crate) async fn run(mut self) {
+        let result = self.work().await;
+        self.writer.close().await;
+        if let Err(error) = result {
+            // The coordinator may be gone already, with an error of its own.
+            let _ = self.reports.send(BranchReport::Failed(error)).await;
+        }
+    }
+
+    async fn work(&mut self) -> Result<()> {
+        let mut held_back = false;
+        loop {
+            let item = if held_back {
+                match tokio::time::timeout(self.flush_after_idle, self.input.recv()).await {
+                    Ok(item) => item,
+                    Err(_) => {
+                        self.writer.flush().await?;
+                        held_back = false;
+                        continue;
+                    }
+                }
+            } else {
+                self.input.recv().await
+            };
+            match item {
+                None => return Ok(()),
+                Some(Flow::Batch(batch, _permit)) => {
+                    self.write(batch).await?;
+                    held_back = true;
+                }
+                Some(Flow::SchemaChange(change)) => self.change_schema(change).await?,
+                Some(Flow::Barrier(checkpoint)) => {
+                    if !self.checkpoint(&checkpoint).await? {
+                        return Ok(());
+                    }
+                    held_back = false;
+                }
+            }
+        }
+    }
+
+    async fn write(&mut self, mut batch: ChangeBatch) -> Result<()> {
+        self.map(&batch.schema)?;
+        let mapped = &self.schemas[&batch.schema.id];
+        for (transform, output) in self.transforms.iter().zip(&mapped.outputs) {
+            match transform.apply(batch, output)? {
+                Some(next) => batch = next,
+                None => return Ok(()),
+            }
+        }
+        let rows = batch.len() as u64;
+        self.writer.write(batch).await?;
+        self.uncommitted_rows += rows;
+        self.progress.rows_written.fetch_add(rows, Relaxed);
+        Ok(())
+    }
+
+    /// Maps a schema through the transforms once per version.
+    fn map(&mut self, input: &Arc<TableSchema>) -> Result<()> {
+        let known = self.schemas.get(&input.id);
+        if known.is_some_and(|m| Arc::ptr_eq(&m.input, input) || *m.input == **input) {
+            return Ok(());
+        }
+        let mut outputs: Vec<Arc<TableSchema>> = Vec::with_capacity(self.transforms.len());
+        for transform in &self.transforms {
+            let schema = outputs.last().unwrap_or(input);
+            let mapped = Arc::new(transform.map_schema(schema)?);
+            outputs.push(mapped);
+        }
+        self.schemas.insert(input.id.clone(), Mapped { input: Arc::clone(input), outputs });
+        Ok(())
+    }
+
+    fn mapped(&mut self, input: &Option<Arc<TableSchema>>) -> Result<Option<Arc<TableSchema>>> {
+        let Some(input) = input else { return Ok(None) };
+        self.map(input)?;
+        let outputs = &self.schemas[&input.id].outputs;
+        Ok(Some(Arc::clone(outputs.last().unwrap_or(input))))
+    }
+
+    async fn change_schema(&mut self, change: SchemaChange) -> Result<()> {
+        let before = self.mapped(&change.before)?;
+        let after = self.mapped(&change.after)?;
+        let mapped = SchemaChange { before, after, statement: change.statement };
+        self.writer.apply_schema_change(&mapped).await
+    }
+
+    /// Stages, reports, waits for the word, commits, reports. False: the coordinator is gone and
+    /// the staged rows are dropped with the connection.
+    async fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<bool> {
+        let marker = CommitMarker {
+            job: self.job.clone(),
+            sink: self.sink.clone(),
+            writer: 0,
+            epoch: checkpoint.epoch,
+            checkpoint: checkpoint.id,
+            source: Some(checkpoint.source.clone()),
+        };
+        let committable = self.writer.prepare_commit(&marker).await?;
+        if self.reports.send(BranchReport::Prepared(checkpoint.id)).await.is_err() {
+            return Ok(false);
+        }
+        match self.commit_orders.recv().await {
+            Some(id) if id == checkpoint.id => {}
+            _ => {
+                self.committer.abort(&committable).await?;
+                return Ok(false);
+            }
+        }
+        self.committer.commit(&committable).await?;
+        self.progress.rows_committed.fetch_add(self.uncommitted_rows, Relaxed);
+        self.uncommitted_rows = 0;
+        Ok(self.reports.send(BranchReport::Committed(checkpoint.id)).await.is_ok())
+    }
+}

@@ -1,0 +1,114 @@
+//! A job as a graph: which source feeds which transforms and sinks.
+
+use std::sync::Arc;
+
+use culvert_api::{
+    DeliveryContract, Error, ErrorKind, Result, Sink, Source, TableSchema, Transform,
+};
+
+/// What a node does.
+pub enum NodeKind {
+    /// Emits rows.
+    Source(Arc<dyn Source>),
+    /// Changes rows.
+    Transform(Arc<dyn Transform>),
+    /// Takes rows in.
+    Sink(Arc<dyn Sink>),
+}
+
+/// One node.
+pub struct Node {
+    /// Unique in the job; a sink's name is part of its commit marker.
+    pub name: String,
+    /// What it does.
+    pub kind: NodeKind,
+    /// Indices of the nodes whose rows enter here.
+    pub inputs: Vec<usize>,
+}
+
+/// The nodes of a job; every input stands before the node that reads it.
+pub struct JobGraph {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// The way from the source to one sink.
+#[derive(Clone)]
+pub struct Branch {
+    /// The sink's name.
+    pub name: String,
+    /// The transforms in order.
+    pub transforms: Vec<Arc<dyn Transform>>,
+    /// The sink.
+    pub sink: Arc<dyn Sink>,
+}
+
+impl Branch {
+    /// The schema that reaches the sink for a schema of the source.
+    pub fn map_schema(&self, schema: &Arc<TableSchema>) -> Result<Arc<TableSchema>> {
+        let mut schema = Arc::clone(schema);
+        for transform in &self.transforms {
+            schema = Arc::new(transform.map_schema(&schema)?);
+        }
+        Ok(schema)
+    }
+}
+
+impl JobGraph {
+    /// Lowers the graph to its source and one branch per sink. What this version cannot run is
+    /// refused by node name: several sources, several inputs to one node, more than one
+    /// exactly-once sink.
+    pub fn branches(&self) -> Result<(Arc<dyn Source>, Vec<Branch>)> {
+        let mut source = None;
+        let mut branches = Vec::new();
+        for node in &self.nodes {
+            match &node.kind {
+                NodeKind::Source(one) => {
+                    if source.replace(Arc::clone(one)).is_some() {
+                        return Err(unsupported(&node.name, "a second source in one job"));
+                    }
+                }
+                NodeKind::Transform(_) => {}
+                NodeKind::Sink(sink) => {
+                    let transforms = self.way_to(node)?;
+                    branches.push(Branch { name: node.name.clone(), transforms, sink: Arc::clone(sink) });
+                }
+            }
+        }
+        let exact = |branch: &&Branch| branch.sink.contract() == DeliveryContract::ExactlyOnce;
+        if let Some(second) = branches.iter().filter(exact).nth(1) {
+            return Err(unsupported(&second.name, "a second exactly-once sink in one job")
+                .hint("run one job per exactly-once sink, each with its own name and server-id"));
+        }
+        match source {
+            Some(source) if !branches.is_empty() => Ok((source, branches)),
+            Some(_) => Err(Error::new(ErrorKind::Config, "the job has no sink")),
+            None => Err(Error::new(ErrorKind::Config, "the job has no source")),
+        }
+    }
+
+    fn way_to(&self, sink: &Node) -> Result<Vec<Arc<dyn Transform>>> {
+        let mut transforms = Vec::new();
+        let mut node = sink;
+        // Inputs stand before their readers, so this ends.
+        loop {
+            let [input] = node.inputs.as_slice() else {
+                return Err(unsupported(&node.name, "a node without exactly one input"));
+            };
+            node = self.nodes.get(*input).ok_or_else(|| {
+                Error::new(ErrorKind::Internal, "an edge of the job graph leads nowhere")
+            })?;
+            match &node.kind {
+                NodeKind::Source(_) => break,
+                NodeKind::Transform(transform) => transforms.push(Arc::clone(transform)),
+                NodeKind::Sink(_) => return Err(unsupported(&node.name, "reading from a sink")),
+            }
+        }
+        transforms.reverse();
+        Ok(transforms)
+    }
+}
+
+fn unsupported(node: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("{what} is not supported yet")).context("node", node)
+}

@@ -1,0 +1,189 @@
+//! One attempt of a job, from restore to stop: the eight steps.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use culvert_api::{
+    ChangeBatch, Error, ErrorKind, JobProgress, Phase, ReaderContext, Result, Source, SourceEvent,
+    SourceReader, SourceState, SplitEnumerator, StateStore, TableSchema,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use crate::branch::BranchWorker;
+use crate::checkpointer::{BranchHandle, Checkpointer};
+use crate::graph::Branch;
+use crate::queue::{Flow, queue};
+use crate::restore::{Restored, restore};
+use crate::settings::{Settings, StopSignal};
+
+/// How a job ended without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to stop; the restart point is its last checkpoint.
+    Stopped,
+    /// The source has returned everything.
+    Finished,
+}
+
+/// What one attempt works with.
+pub(crate) struct Attempt<'a> {
+    pub(crate) job: &'a str,
+    pub(crate) source: &'a Arc<dyn Source>,
+    pub(crate) branches: &'a [Branch],
+    pub(crate) store: &'a Arc<dyn StateStore>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) progress: &'a Arc<JobProgress>,
+}
+
+/// Runs one attempt.
+///
+/// 1 restore the checkpoint · 2 enumerate splits · 3 read a batch · 4 transform · 5 write ·
+/// 6 prepare the commit · 7 save the checkpoint, then commit · 8 tell the source what it may forget.
+/// Steps 4 to 6 happen in each branch's own task, behind a queue bounded in bytes.
+pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ended> {
+    attempt.progress.set_phase(Phase::Starting);
+    let restored = restore(attempt.job, attempt.branches, attempt.store, attempt.progress).await?;
+    let mut state = restored.source.clone();
+    info!(epoch = restored.epoch, checkpoint = restored.checkpoint, fresh = state.is_none(), "starting");
+    let tables = attempt.source.tables(state.as_ref()).await?;
+    let mut enumerator = attempt.source.enumerator(state.as_ref()).await?;
+    let context = ReaderContext { job: attempt.job.to_owned(), progress: Arc::clone(attempt.progress) };
+    let mut reader = attempt.source.reader(context, state.as_ref()).await?;
+    let mut tasks = JoinSet::new();
+    let mut checkpointer = start_branches(attempt, restored, &tables, state.take(), &mut tasks).await?;
+    let result = drive(attempt, stop, enumerator.as_mut(), reader.as_mut(), &mut checkpointer).await;
+    reader.close().await;
+    // Closing the queues ends the branches; they drop what is not committed.
+    drop(checkpointer);
+    while tasks.join_next().await.is_some() {}
+    result
+}
+
+async fn start_branches(
+    attempt: &Attempt<'_>,
+    restored: Restored,
+    tables: &[Arc<TableSchema>],
+    last_source: Option<SourceState>,
+    tasks: &mut JoinSet<()>,
+) -> Result<Checkpointer> {
+    let settings = attempt.settings;
+    let fresh = restored.checkpoint == 0;
+    // One answer per branch and step is the most that can wait.
+    let (reports, reports_in) = mpsc::channel(attempt.branches.len() * 4);
+    let mut handles = Vec::new();
+    for (branch, mut opened) in attempt.branches.iter().zip(restored.sinks) {
+        let mapped: Vec<Arc<TableSchema>> =
+            tables.iter().map(|schema| branch.map_schema(schema)).collect::<Result<_>>()?;
+        opened.writer.prepare_tables(&mapped, fresh).await?;
+        let (queue_in, queue_out) = queue(settings.queue_bytes_max);
+        let (orders_in, orders_out) = mpsc::channel(1);
+        let worker = BranchWorker::new(
+            attempt.job.to_owned(),
+            branch.name.clone(),
+            branch.transforms.clone(),
+            (opened.writer, opened.committer),
+            queue_out,
+            orders_out,
+            reports.clone(),
+            settings.flush_after_idle,
+            Arc::clone(attempt.progress),
+        );
+        tasks.spawn(worker.run());
+        handles.push(BranchHandle { queue: queue_in, commit_orders: orders_in });
+    }
+    Ok(Checkpointer::new(
+        Arc::clone(attempt.store),
+        settings.clone(),
+        Arc::clone(attempt.progress),
+        restored.epoch,
+        (restored.checkpoint, last_source),
+        handles,
+        reports_in,
+    ))
+}
+
+async fn drive(
+    attempt: &Attempt<'_>,
+    stop: &StopSignal,
+    enumerator: &mut dyn SplitEnumerator,
+    reader: &mut dyn SourceReader,
+    checkpointer: &mut Checkpointer,
+) -> Result<Ended> {
+    // The first barrier pins the start position: from here on a crash cannot move it.
+    let mut barrier_wanted = true;
+    let mut rows_waiting = false;
+    let mut ending: Option<Ended> = None;
+    loop {
+        let wanted = reader.splits_wanted();
+        if wanted > 0 {
+            let splits = enumerator.next_splits(wanted).await?;
+            if !splits.is_empty() {
+                reader.add_splits(splits)?;
+            }
+        }
+        if ending.is_none() && stop.is_set() {
+            attempt.progress.set_phase(Phase::Stopping);
+            ending = Some(Ended::Stopped);
+        }
+        if barrier_wanted || ending.is_some() || checkpointer.due(rows_waiting) {
+            reader.request_barrier();
+            barrier_wanted = false;
+        }
+        match reader.next().await? {
+            SourceEvent::Batch(batch) => {
+                rows_waiting = true;
+                send_batch(attempt, checkpointer, batch).await?;
+            }
+            SourceEvent::SchemaChange(change) => {
+                checkpointer.send_all(|| Flow::SchemaChange(change.clone())).await?;
+            }
+            SourceEvent::SplitFinished(finished) => {
+                rows_waiting = true;
+                enumerator.split_finished(finished)?;
+            }
+            SourceEvent::Barrier { reader: state, position } => {
+                let source = SourceState { enumerator: enumerator.snapshot_state()?, reader: state };
+                let done = checkpointer.begin(source, position, rows_waiting).await?;
+                forget(reader, done).await?;
+                rows_waiting = false;
+                if let Some(how) = ending {
+                    let done = checkpointer.settle().await?;
+                    forget(reader, done).await?;
+                    return Ok(how);
+                }
+            }
+            SourceEvent::Idle => {}
+            SourceEvent::End => ending = Some(ending.unwrap_or(Ended::Finished)),
+        }
+        if checkpointer.is_busy() {
+            let done = checkpointer.poll().await?;
+            forget(reader, done).await?;
+        } else {
+            checkpointer.poll().await?;
+        }
+    }
+}
+
+/// Step 8.
+async fn forget(reader: &mut dyn SourceReader, done: Option<crate::checkpointer::Completed>) -> Result<()> {
+    match done {
+        Some(completed) => reader.checkpoint_complete(&completed.source).await,
+        None => Ok(()),
+    }
+}
+
+async fn send_batch(attempt: &Attempt<'_>, checkpointer: &mut Checkpointer, batch: ChangeBatch) -> Result<()> {
+    if batch.rows.num_rows() != batch.kinds.len() || batch.positions.len() != batch.kinds.len() {
+        return Err(Error::new(ErrorKind::Internal, "a batch whose columns, kinds and positions differ in length")
+            .context("table", &batch.schema.id));
+    }
+    attempt.progress.rows_read.fetch_add(batch.len() as u64, Relaxed);
+    for at in 0..checkpointer.branches.len() {
+        if checkpointer.branches[at].queue.send_batch(batch.clone()).await.is_err() {
+            return Err(checkpointer.failure().await);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! A queue bounded in bytes between the source and one sink.
+
+use std::sync::Arc;
+
+use culvert_api::{Checkpoint, ChangeBatch, SchemaChange};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// What travels from the source to a sink, in band.
+#[derive(Debug)]
+pub(crate) enum Flow {
+    /// Rows; the permit gives their bytes back when they have been written.
+    Batch(ChangeBatch, OwnedSemaphorePermit),
+    /// A captured table changed its shape.
+    SchemaChange(SchemaChange),
+    /// Everything before it belongs to this checkpoint.
+    Barrier(Arc<Checkpoint>),
+}
+
+/// Control items that may wait besides the bytes of batches.
+const ITEMS_MAX: usize = 4096;
+/// Semaphores count in `u32`: bytes are counted in units of this size.
+const UNIT_BYTES: usize = 1024;
+
+/// The source's end.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    items: mpsc::Sender<Flow>,
+    room: Arc<Semaphore>,
+    units_max: u32,
+}
+
+/// The receiver is gone: the branch has ended, with an error of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+/// A queue that holds at most `bytes_max` bytes of batches. A single batch larger than that
+/// passes alone.
+pub(crate) fn queue(bytes_max: usize) -> (Sender, mpsc::Receiver<Flow>) {
+    let units_max = u32::try_from((bytes_max / UNIT_BYTES).max(1)).unwrap_or(u32::MAX >> 4);
+    let (items, receiver) = mpsc::channel(ITEMS_MAX);
+    (Sender { items, room: Arc::new(Semaphore::new(units_max as usize)), units_max }, receiver)
+}
+
+impl Sender {
+    /// Waits for room, then sends rows.
+    pub(crate) async fn send_batch(&self, batch: ChangeBatch) -> Result<(), Closed> {
+        let units = u32::try_from(batch.memory_bytes().div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        let permit = tokio::select! {
+            permit = self.room.clone().acquire_many_owned(units.clamp(1, self.units_max)) => permit,
+            () = self.items.closed() => return Err(Closed),
+        };
+        let Ok(permit) = permit else { return Err(Closed) };
+        self.send(Flow::Batch(batch, permit)).await
+    }
+
+    /// Sends a control item.
+    pub(crate) async fn send(&self, item: Flow) -> Result<(), Closed> {
+        self.items.send(item).await.map_err(|_| Closed)
+    }
+}

@@ -1,0 +1,159 @@
+//! Step 1: where a job goes on. The sinks' markers are the truth, the store is a cache of it.
+
+use std::sync::Arc;
+
+use culvert_api::{
+    Checkpoint, CommitMarker, DeliveryContract, Error, ErrorKind, JobProgress, OpenSink, Result,
+    SourceState, StateStore, WriterContext,
+};
+use tracing::{info, warn};
+
+use crate::checkpointer::blocking;
+use crate::graph::Branch;
+
+/// What a run starts from.
+pub(crate) struct Restored {
+    /// This attempt's epoch.
+    pub(crate) epoch: u64,
+    /// The last checkpoint that every sink holds; 0 when nothing was ever committed.
+    pub(crate) checkpoint: u64,
+    /// The source state of that checkpoint.
+    pub(crate) source: Option<SourceState>,
+    /// The opened sinks, in branch order.
+    pub(crate) sinks: Vec<OpenSink>,
+}
+
+/// Takes a new epoch, fences every sink with it, and finds the checkpoint to go on from.
+pub(crate) async fn restore(
+    job: &str,
+    branches: &[Branch],
+    store: &Arc<dyn StateStore>,
+    progress: &Arc<JobProgress>,
+) -> Result<Restored> {
+    let mut epoch_above = 0;
+    for branch in branches {
+        if let Some(marker) = branch.sink.committed(job, &branch.name).await? {
+            epoch_above = epoch_above.max(marker.epoch);
+        }
+    }
+    let epoch = blocking(store, move |store| store.next_epoch(epoch_above)).await?;
+    let mut sinks = Vec::with_capacity(branches.len());
+    for branch in branches {
+        let context = WriterContext {
+            job: job.to_owned(),
+            sink: branch.name.clone(),
+            writer: 0,
+            epoch,
+            progress: Arc::clone(progress),
+        };
+        sinks.push(branch.sink.open(&context).await?);
+    }
+    let saved = blocking(store, |store| store.load()).await?;
+    let truth = branches
+        .iter()
+        .zip(&sinks)
+        .find(|(branch, _)| branch.sink.contract() == DeliveryContract::ExactlyOnce)
+        .map(|(branch, opened)| (branch.name.as_str(), opened.marker.as_ref()));
+    let last = match truth {
+        Some((sink, marker)) => reconcile(job, sink, marker, saved)?,
+        None => saved.into_iter().last(),
+    };
+    let checkpoint = last.as_ref().map_or(0, |checkpoint| checkpoint.id);
+    blocking(store, move |store| store.prune_above(checkpoint)).await?;
+    Ok(Restored { epoch, checkpoint, source: last.map(|checkpoint| checkpoint.source), sinks })
+}
+
+/// Puts the sink's marker and the store's checkpoints together.
+fn reconcile(
+    job: &str,
+    sink: &str,
+    marker: Option<&CommitMarker>,
+    saved: Vec<Checkpoint>,
+) -> Result<Option<Checkpoint>> {
+    let Some(marker) = marker else {
+        let Some(newest) = saved.last() else { return Ok(None) };
+        return Err(Error::new(
+            ErrorKind::StateMismatch,
+            format!(
+                "the state folder knows checkpoint {} of job '{job}', but sink '{sink}' has no commit marker \
+                 of it: the target was replaced or its marker table was removed",
+                newest.id
+            ),
+        )
+        .hint(
+            "restore the target, or start over with --fresh, which forgets the state and takes a new snapshot",
+        ));
+    };
+    if marker.checkpoint == 0 {
+        return Ok(None);
+    }
+    if let Some(found) = saved.into_iter().find(|checkpoint| checkpoint.id == marker.checkpoint) {
+        if marker.source.as_ref().is_none_or(|source| *source == found.source) {
+            return Ok(Some(found));
+        }
+        warn!(checkpoint = marker.checkpoint, sink, "the state folder differs from the sink's marker; the marker is the truth");
+    } else {
+        info!(checkpoint = marker.checkpoint, sink, "state rebuilt from the sink's commit marker");
+    }
+    let Some(source) = marker.source.clone() else {
+        return Err(Error::new(
+            ErrorKind::StateMismatch,
+            format!("sink '{sink}' is at checkpoint {}, which the state folder does not have", marker.checkpoint),
+        )
+        .hint("restore the state folder from a backup, or start over with --fresh"));
+    };
+    Ok(Some(Checkpoint { id: marker.checkpoint, epoch: marker.epoch, created_ms: 0, source }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn state(text: &str) -> SourceState {
+        SourceState { enumerator: Vec::new(), reader: text.as_bytes().to_vec() }
+    }
+
+    fn saved(id: u64, text: &str) -> Checkpoint {
+        Checkpoint { id, epoch: 1, created_ms: 0, source: state(text) }
+    }
+
+    fn marker(checkpoint: u64, text: Option<&str>) -> CommitMarker {
+        let source = text.map(state);
+        CommitMarker { job: "j".into(), sink: "s".into(), writer: 0, epoch: 1, checkpoint, source }
+    }
+
+    #[test]
+    fn a_checkpoint_saved_but_not_committed_is_not_the_restart_point() {
+        let found = reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(4, "four"), saved(5, "five")]);
+        assert_eq!(found.unwrap(), Some(saved(4, "four")));
+    }
+
+    #[test]
+    fn a_lost_store_is_rebuilt_from_the_marker() {
+        let found = reconcile("j", "s", Some(&marker(4, Some("four"))), vec![]).unwrap().unwrap();
+        assert_eq!((found.id, found.source), (4, state("four")));
+    }
+
+    #[test]
+    fn a_store_that_was_rolled_back_gives_way_to_the_marker() {
+        let found = reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(2, "two")]).unwrap().unwrap();
+        assert_eq!((found.id, found.source), (4, state("four")));
+        let other = reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(4, "other")]).unwrap().unwrap();
+        assert_eq!(other.source, state("four"));
+    }
+
+    #[test]
+    fn a_lost_marker_is_refused_and_never_a_new_snapshot() {
+        let error = reconcile("j", "s", None, vec![saved(7, "seven")]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StateMismatch);
+        assert!(error.to_string().contains("checkpoint 7"), "{error}");
+        assert!(error.hint_text().unwrap().contains("--fresh"));
+    }
+
+    #[test]
+    fn nothing_committed_is_a_fresh_start() {
+        assert_eq!(reconcile("j", "s", None, vec![]).unwrap(), None);
+        assert_eq!(reconcile("j", "s", Some(&marker(0, None)), vec![saved(1, "one")]).unwrap(), None);
+    }
+}

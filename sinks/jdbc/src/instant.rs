@@ -1,0 +1,258 @@
+//! Dates, points in time and spans as text: integer arithmetic on days and microseconds.
+//!
+//! A zone's offset is asked for once per (zone, day) and kept, as long as it is the same through
+//! the whole day; on a day it changes, every value asks.
+
+use chrono::{DateTime, Offset, TimeZone};
+use chrono_tz::Tz;
+
+use crate::encode::Misfit;
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+const SECONDS_PER_DAY: i64 = 86_400;
+/// 838:59:59 and a fraction: the widest `time`.
+const SPAN_MICROS_MAX: i64 = 3_020_400 * MICROS_PER_SECOND;
+
+/// Offsets of a time zone.
+pub(crate) struct Zone {
+    rule: Rule,
+    day: i64,
+    /// The offset through all of `day`, in seconds; `None` when it changes within.
+    offset: Option<i64>,
+}
+
+enum Rule {
+    Fixed(i64),
+    Named(Tz),
+}
+
+impl Zone {
+    /// A zone by its Arrow name: `+02:00`, `UTC`, `Europe/Berlin`. `Some(None)` is UTC, which needs
+    /// no work; `None` an unknown name.
+    pub(crate) fn parse(name: &str) -> Option<Option<Zone>> {
+        let rule = match fixed_offset(name) {
+            Some(0) => return Some(None),
+            Some(seconds) => Rule::Fixed(seconds),
+            None => match name.parse::<Tz>().ok()? {
+                Tz::UTC | Tz::Etc__UTC => return Some(None),
+                zone => Rule::Named(zone),
+            },
+        };
+        Some(Some(Zone { rule, day: i64::MIN, offset: None }))
+    }
+
+    /// The wall clock at a point in time, both in microseconds since 1970; `None` beyond the years
+    /// that can be computed.
+    pub(crate) fn local(&mut self, utc_micros: i64) -> Option<i64> {
+        let seconds = utc_micros.div_euclid(MICROS_PER_SECOND);
+        let offset = match &self.rule {
+            Rule::Fixed(offset) => *offset,
+            Rule::Named(zone) => {
+                let day = seconds.div_euclid(SECONDS_PER_DAY);
+                if day != self.day {
+                    self.day = day;
+                    self.offset = offset_of_day(*zone, day);
+                }
+                match self.offset {
+                    Some(offset) => offset,
+                    None => offset_at(*zone, seconds)?,
+                }
+            }
+        };
+        utc_micros.checked_add(offset * MICROS_PER_SECOND)
+    }
+}
+
+/// `+02:00`, `-0330`, `Z` as seconds east of UTC.
+fn fixed_offset(name: &str) -> Option<i64> {
+    if name == "Z" {
+        return Some(0);
+    }
+    let (sign, rest) = match name.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = match rest.split_once(':') {
+        Some(parts) => parts,
+        None => rest.split_at_checked(2)?,
+    };
+    let hours: i64 = hours.parse().ok()?;
+    let minutes: i64 = if minutes.is_empty() { 0 } else { minutes.parse().ok()? };
+    ((0..=15).contains(&hours) && (0..60).contains(&minutes)).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+/// The offset of a day on which it does not change. Two changes within one hour that cancel each
+/// other out are not known to have happened anywhere.
+fn offset_of_day(zone: Tz, day: i64) -> Option<i64> {
+    let midnight = day.checked_mul(SECONDS_PER_DAY)?;
+    let first = offset_at(zone, midnight)?;
+    (1..=24).all(|hour| offset_at(zone, midnight + hour * 3600) == Some(first)).then_some(first)
+}
+
+fn offset_at(zone: Tz, utc_seconds: i64) -> Option<i64> {
+    let utc = DateTime::from_timestamp(utc_seconds, 0)?.naive_utc();
+    Some(i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()))
+}
+
+/// Appends `'YYYY-MM-DD'` for days since 1970.
+pub(crate) fn write_date(days: i64, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    out.push(b'\'');
+    date(days, out)?;
+    out.push(b'\'');
+    Ok(())
+}
+
+/// Appends `'YYYY-MM-DD hh:mm:ss[.ffffff]'` for microseconds since 1970, with this many digits of
+/// a second (0 to 6).
+pub(crate) fn write_instant(micros: i64, digits: u32, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    let seconds = micros.div_euclid(MICROS_PER_SECOND);
+    let fraction = micros.rem_euclid(MICROS_PER_SECOND);
+    let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
+    out.push(b'\'');
+    date(seconds.div_euclid(SECONDS_PER_DAY), out)?;
+    out.push(b' ');
+    clock(of_day, out);
+    write_fraction(fraction, digits, out)?;
+    out.push(b'\'');
+    Ok(())
+}
+
+/// Appends `'[-]hhh:mm:ss[.ffffff]'` for microseconds.
+pub(crate) fn write_span(micros: i64, digits: u32, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    let size = micros.checked_abs().filter(|size| *size < SPAN_MICROS_MAX).ok_or(Misfit::Time)?;
+    out.push(b'\'');
+    if micros < 0 {
+        out.push(b'-');
+    }
+    clock(size / MICROS_PER_SECOND, out);
+    write_fraction(size % MICROS_PER_SECOND, digits, out)?;
+    out.push(b'\'');
+    Ok(())
+}
+
+fn write_fraction(micros: i64, digits: u32, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    let digits = digits.min(6);
+    let unit = 10_i64.pow(6 - digits);
+    // The server would round without a word.
+    if micros % unit != 0 {
+        return Err(Misfit::Fraction);
+    }
+    if digits > 0 {
+        out.push(b'.');
+        let kept = micros / unit;
+        for place in (0..digits).rev() {
+            digit(kept / 10_i64.pow(place), out);
+        }
+    }
+    Ok(())
+}
+
+fn clock(seconds: i64, out: &mut Vec<u8>) {
+    let hours = seconds / 3600;
+    if hours > 99 {
+        digit(hours / 100, out);
+    }
+    two(hours, out);
+    out.push(b':');
+    two(seconds / 60 % 60, out);
+    out.push(b':');
+    two(seconds % 60, out);
+}
+
+/// Days since 1970 to a date of the proleptic Gregorian calendar: count from 1 March of year 0, so
+/// that the leap day ends a year, in eras of 400 years.
+fn date(days: i64, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    // Years 0 to 9999.
+    if !(-719_528..=2_932_896).contains(&days) {
+        return Err(Misfit::Year);
+    }
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    two(year / 100, out);
+    two(year, out);
+    out.push(b'-');
+    two(month, out);
+    out.push(b'-');
+    two(day, out);
+    Ok(())
+}
+
+fn two(value: i64, out: &mut Vec<u8>) {
+    digit(value / 10, out);
+    digit(value, out);
+}
+
+/// The last decimal digit of a value that is not negative.
+fn digit(value: i64, out: &mut Vec<u8>) {
+    out.push(b'0' + u8::try_from(value.rem_euclid(10)).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>) -> Result<(), Misfit>) -> Result<String, Misfit> {
+        let mut out = Vec::new();
+        write(&mut out).map(|()| String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn every_day_equals_the_calendar_of_chrono() {
+        let epoch = chrono::NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
+        for days in (-719_528..=2_932_896).step_by(13).chain([-719_528, 2_932_896, 0, 59, -1]) {
+            let expected = epoch + chrono::TimeDelta::days(days);
+            let got = text(|out| write_date(days, out)).unwrap();
+            assert_eq!(got, format!("'{}'", expected.format("%Y-%m-%d")));
+        }
+        assert_eq!(text(|out| write_date(-719_529, out)), Err(Misfit::Year));
+        assert_eq!(text(|out| write_date(2_932_897, out)), Err(Misfit::Year));
+    }
+
+    #[test]
+    fn points_in_time() {
+        assert_eq!(text(|out| write_instant(-1, 6, out)).unwrap(), "'1969-12-31 23:59:59.999999'");
+        assert_eq!(text(|out| write_instant(1_500_000, 1, out)).unwrap(), "'1970-01-01 00:00:01.5'");
+        assert_eq!(text(|out| write_instant(1_500_000, 0, out)), Err(Misfit::Fraction));
+        assert_eq!(text(|out| write_instant(86_400_000_000, 0, out)).unwrap(), "'1970-01-02 00:00:00'");
+    }
+
+    #[test]
+    fn spans() {
+        let widest = SPAN_MICROS_MAX - 1;
+        assert_eq!(text(|out| write_span(widest, 6, out)).unwrap(), "'838:59:59.999999'");
+        assert_eq!(text(|out| write_span(-widest, 6, out)).unwrap(), "'-838:59:59.999999'");
+        assert_eq!(text(|out| write_span(-1, 6, out)).unwrap(), "'-00:00:00.000001'");
+        assert_eq!(text(|out| write_span(SPAN_MICROS_MAX, 6, out)), Err(Misfit::Time));
+        assert_eq!(text(|out| write_span(i64::MIN, 6, out)), Err(Misfit::Time));
+    }
+
+    #[test]
+    fn offsets_by_name_and_by_number() {
+        assert!(Zone::parse("UTC").unwrap().is_none());
+        assert!(Zone::parse("+00:00").unwrap().is_none());
+        assert!(Zone::parse("Moon/Base").is_none());
+        assert_eq!(fixed_offset("+05:30"), Some(19_800));
+        assert_eq!(fixed_offset("-0330"), Some(-12_600));
+        assert_eq!(fixed_offset("+99:00"), None);
+        assert_eq!(fixed_offset(""), None);
+    }
+
+    #[test]
+    fn a_day_with_a_change_of_offset_is_exact() {
+        let mut zone = Zone::parse("Europe/Berlin").unwrap().unwrap();
+        // 2026-03-29 01:00 UTC: summer time begins.
+        let change = 1_774_746_000_i64;
+        for (seconds, hours) in [(change - 1, 1), (change, 2), (change - 86_400, 1), (change + 86_400, 2)] {
+            let local = zone.local(seconds * MICROS_PER_SECOND).unwrap();
+            assert_eq!(local, (seconds + hours * 3600) * MICROS_PER_SECOND);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Child processes that never outlive the test process, however that ends.
+//!
+//! Three nets, because each has a hole. A handle kills its child when dropped, but statics are
+//! never dropped. An exit handler kills what is left, but not after `kill -9`. The kernel's death
+//! signal covers that; it watches the *thread* that spawned the child (prctl(2),
+//! `PR_SET_PDEATHSIG`), so all children are spawned from one thread that lives as long as the
+//! process. It is set after the change of user, which would clear it.
+#![allow(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::scratch;
+
+/// A signal a test sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: please end.
+    Terminate,
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGKILL: end at once.
+    Kill,
+    /// SIGSTOP: freeze.
+    Stop,
+    /// SIGCONT: go on.
+    Continue,
+}
+
+/// A child process that is killed when this is dropped or the test process ends.
+#[derive(Debug)]
+pub struct TiedChild {
+    child: Child,
+    status: Option<ExitStatus>,
+}
+
+impl TiedChild {
+    /// Spawns the command.
+    pub fn spawn(command: Command) -> io::Result<TiedChild> {
+        let child = spawn_on_lasting_thread(command)?;
+        alive().insert(child.id());
+        Ok(TiedChild { child, status: None })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it ended and how, without waiting.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none()
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            alive().remove(&self.child.id());
+            self.status = Some(status);
+        }
+        self.status
+    }
+
+    /// Sends a signal, if it still runs.
+    pub fn signal(&mut self, signal: Signal) {
+        // A child that was waited for has given its id back.
+        if self.ended().is_none() {
+            send(self.child.id(), signal);
+        }
+    }
+
+    /// Kills it and waits until it is gone.
+    pub fn kill(&mut self) -> ExitStatus {
+        self.signal(Signal::Kill);
+        // A killed child ends without further conditions, so this does not hang.
+        let status = match self.status {
+            Some(status) => status,
+            None => self.child.wait().unwrap_or(ExitStatus::from_raw(libc::SIGKILL)),
+        };
+        alive().remove(&self.child.id());
+        self.status = Some(status);
+        status
+    }
+}
+
+impl Drop for TiedChild {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Whether this process is root's: servers then run as nobody.
+pub fn is_root() -> bool {
+    // SAFETY: geteuid(2) has no preconditions and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+fn send(id: u32, signal: Signal) {
+    let Ok(id) = libc::pid_t::try_from(id) else { return };
+    let number = match signal {
+        Signal::Terminate => libc::SIGTERM,
+        Signal::Interrupt => libc::SIGINT,
+        Signal::Kill => libc::SIGKILL,
+        Signal::Stop => libc::SIGSTOP,
+        Signal::Continue => libc::SIGCONT,
+    };
+    // SAFETY: kill(2) takes no pointers. The id is that of a child nobody has waited for, so it
+    // cannot have been given to another process.
+    unsafe {
+        libc::kill(id, number);
+    }
+}
+
+/// Ids of the children that nobody has waited for.
+fn alive() -> MutexGuard<'static, BTreeSet<u32>> {
+    static ALIVE: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Order {
+    command: Command,
+    answer: Sender<io::Result<Child>>,
+}
+
+fn spawn_on_lasting_thread(mut command: Command) -> io::Result<Child> {
+    static ORDERS: OnceLock<Sender<Order>> = OnceLock::new();
+    let orders = ORDERS.get_or_init(|| {
+        // SAFETY: `at_exit` is a plain function that does not unwind: it ignores all errors.
+        unsafe {
+            libc::atexit(at_exit);
+        }
+        let (sender, receiver) = channel::<Order>();
+        std::thread::spawn(move || {
+            for mut order in receiver {
+                let _ = order.answer.send(order.command.spawn());
+            }
+        });
+        sender
+    });
+    let parent = std::process::id();
+    // SAFETY: between fork and exec only prctl(2) and getppid(2) run, which are async-signal-safe
+    // and allocate nothing.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // The parent may have ended before the line above.
+            if libc::getppid().cast_unsigned() != parent {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            Ok(())
+        });
+    }
+    let (answer, answered) = channel();
+    let gone = |_| io::Error::other("the spawning thread is gone");
+    orders.send(Order { command, answer }).map_err(|_| io::Error::other("the spawning thread is gone"))?;
+    answered.recv().map_err(gone)?
+}
+
+extern "C" fn at_exit() {
+    for id in alive().iter() {
+        send(*id, Signal::Kill);
+    }
+    scratch::remove_all();
+}
