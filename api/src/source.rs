@@ -97,7 +97,11 @@ pub trait Source: Send + Sync {
 
     /// The enumerator, restored before the reader. Without a state this is a fresh start and the
     /// start position is fixed here.
-    async fn enumerator(&self, state: Option<&SourceState>) -> Result<Box<dyn SplitEnumerator>>;
+    async fn enumerator(
+        &self,
+        context: ReaderContext,
+        state: Option<&SourceState>,
+    ) -> Result<Box<dyn SplitEnumerator>>;
 
     /// The reader. Does not read yet.
     async fn reader(

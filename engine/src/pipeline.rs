@@ -48,8 +48,8 @@ pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ende
     let mut state = restored.source.clone();
     info!(epoch = restored.epoch, checkpoint = restored.checkpoint, fresh = state.is_none(), "starting");
     let tables = attempt.source.tables(state.as_ref()).await?;
-    let mut enumerator = attempt.source.enumerator(state.as_ref()).await?;
     let context = ReaderContext { job: attempt.job.to_owned(), progress: Arc::clone(attempt.progress) };
+    let mut enumerator = attempt.source.enumerator(context.clone(), state.as_ref()).await?;
     let mut reader = attempt.source.reader(context, state.as_ref()).await?;
     let mut tasks = JoinSet::new();
     let mut checkpointer = start_branches(attempt, restored, &tables, state.take(), &mut tasks).await?;

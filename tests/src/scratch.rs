@@ -20,10 +20,11 @@ pub fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Removes this process's folders; called when it exits.
+/// Removes this process's folders, and those of killed ones; called when it exits.
 pub(crate) fn remove_all() {
     if let Some(base) = BASE.get() {
         let _ = fs::remove_dir_all(base);
+        base.parent().into_iter().for_each(remove_leftovers);
     }
 }
 

@@ -224,10 +224,10 @@ impl Server {
         }
     }
 
-    /// Freezes it: connections stay, nothing answers.
+    /// Freezes it: from when this returns connections stay and nothing answers.
     pub fn pause(&self) {
         if let Some(child) = self.child().as_mut() {
-            child.signal(Signal::Stop);
+            child.freeze();
         }
     }
 

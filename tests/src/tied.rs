@@ -13,8 +13,12 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-use crate::scratch;
+use crate::{scratch, wait};
+
+/// Time the kernel may take to stop all threads of a process.
+const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A signal a test sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub enum Signal {
     Interrupt,
     /// SIGKILL: end at once.
     Kill,
-    /// SIGSTOP: freeze.
+    /// SIGSTOP: freeze, soon; [`TiedChild::freeze`] waits until it has.
     Stop,
     /// SIGCONT: go on.
     Continue,
@@ -70,6 +74,19 @@ impl TiedChild {
         }
     }
 
+    /// Freezes it; returns when all its threads stand still.
+    pub fn freeze(&mut self) {
+        self.signal(Signal::Stop);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        wait::until_ok_blocking(FREEZE_PATIENCE, "a process to stand still", || {
+            if self.ended().is_some() {
+                return Ok(());
+            }
+            let states = thread_states(&tasks);
+            if states.bytes().all(|state| state == b'T') { Ok(()) } else { Err(states) }
+        });
+    }
+
     /// Kills it and waits until it is gone.
     pub fn kill(&mut self) -> ExitStatus {
         self.signal(Signal::Kill);
@@ -94,6 +111,15 @@ impl Drop for TiedChild {
 pub fn is_root() -> bool {
     // SAFETY: geteuid(2) has no preconditions and cannot fail.
     unsafe { libc::geteuid() == 0 }
+}
+
+/// One letter for each thread as proc(5) has it: `T` is stopped.
+fn thread_states(tasks: &str) -> String {
+    let stats = std::fs::read_dir(tasks).into_iter().flatten().flatten();
+    // A thread that ended in between is none.
+    let stats = stats.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    // The name before the state is in parentheses and may hold anything.
+    stats.filter_map(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())).collect()
 }
 
 fn send(id: u32, signal: Signal) {

@@ -15,7 +15,7 @@
 //!
 //! Two kinds of MariaDB tables have more columns in their table maps than in any definition, always
 //! behind the others: a system-versioned table without written period columns carries two
-//! `timestamp(6)` ([`TableDef::system_versioned`]), and a unique key over a column without a length
+//! `timestamp(6)` ([`TableDef::hidden_period`]), and a unique key over a column without a length
 //! limit carries one `bigint` hash.
 
 use serde::{Deserialize, Serialize};
@@ -172,10 +172,10 @@ pub struct TableDef {
     /// The table's default collation where one was named.
     #[serde(default)]
     pub default_collation: Option<String>,
-    /// Whether the table keeps history under hidden period columns (MariaDB): its table maps have
-    /// two `timestamp(6)` columns behind the ones listed here.
+    /// Whether the table is system-versioned under hidden period columns (MariaDB): its table maps
+    /// have two `timestamp(6)` columns, the period's start and end, behind the ones listed here.
     #[serde(default)]
-    pub system_versioned: bool,
+    pub hidden_period: bool,
 }
 
 impl TableDef {
@@ -346,7 +346,7 @@ pub struct CreateTable {
     /// without a `BEGIN` (MySQL 8.0.21 on).
     pub starts_transaction: bool,
     /// `WITH SYSTEM VERSIONING` without written period columns.
-    pub system_versioned: bool,
+    pub hidden_period: bool,
     /// The default character set, as far as written.
     pub charset: CharsetClause,
 }
@@ -367,7 +367,7 @@ impl CreateTable {
             unique_keys: self.unique_keys.clone(),
             default_charset: charset.charset.clone(),
             default_collation: charset.collation.clone(),
-            system_versioned: self.system_versioned,
+            hidden_period: self.hidden_period,
         };
         apply::settle_keys(&mut table);
         table

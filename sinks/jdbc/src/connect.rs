@@ -358,7 +358,7 @@ fn driver_options(settings: &Settings) -> Opts {
         .ip_or_hostname(settings.host.clone())
         .tcp_port(settings.port)
         .user(Some(settings.user.clone()))
-        .pass(settings.password.clone())
+        .pass(Some(settings.password.expose()))
         .db_name(settings.url_database.clone())
         .prefer_socket(Some(false))
         .tcp_keepalive(Some(Duration::from_secs(30)))

@@ -33,6 +33,8 @@ pub(crate) struct TargetColumn {
 pub(crate) struct UniqueIndex {
     /// Its columns in order; empty names stand for expressions.
     pub(crate) columns: Vec<String>,
+    /// Whether it is the primary key.
+    pub(crate) is_primary: bool,
     /// Whether it can tell every row from every other: whole columns, none of which takes NULL.
     pub(crate) is_key: bool,
 }
@@ -162,7 +164,7 @@ fn unique_indexes(rows: Vec<IndexRow>) -> Vec<UniqueIndex> {
         let is_primary = index == "PRIMARY";
         let entry = by_name
             .entry((!is_primary, index))
-            .or_insert_with(|| UniqueIndex { columns: Vec::new(), is_key: true });
+            .or_insert_with(|| UniqueIndex { columns: Vec::new(), is_primary, is_key: true });
         entry.is_key &= column.is_some() && prefix.is_none() && !nullable.eq_ignore_ascii_case("YES");
         entry.columns.push(column.unwrap_or_default());
     }

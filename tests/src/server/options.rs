@@ -107,9 +107,10 @@ impl ServerOptions {
         arguments.extend(small(flavor).iter().map(ToString::to_string));
         if !self.fsync {
             arguments.extend(without_fsync(flavor).iter().map(ToString::to_string));
-            arguments.push("--innodb-flush-log-at-trx-commit=2".into());
-            arguments.push("--sync-binlog=0".into());
         }
+        let (log, binlog) = if self.fsync { (1, 1) } else { (2, 0) };
+        arguments.push(format!("--innodb-flush-log-at-trx-commit={log}"));
+        arguments.push(format!("--sync-binlog={binlog}"));
         arguments.extend(self.binlog(flavor));
         if let Some(tls) = &self.tls {
             arguments.push(format!("--ssl-ca={}", path(&file_name(&tls.ca))));

@@ -157,6 +157,7 @@ async fn options_reach_mariadb() {
         ("binlog_format", "STATEMENT"),
         ("binlog_row_image", "MINIMAL"),
         ("innodb_flush_log_at_trx_commit", "1"),
+        ("sync_binlog", "1"),
     ] {
         assert_eq!(value(&server, &format!("SELECT @@global.{variable}")).await, wanted, "{variable}");
     }

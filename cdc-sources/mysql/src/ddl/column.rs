@@ -57,9 +57,7 @@ fn attribute(
     } else if cursor.accept_all(&["SERIAL", "DEFAULT", "VALUE"]) {
         *nullable = Some(false);
         column.unique = true;
-    } else if cursor.accept("DEFAULT") {
-        value(cursor);
-    } else if cursor.accept_all(&["ON", "UPDATE"]) {
+    } else if cursor.accept("DEFAULT") || cursor.accept_all(&["ON", "UPDATE"]) {
         value(cursor);
     } else if cursor.accept("AUTO_INCREMENT") {
         *nullable = Some(false);
@@ -100,9 +98,7 @@ fn attribute(
     } else if !column_type::charset_attribute(cursor, clause) {
         let named = cursor.advance().kind == Kind::Word;
         // An option of a storage engine: `name = value`.
-        if named && cursor.accept_punct('=') {
-            cursor.skip();
-        } else if cursor.sees_punct('(') {
+        if (named && cursor.accept_punct('=')) || cursor.sees_punct('(') {
             cursor.skip();
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn create_table(cursor: &mut Cursor<'_>, or_replace: bool, temporary:
         like: None,
         as_select: false,
         starts_transaction: false,
-        system_versioned: false,
+        hidden_period: false,
         charset: CharsetClause::default(),
     };
     match body(cursor, &mut create) {
@@ -48,7 +48,7 @@ fn body(cursor: &mut Cursor<'_>, create: &mut CreateTable) -> Option<()> {
         elements(cursor, &mut found)?;
     }
     options(cursor, create);
-    create.system_versioned &= !found.period;
+    create.hidden_period &= !found.period;
     // Without columns and without a query, the storage engine makes the columns up.
     if found.columns.is_empty() && !create.as_select {
         return None;
@@ -245,7 +245,7 @@ fn options(cursor: &mut Cursor<'_>, create: &mut CreateTable) {
         } else if cursor.accept_all(&["START", "TRANSACTION"]) {
             create.starts_transaction = true;
         } else if cursor.accept_all(&["WITH", "SYSTEM", "VERSIONING"]) {
-            create.system_versioned = true;
+            create.hidden_period = true;
         } else if cursor.sees("AS") || cursor.sees("TABLE") || starts_query(cursor, 0) {
             // The query may be long, and nothing in it matters here.
             create.as_select = true;

@@ -25,6 +25,11 @@ impl<'a> Cursor<'a> {
         self.lexer.truncated()
     }
 
+    /// The database that names without one belong to.
+    pub(super) fn default_database(&self) -> &'a str {
+        self.default_database
+    }
+
     /// The token `distance` places ahead; 0 is the next one.
     pub(super) fn peek_at(&mut self, distance: usize) -> Token<'a> {
         while self.ahead.len() <= distance {
@@ -79,7 +84,9 @@ impl<'a> Cursor<'a> {
     pub(super) fn accept_all(&mut self, words: &[&str]) -> bool {
         let found = self.sees_all(words);
         if found {
-            words.iter().for_each(|_| drop(self.advance()));
+            words.iter().for_each(|_| {
+                self.advance();
+            });
         }
         found
     }

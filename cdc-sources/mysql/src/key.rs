@@ -1,0 +1,347 @@
+//! The order of a table's key, as the server sorts it, known on our side as well.
+//!
+//! A chunk is a key range, and the stream has to tell on which side of a bound the key of a
+//! logged row lies. Integers, decimals, temporals and binary strings compare here as they do on
+//! the server. Text does not: its order is its collation's. For text columns the server is asked
+//! for the sort weight (`WEIGHT_STRING`), once per bound and, only while the table's snapshot
+//! runs, once per logged row.
+
+use std::cmp::Ordering;
+use std::fmt::Write as _;
+
+use arrow_array::RecordBatch;
+use culvert_api::{Error, ErrorKind, Result, TableId};
+use culvert_snapshot::KeyRange;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{quote, quote_table};
+use crate::column::{MySqlColumn, MySqlType};
+use crate::ddl::TableDef;
+use crate::decode::{ColumnBuilder, KeyValue, ZeroDatePolicy};
+use crate::error::from_client;
+
+/// Rows whose weights are asked for in one statement.
+const WEIGHTS_PER_QUERY: usize = 200;
+
+/// One end of a chunk: the key's columns as the server wrote them, and what they sort by.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct KeyBound {
+    /// The raw bytes of each key column, in the column's own character set.
+    raw: Vec<Vec<u8>>,
+    sort: Vec<KeyValue>,
+}
+
+impl PartialEq for KeyBound {
+    fn eq(&self, other: &Self) -> bool {
+        self.sort == other.sort
+    }
+}
+impl Eq for KeyBound {}
+impl PartialOrd for KeyBound {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for KeyBound {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.sort.cmp(&other.sort)
+    }
+}
+
+impl KeyBound {
+    /// A bound that is only compared, never written into a statement.
+    pub(crate) fn for_comparison(sort: Vec<KeyValue>) -> KeyBound {
+        KeyBound { raw: Vec::new(), sort }
+    }
+}
+
+/// One column that chunks are cut by.
+#[derive(Clone, Debug)]
+struct KeyColumn {
+    index: usize,
+    name: String,
+    column: MySqlColumn,
+    order: KeyOrder,
+}
+
+#[derive(Clone, Debug)]
+enum KeyOrder {
+    Number,
+    Temporal,
+    Binary,
+    Weight { charset: String, collation: String, pad_to: Option<u32> },
+}
+
+/// How a table is cut into chunks, and how its rows are told apart.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyPlan {
+    table: TableId,
+    columns: Vec<KeyColumn>,
+    /// Places of all columns of the primary key.
+    identity: Vec<usize>,
+}
+
+impl KeyPlan {
+    /// The plan for a table, or `None` when it has no key that chunks can be cut by; such a table
+    /// is read whole.
+    pub(crate) fn new(table: &TableId, def: &TableDef, columns: &[MySqlColumn], key: &[String]) -> Option<KeyPlan> {
+        let mut identity = Vec::new();
+        let mut cut_by = Vec::new();
+        let mut usable = true;
+        for name in key {
+            let index = def.column_index(name)?;
+            identity.push(index);
+            let column = columns.get(index)?;
+            // Only a leading run of columns can be cut by; the rest of the key tells rows apart.
+            match order_of(column, def.columns.get(index)?.collation.as_deref()) {
+                Some(order) if usable => {
+                    cut_by.push(KeyColumn { index, name: name.clone(), column: column.clone(), order });
+                }
+                _ => usable = false,
+            }
+        }
+        if cut_by.is_empty() {
+            return None;
+        }
+        Some(KeyPlan { table: table.clone(), columns: cut_by, identity })
+    }
+
+    /// The identity of a row: the values of its whole primary key.
+    pub(crate) fn identity(&self, batch: &RecordBatch, row: usize) -> Result<Vec<KeyValue>> {
+        self.identity.iter().map(|index| key_value(batch, *index, row)).collect()
+    }
+
+    fn names(&self) -> String {
+        self.columns.iter().map(|column| quote(&column.name)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether rows' sort keys need the server.
+    pub(crate) fn needs_server(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column.order, KeyOrder::Weight { .. }))
+    }
+
+    /// The order in which chunks are read.
+    pub(crate) fn order_by(&self) -> String {
+        format!(" ORDER BY {}", self.names())
+    }
+
+    /// The condition that selects a range.
+    pub(crate) fn condition(&self, range: &KeyRange<KeyBound>) -> String {
+        let mut parts = Vec::new();
+        if let Some(after) = &range.after {
+            parts.push(self.compare(after, ">", ">"));
+        }
+        if let Some(up_to) = &range.up_to {
+            parts.push(self.compare(up_to, "<", "<="));
+        }
+        if parts.is_empty() { String::new() } else { format!(" WHERE {}", parts.join(" AND ")) }
+    }
+
+    /// `(a > x) OR (a = x AND b > y)`, led by `a >= x` so that the optimizer sees the range.
+    fn compare(&self, bound: &KeyBound, strict: &str, last: &str) -> String {
+        let literals: Vec<String> =
+            self.columns.iter().zip(&bound.raw).map(|(column, raw)| column.literal(raw)).collect();
+        let count = literals.len();
+        let mut ways = Vec::new();
+        for at in 0..count {
+            let mut terms: Vec<String> = (0..at)
+                .map(|before| format!("{} = {}", quote(&self.columns[before].name), literals[before]))
+                .collect();
+            let operator = if at + 1 == count { last } else { strict };
+            terms.push(format!("{} {operator} {}", quote(&self.columns[at].name), literals[at]));
+            ways.push(format!("({})", terms.join(" AND ")));
+        }
+        if count == 1 {
+            return ways.remove(0);
+        }
+        format!("({} {strict}= {} AND ({}))", quote(&self.columns[0].name), literals[0], ways.join(" OR "))
+    }
+
+    /// The key of the row that is `rows` rows after a bound, or `None` past the end.
+    pub(crate) async fn bound_after(&self, conn: &mut Conn, range: &KeyRange<KeyBound>, rows: u64) -> Result<Option<KeyBound>> {
+        let mut select = String::new();
+        for column in &self.columns {
+            // The raw bytes, and the weight where the order is a collation's.
+            let _ = write!(select, "{}, {}, ", quote(&column.name), column.weight_of(&quote(&column.name)));
+        }
+        let statement = format!(
+            "SELECT {}1 FROM {}{}{} LIMIT 1 OFFSET {}",
+            select,
+            quote_table(&self.table),
+            self.condition(range),
+            self.order_by(),
+            rows.saturating_sub(1)
+        );
+        let row: Option<Row> =
+            conn.query_first(statement).await.map_err(|error| from_client(error, "looking for a chunk's end").context("table", &self.table))?;
+        row.map(|row| self.bound_of(row)).transpose()
+    }
+
+    /// The bound at a row, from the raw bytes of its key columns in plan order.
+    pub(crate) async fn bound_at(&self, conn: &mut Conn, raw: Vec<Vec<u8>>) -> Result<KeyBound> {
+        let mut sort = Vec::with_capacity(raw.len());
+        for (column, raw) in self.columns.iter().zip(&raw) {
+            sort.push(match column.order {
+                KeyOrder::Weight { .. } => {
+                    let statement = format!("SELECT {}", column.weight_of(&column.literal(raw)));
+                    let row: Option<Row> =
+                        conn.query_first(statement).await.map_err(|error| from_client(error, "asking for a sort weight"))?;
+                    KeyValue::Bytes(bytes(row.and_then(|mut row| row.take(0)))?)
+                }
+                _ => column.parse(raw)?,
+            });
+        }
+        Ok(KeyBound { raw, sort })
+    }
+
+    /// Places of the columns that chunks are cut by.
+    pub(crate) fn cut_columns(&self) -> impl Iterator<Item = usize> + '_ {
+        self.columns.iter().map(|column| column.index)
+    }
+
+    fn bound_of(&self, mut row: Row) -> Result<KeyBound> {
+        let mut bound = KeyBound { raw: Vec::new(), sort: Vec::new() };
+        for (at, column) in self.columns.iter().enumerate() {
+            let raw = bytes(row.take(at * 2))?;
+            let sort = match column.order {
+                KeyOrder::Weight { .. } => KeyValue::Bytes(bytes(row.take(at * 2 + 1))?),
+                _ => column.parse(&raw)?,
+            };
+            bound.raw.push(raw);
+            bound.sort.push(sort);
+        }
+        Ok(bound)
+    }
+
+    /// What rows of a batch sort by. Asks the server where the order is a collation's.
+    pub(crate) async fn sort_keys(&self, conn: Option<&mut Conn>, batch: &RecordBatch) -> Result<Vec<KeyBound>> {
+        let rows = batch.num_rows();
+        let mut keys: Vec<Vec<KeyValue>> = vec![Vec::with_capacity(self.columns.len()); rows];
+        let mut conn = conn;
+        for column in &self.columns {
+            if matches!(column.order, KeyOrder::Weight { .. }) {
+                let Some(conn) = conn.as_deref_mut() else {
+                    return Err(Error::new(ErrorKind::Internal, "no connection to ask for sort weights"));
+                };
+                let weights = column.weights(conn, batch, &self.table).await?;
+                for (key, weight) in keys.iter_mut().zip(weights) {
+                    key.push(KeyValue::Bytes(weight));
+                }
+            } else {
+                for (row, key) in keys.iter_mut().enumerate() {
+                    key.push(key_value(batch, column.index, row)?);
+                }
+            }
+        }
+        Ok(keys.into_iter().map(KeyBound::for_comparison).collect())
+    }
+}
+
+impl KeyColumn {
+    /// The raw bytes as a literal that compares as the column does.
+    fn literal(&self, raw: &[u8]) -> String {
+        let hex = |bytes: &[u8]| {
+            bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
+        };
+        match &self.order {
+            // Digits, sign and point only: `parse` has seen to it.
+            KeyOrder::Number => String::from_utf8_lossy(raw).into_owned(),
+            KeyOrder::Temporal => format!("'{}'", String::from_utf8_lossy(raw)),
+            KeyOrder::Binary => format!("x'{}'", hex(raw)),
+            KeyOrder::Weight { charset, collation, .. } => format!("_{charset} x'{}' COLLATE {collation}", hex(raw)),
+        }
+    }
+
+    /// Reads the server's text through the one conversion path that rows take, too.
+    fn parse(&self, raw: &[u8]) -> Result<KeyValue> {
+        let mut builder = ColumnBuilder::new(&self.column, 1, ZeroDatePolicy::Fail)?;
+        builder.append_text(raw)?;
+        let array = builder.finish();
+        KeyValue::from_array(array.as_ref(), 0)
+    }
+
+    fn weight_of(&self, expression: &str) -> String {
+        match &self.order {
+            KeyOrder::Weight { pad_to: Some(chars), .. } => format!("WEIGHT_STRING({expression} AS CHAR({chars}))"),
+            KeyOrder::Weight { .. } => format!("WEIGHT_STRING({expression})"),
+            _ => "1".to_owned(),
+        }
+    }
+
+    async fn weights(&self, conn: &mut Conn, batch: &RecordBatch, table: &TableId) -> Result<Vec<Vec<u8>>> {
+        let KeyOrder::Weight { charset, collation, .. } = &self.order else { return Ok(Vec::new()) };
+        let mut weights = Vec::with_capacity(batch.num_rows());
+        let rows: Vec<usize> = (0..batch.num_rows()).collect();
+        for part in rows.chunks(WEIGHTS_PER_QUERY) {
+            let mut statement = String::new();
+            for row in part {
+                let text = match key_value(batch, self.index, *row)? {
+                    KeyValue::Text(text) => text.into_bytes(),
+                    KeyValue::Bytes(bytes) => bytes,
+                    _ => return Err(Error::new(ErrorKind::Internal, "a text key that is no text").context("table", table)),
+                };
+                let mut hex = String::with_capacity(text.len() * 2);
+                for byte in text {
+                    let _ = write!(hex, "{byte:02x}");
+                }
+                if !statement.is_empty() {
+                    statement.push_str(" UNION ALL ");
+                }
+                let value = format!("CONVERT(_utf8mb4 x'{hex}' USING {charset}) COLLATE {collation}");
+                let _ = write!(statement, "SELECT {}", self.weight_of(&value));
+            }
+            let answer: Vec<Row> = conn
+                .query(statement)
+                .await
+                .map_err(|error| from_client(error, "asking for sort weights").context("table", table))?;
+            for mut row in answer {
+                weights.push(bytes(row.take(0))?);
+            }
+        }
+        if weights.len() != batch.num_rows() {
+            return Err(Error::new(ErrorKind::Corrupt, "the server answered with another number of sort weights").context("table", table));
+        }
+        Ok(weights)
+    }
+}
+
+fn order_of(column: &MySqlColumn, collation: Option<&str>) -> Option<KeyOrder> {
+    match &column.kind {
+        kind if kind.is_integer() || kind.is_small_decimal() => Some(KeyOrder::Number),
+        MySqlType::Date | MySqlType::DateTime { .. } | MySqlType::Timestamp { .. } => Some(KeyOrder::Temporal),
+        MySqlType::Binary { .. } | MySqlType::VarBinary { .. } => Some(KeyOrder::Binary),
+        MySqlType::Char { length, .. } | MySqlType::VarChar { length, .. } => {
+            let collation = collation?;
+            let word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            let charset = collation.split('_').next()?;
+            // UCA 9.0.0 collations and MariaDB's nopad ones do not pad when they compare.
+            let pads = !collation.contains("_0900_") && !collation.contains("nopad");
+            let charset = if charset == "utf8" { "utf8mb3" } else { charset };
+            (word(collation) && word(charset)).then(|| KeyOrder::Weight {
+                charset: charset.to_owned(),
+                collation: collation.to_owned(),
+                pad_to: pads.then_some(*length),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn key_value(batch: &RecordBatch, column: usize, row: usize) -> Result<KeyValue> {
+    if column >= batch.num_columns() {
+        return Err(Error::new(ErrorKind::Internal, "a key column outside its batch"));
+    }
+    KeyValue::from_array(batch.column(column).as_ref(), row)
+}
+
+fn bytes(value: Option<Value>) -> Result<Vec<u8>> {
+    match value {
+        Some(Value::Bytes(bytes)) => Ok(bytes),
+        _ => Err(Error::new(ErrorKind::Corrupt, "a key column without a value")),
+    }
+}

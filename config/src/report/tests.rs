@@ -1,0 +1,75 @@
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use super::*;
+use crate::load::Format;
+use crate::option_def::OptionDef;
+use crate::options::Options;
+use crate::substitute::Variables;
+
+const DEFS: &[OptionDef] = &[
+    OptionDef::string("url").required().doc("Where the server is."),
+    OptionDef::string("username").required().doc("The user."),
+    OptionDef::string("password").secret().doc("The password."),
+    OptionDef::choice("startup.mode", &["INITIAL"]).doc("Where to start."),
+];
+
+fn report(body: &str) -> Report {
+    let text = format!("source {{\n  A {{\n{body}\n  }}\n}}\nsink {{ B {{}} }}\n");
+    let variables = Variables::with_environment(&[], |_| None).unwrap();
+    let job = JobFile::parse(&text, Path::new("a.conf"), Format::Hocon, &variables).unwrap();
+    let (_, problems) = Options::resolve(&job.sources[0], DEFS);
+    let mut report = Report::default();
+    report.add_with_patch(&job, &problems);
+    report
+}
+
+#[test]
+fn json_has_exactly_four_keys() {
+    let mut report = Report::default();
+    report.push(Severity::Todo, "REPLICATION SLAVE", "a right is missing", Some("GRANT …".to_owned()));
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["errors", "warnings", "todo_items", "patch_suggestion"]);
+    assert_eq!(json["todo_items"][0]["hint"], "GRANT …");
+    assert_eq!(json["patch_suggestion"], serde_json::Value::Null);
+    assert!(!report.is_ok() && Report::default().is_ok());
+}
+
+#[test]
+fn the_patch_renames_keys_and_names_what_is_missing() {
+    let report = report("    usrname = n\n    startup { mod = INITIAL }");
+    assert_eq!(
+        report.patch_suggestion.as_deref().unwrap(),
+        "--- a.conf\n+++ a.conf\n\
+         @@ -2,0 +3,2 @@\n+    # url = …  (required) Where the server is.\n+    # username = …  (required) The user.\n\
+         @@ -3 +5 @@\n-    usrname = n\n+    username = n\n\
+         @@ -4 +6 @@\n-    startup { mod = INITIAL }\n+    startup { mode = INITIAL }\n"
+    );
+    let text = report.to_string();
+    assert!(text.starts_with("error: a.conf:2: source A lacks required options 'url', 'username'\n"), "{text}");
+    assert!(text.contains("warning: a.conf:3: option 'usrname' is not known to source A\n    did you mean"), "{text}");
+    assert!(text.ends_with("1 error, 2 warnings, 0 to do\n"), "{text}");
+}
+
+#[test]
+fn the_patch_keeps_secrets() {
+    let report = report("    pasword = \"hunter2\", url = \"mysql://a:hunter2@h\", username = n, pass = hunter2");
+    let patch = report.patch_suggestion.as_deref().unwrap();
+    assert!(patch.contains("-    pasword = ******") && patch.contains("+    password = ******"), "{patch}");
+    assert!(!patch.contains("-    password"), "{patch}");
+    let whole = format!("{report} {} {report:?}", report.to_json());
+    assert!(!whole.contains("\"hunter2") && !whole.contains("a:hunter2"), "{whole}");
+}
+
+#[test]
+fn pushed_texts_are_masked_and_not_repeated() {
+    let mut report = Report::default();
+    for _ in 0..2 {
+        report.push(Severity::Error, "url", "cannot reach mysql://u:hunter2@h", None);
+    }
+    assert_eq!(report.errors.len(), 1);
+    assert_eq!(report.to_string(), "error: url: cannot reach mysql://u:******@h\n1 error, 0 warnings, 0 to do\n");
+    assert_eq!(Report::default().to_string(), "no problems found\n");
+}
