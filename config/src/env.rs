@@ -7,7 +7,8 @@ use crate::problem::Problem;
 
 /// The options of `env`. Keys of other engines (`flink.*`, `spark.*`, `execution.*`) pass.
 pub const ENV_OPTIONS: &[OptionDef] = &[
-    OptionDef::string("job.name").doc("The job's name; the command line's `-n` wins. The state belongs to the name."),
+    OptionDef::string("job.name")
+        .doc("The job's name; the command line's `-n` wins. The state belongs to the name."),
     OptionDef::choice("job.mode", &["BATCH", "STREAMING"])
         .default("BATCH")
         .doc("`BATCH` ends and needs sources that end; `STREAMING` goes on until it is stopped."),
@@ -24,9 +25,9 @@ pub const ENV_OPTIONS: &[OptionDef] = &[
         .alias(&["checkpoint.min-pause", "execution.checkpoint.min-pause"])
         .default("0")
         .doc("Least time between the end of a checkpoint and the start of the next."),
-    OptionDef::int_in("job.retry.times", 0, 1_000_000)
-        .default("3")
-        .doc("How often the job starts again after a failure that may pass; refills after a healthy stretch."),
+    OptionDef::int_in("job.retry.times", 0, 1_000_000).default("3").doc(
+        "How often the job starts again after a failure that may pass; refills after a healthy stretch.",
+    ),
     OptionDef::int_in("job.retry.interval.seconds", 0, 86_400)
         .unit("s")
         .default("3")
@@ -157,8 +158,9 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_named() {
-        let (_, problems) =
-            settings("read_limit.rows_per_second = 5, jars = \"a;b\", shade.identifier = base64, job.mod = BATCH");
+        let (_, problems) = settings(
+            "read_limit.rows_per_second = 5, jars = \"a;b\", shade.identifier = base64, job.mod = BATCH",
+        );
         assert_eq!(
             problems,
             [

@@ -45,7 +45,7 @@ impl JobFile {
     pub fn graph(&self) -> Result<JobGraph, Vec<Problem>> {
         let mut blocks = Vec::new();
         for role in [Role::Source, Role::Transform, Role::Sink] {
-            blocks.extend(self.blocks(role).iter().enumerate().map(|(index, block)| (index, block)));
+            blocks.extend(self.blocks(role).iter().enumerate());
         }
         let mut draft = Draft {
             line: self.sources.len() == 1 && self.sinks.len() == 1,
@@ -288,8 +288,10 @@ impl Draft<'_> {
 
 fn unknown_input(step: &Step<'_>, name: &str, known: &[String]) -> Problem {
     let (key, place) = step.reads_key.clone().unwrap_or_default();
-    let message =
-        format!("option '{key}' of {} is '{name}', and no source or transform puts that out", step.block.label());
+    let message = format!(
+        "option '{key}' of {} is '{name}', and no source or transform puts that out",
+        step.block.label()
+    );
     let problem = Problem::error(ProblemKind::Graph, place, key, message);
     match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => problem.hint(format!("did you mean '{near}'?")),

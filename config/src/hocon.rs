@@ -154,7 +154,12 @@ impl Tree<'_> {
     fn include(&mut self, inclusion: &Inclusion) -> Result<Vec<Field>, Problem> {
         let name = inclusion.path.as_str();
         let refuse = |message: String| {
-            Problem::error(ProblemKind::Syntax, Place::file(self.file), format!("include \"{name}\""), message)
+            Problem::error(
+                ProblemKind::Syntax,
+                Place::file(self.file),
+                format!("include \"{name}\""),
+                message,
+            )
         };
         if matches!(inclusion.location, Some(Location::Url | Location::Classpath)) {
             let message = format!("include \"{name}\" by url(…) or classpath(…) is not supported");

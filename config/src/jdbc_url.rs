@@ -127,7 +127,11 @@ fn split_address(address: &str) -> Result<(String, u16), JdbcUrlError> {
     let (host, port) = match address.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or(JdbcUrlError::Host)?;
-            let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or(JdbcUrlError::Port)?) };
+            let port = if after.is_empty() {
+                None
+            } else {
+                Some(after.strip_prefix(':').ok_or(JdbcUrlError::Port)?)
+            };
             host.parse::<std::net::Ipv6Addr>().map_err(|_| JdbcUrlError::Host)?;
             (host, port)
         }
@@ -172,7 +176,11 @@ impl fmt::Display for JdbcUrl {
             }
             f.write_str("@")?;
         }
-        if self.host.contains(':') { write!(f, "[{}]", self.host)? } else { f.write_str(&self.host)? }
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?
+        } else {
+            f.write_str(&self.host)?
+        }
         write!(f, ":{}", self.port)?;
         if let Some(database) = &self.database {
             write!(f, "/{database}")?;

@@ -105,7 +105,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Problem> {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count() + 1;
         let mut problem = about_file(path, "the file is not valid UTF-8".to_owned());
-        problem.place.line = Some(line);
+        problem.place.line = u32::try_from(line).ok();
         problem.hint("save it as UTF-8")
     })
 }
@@ -155,8 +155,9 @@ impl JobFile {
 /// JSON is read by the same parser as HOCON, which would let more pass than JSON allows.
 fn check_json(text: &str, file: &Arc<str>) -> Result<(), Problem> {
     serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|error| {
+        let number = |n: usize| u32::try_from(n.max(1)).ok();
         let place =
-            Place { file: Arc::clone(file), line: Some(error.line()), column: Some(error.column().max(1)) };
+            Place { file: Arc::clone(file), line: number(error.line()), column: number(error.column()) };
         let full = error.to_string();
         let what = full.split(" at line ").next().unwrap_or("broken").to_owned();
         let subject = place.to_string();
@@ -236,7 +237,8 @@ impl<'a> Sections<'a> {
                 }
                 None | Some(Value::Null) => {}
                 Some(other) => {
-                    let message = format!("section '{role}' must hold plugin blocks, found {}", other.shape());
+                    let message =
+                        format!("section '{role}' must hold plugin blocks, found {}", other.shape());
                     self.misshapen(place, role.section(), message);
                 }
             },
@@ -303,8 +305,10 @@ impl<'a> Sections<'a> {
     ) -> Result<JobFile, ConfigErrors> {
         let mut warnings = std::mem::take(&mut self.resolver.warnings);
         let strangers = strange_sections(fields, &self.resolver);
+        // A misshapen section has been reported; that it is empty too says nothing more.
+        let sound = self.problems.is_empty();
         for role in [Role::Source, Role::Sink] {
-            if !self.problems.is_empty() || self.blocks.iter().any(|block| block.role == role) {
+            if !sound || self.blocks.iter().any(|block| block.role == role) {
                 continue;
             }
             let message = format!("the job has no {role}: section '{role}' is missing or empty");
@@ -357,7 +361,8 @@ impl<'a> Sections<'a> {
 fn strange_sections<'f>(fields: &'f [Field], resolver: &Resolver<'_>) -> Vec<&'f Field> {
     let strange = |field: &&Field| {
         field.path.first().is_some_and(|first| {
-            SECTIONS.into_iter().all(|role| role.section() != first) && !resolver.used.contains(first.as_str())
+            SECTIONS.into_iter().all(|role| role.section() != first)
+                && !resolver.used.contains(first.as_str())
         })
     };
     fields.iter().filter(strange).collect()

@@ -26,7 +26,10 @@ pub fn options_markdown(title: &str, defs: &[OptionDef]) -> String {
     }
     let others = [
         ("Refused", defs.iter().filter(|def| matches!(def.support, Support::Refused(_))).collect::<Vec<_>>()),
-        ("Accepted without effect", defs.iter().filter(|def| matches!(def.support, Support::Ignored(_))).collect()),
+        (
+            "Accepted without effect",
+            defs.iter().filter(|def| matches!(def.support, Support::Ignored(_))).collect(),
+        ),
     ];
     for (heading, list) in others {
         if list.is_empty() {

@@ -303,8 +303,7 @@ impl<'b> Resolution<'b> {
         match def.support {
             Support::Works => false,
             Support::Refused(reason) => {
-                let message =
-                    format!("option '{}' of {} is not supported: {reason}", leaf.path, self.label);
+                let message = format!("option '{}' of {} is not supported: {reason}", leaf.path, self.label);
                 self.report(ProblemKind::Refused, index, message);
                 true
             }
@@ -349,7 +348,8 @@ impl<'b> Resolution<'b> {
         let below = |path: &str| {
             def.names().find_map(|name| path.strip_prefix(name)?.strip_prefix('.')).map(str::to_owned)
         };
-        let taken = self.take(|leaf| def.names().any(|name| name == leaf.path) || below(&leaf.path).is_some());
+        let taken =
+            self.take(|leaf| def.names().any(|name| name == leaf.path) || below(&leaf.path).is_some());
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut typed: Option<(String, Place)> = None;
         for index in taken {
@@ -368,8 +368,13 @@ impl<'b> Resolution<'b> {
                 (Some(key), Some(text)) => pairs.push((key, text)),
                 (None, None) if matches!(leaf.value, Value::Object(_)) => {}
                 (key, _) => {
-                    let wanted = if key.is_some() { "a text or a list of texts".to_owned() } else { expected(def.kind) };
-                    let message = format!("option '{}' must be {wanted}, found {}", leaf.path, leaf.value.shape());
+                    let wanted = if key.is_some() {
+                        "a text or a list of texts".to_owned()
+                    } else {
+                        expected(def.kind)
+                    };
+                    let message =
+                        format!("option '{}' must be {wanted}, found {}", leaf.path, leaf.value.shape());
                     self.report(ProblemKind::BadValue, index, message);
                 }
             }
@@ -422,7 +427,8 @@ impl<'b> Resolution<'b> {
         let additions = missing.iter().map(|def| (def.name.to_owned(), def.doc.to_owned())).collect();
         let place = block.place.clone();
         self.problems.push(
-            Problem::error(ProblemKind::Missing, place, &block.plugin, message).fix(Fix::AddOptions(additions)),
+            Problem::error(ProblemKind::Missing, place, &block.plugin, message)
+                .fix(Fix::AddOptions(additions)),
         );
     }
 }

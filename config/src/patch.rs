@@ -23,7 +23,8 @@ pub(crate) fn suggest(file: &str, text: &str, problems: &[Problem]) -> Option<St
     let lines: Vec<&str> = text.lines().collect();
     let mut edits: BTreeMap<usize, Edit> = BTreeMap::new();
     for problem in problems.iter().filter(|problem| &*problem.place.file == file) {
-        let (Some(fix), Some(number)) = (&problem.fix, problem.place.line) else { continue };
+        let number = problem.place.line.and_then(|line| usize::try_from(line).ok());
+        let (Some(fix), Some(number)) = (problem.fix.as_deref(), number) else { continue };
         let Some(line) = number.checked_sub(1).and_then(|index| lines.get(index)) else { continue };
         let edit = edits.entry(number).or_default();
         match fix {

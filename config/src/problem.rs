@@ -9,9 +9,9 @@ pub struct Place {
     /// The file as the user named it.
     pub file: Arc<str>,
     /// The line, from 1; `None` when it is about the whole file.
-    pub line: Option<usize>,
+    pub line: Option<u32>,
     /// The column in characters, from 1; known for syntax errors only.
-    pub column: Option<usize>,
+    pub column: Option<u32>,
 }
 
 impl Place {
@@ -21,7 +21,7 @@ impl Place {
     }
 
     /// A line of a file.
-    pub fn line(file: &Arc<str>, line: usize) -> Place {
+    pub fn line(file: &Arc<str>, line: u32) -> Place {
         Place { file: Arc::clone(file), line: Some(line), column: None }
     }
 }
@@ -107,7 +107,7 @@ pub struct Problem {
     /// What to do.
     pub hint: Option<String>,
     /// How the file could be edited.
-    pub fix: Option<Fix>,
+    pub fix: Option<Box<Fix>>,
 }
 
 impl Problem {
@@ -149,7 +149,7 @@ impl Problem {
     /// Adds an edit of the file.
     #[must_use]
     pub fn fix(mut self, fix: Fix) -> Problem {
-        self.fix = Some(fix);
+        self.fix = Some(Box::new(fix));
         self
     }
 

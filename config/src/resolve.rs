@@ -105,7 +105,9 @@ impl<'a> Resolver<'a> {
         let literal = matches!(field.node, Node::Bool(_) | Node::Number(_) | Node::Text(_) | Node::List(_));
         if literal && entry.value != value && entry.place.file == field.place.file {
             let message = match entry.place.line {
-                Some(line) => format!("option '{key}' is set twice, here and in line {line}; this one counts"),
+                Some(line) => {
+                    format!("option '{key}' is set twice, here and in line {line}; this one counts")
+                }
                 None => format!("option '{key}' is set twice; this one counts"),
             };
             let warning = Problem::warning(ProblemKind::Conflict, field.place.clone(), key, message);
@@ -127,7 +129,10 @@ impl<'a> Resolver<'a> {
         }
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(too_much(place, format!("blocks and lists are nested deeper than {MAX_DEPTH} levels")));
+            return Err(too_much(
+                place,
+                format!("blocks and lists are nested deeper than {MAX_DEPTH} levels"),
+            ));
         }
         let value = match node {
             Node::Null => Some(Value::Null),
@@ -157,7 +162,10 @@ impl<'a> Resolver<'a> {
     fn count_text(&mut self, text: &str, place: &Place) -> Result<(), Problem> {
         self.text_bytes += text.len();
         if self.text_bytes > MAX_TEXT_BYTES {
-            return Err(too_much(place, format!("the file comes to more than {MAX_TEXT_BYTES} bytes of text")));
+            return Err(too_much(
+                place,
+                format!("the file comes to more than {MAX_TEXT_BYTES} bytes of text"),
+            ));
         }
         Ok(())
     }
@@ -292,14 +300,14 @@ fn merged(earlier: Value, later: Value, place: &Place) -> Result<Value, Problem>
         (_, later) => return Ok(later),
     };
     for entry in added {
-        match entries.iter_mut().find(|known| known.key == entry.key) {
-            Some(known) => {
-                let before = std::mem::replace(&mut known.value, Value::Null);
-                known.value = merged(before, entry.value, place)?;
-                known.place = entry.place;
-            }
-            None if entries.len() < MAX_KEYS => entries.push(entry),
-            None => return Err(too_much(place, format!("a block has more than {MAX_KEYS} keys"))),
+        if let Some(known) = entries.iter_mut().find(|known| known.key == entry.key) {
+            let before = std::mem::replace(&mut known.value, Value::Null);
+            known.value = merged(before, entry.value, place)?;
+            known.place = entry.place;
+        } else if entries.len() < MAX_KEYS {
+            entries.push(entry);
+        } else {
+            return Err(too_much(place, format!("a block has more than {MAX_KEYS} keys")));
         }
     }
     Ok(Value::Object(entries))

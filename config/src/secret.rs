@@ -146,9 +146,16 @@ mod tests {
 
     #[test]
     fn secret_keys_are_known_by_their_names() {
-        for key in
-            ["password", "PASSWORD", "db.passwd", "sink.token", "access_key", "secret-key", "auth", "http.auth"]
-        {
+        for key in [
+            "password",
+            "PASSWORD",
+            "db.passwd",
+            "sink.token",
+            "access_key",
+            "secret-key",
+            "auth",
+            "http.auth",
+        ] {
             assert!(is_secret_key(key), "{key}");
         }
         for key in ["primary_keys", "author", "url", "username", "partition_key_fields", "authors"] {
@@ -162,7 +169,10 @@ mod tests {
             ("mysql://root:hunter2@h:3306/db", "mysql://root:******@h:3306/db"),
             ("jdbc:mysql://root:hun@ter2@h/db", "jdbc:mysql://root:******@h/db"),
             ("x://root:hun/ter2@h/db", "x://root:******@h/db"),
-            ("jdbc:mysql://h:3306/db?user=a&password=hunter2&x=1", "jdbc:mysql://h:3306/db?user=a&password=******&x=1"),
+            (
+                "jdbc:mysql://h:3306/db?user=a&password=hunter2&x=1",
+                "jdbc:mysql://h:3306/db?user=a&password=******&x=1",
+            ),
             ("jdbc:mysql://h:3306/db?mail=a@b", "jdbc:mysql://h:3306/db?mail=a@b"),
             ("jdbc:mysql://h/db", "jdbc:mysql://h/db"),
             ("a://u:p@h b://v:q@i", "a://u:******@h b://v:******@i"),

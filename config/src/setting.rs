@@ -49,12 +49,12 @@ pub(crate) fn parse_text(kind: OptionKind, text: &str) -> Result<Setting, String
     let trimmed = text.trim();
     let parsed = match kind {
         OptionKind::String => Some(Setting::Text(text.to_owned())),
-        OptionKind::Int { min, max } => trimmed
-            .parse::<i64>()
-            .ok()
-            .filter(|number| (min..=max).contains(number))
-            .map(Setting::Int),
-        OptionKind::Float => trimmed.parse::<f64>().ok().filter(|number| number.is_finite()).map(Setting::Float),
+        OptionKind::Int { min, max } => {
+            trimmed.parse::<i64>().ok().filter(|number| (min..=max).contains(number)).map(Setting::Int)
+        }
+        OptionKind::Float => {
+            trimmed.parse::<f64>().ok().filter(|number| number.is_finite()).map(Setting::Float)
+        }
         OptionKind::Bool if trimmed.eq_ignore_ascii_case("true") => Some(Setting::Bool(true)),
         OptionKind::Bool if trimmed.eq_ignore_ascii_case("false") => Some(Setting::Bool(false)),
         OptionKind::Bool => None,
@@ -63,7 +63,9 @@ pub(crate) fn parse_text(kind: OptionKind, text: &str) -> Result<Setting, String
             let parts = trimmed.split(',').map(str::trim).filter(|part| !part.is_empty());
             Some(Setting::List(parts.map(str::to_owned).collect()))
         }
-        OptionKind::Enum(words) => words.iter().find(|word| same_word(word, trimmed)).map(|word| Setting::Word(word)),
+        OptionKind::Enum(words) => {
+            words.iter().find(|word| same_word(word, trimmed)).map(|word| Setting::Word(word))
+        }
         OptionKind::Regex => return parse_regex(text),
         OptionKind::Map | OptionKind::Objects => None,
     };
@@ -170,6 +172,8 @@ mod tests {
         assert!(parse_value(OptionKind::Objects, &blocks) == Ok(Setting::Objects(vec![vec![]])));
         assert!(parse_value(OptionKind::Objects, &text("x")).is_err());
         let numbers = Value::List(vec![Value::Number("1".to_owned()), Value::Bool(true)]);
-        assert!(parse_value(OptionKind::List, &numbers) == Ok(Setting::List(vec!["1".into(), "true".into()])));
+        assert!(
+            parse_value(OptionKind::List, &numbers) == Ok(Setting::List(vec!["1".into(), "true".into()]))
+        );
     }
 }

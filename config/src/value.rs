@@ -126,7 +126,7 @@ impl Block {
     }
 
     /// The line the block begins in, from 1.
-    pub fn line(&self) -> Option<usize> {
+    pub fn line(&self) -> Option<u32> {
         self.place.line
     }
 
@@ -164,8 +164,7 @@ struct Leaves<'a> {
 impl<'a> Leaves<'a> {
     fn add(&mut self, prefix: &str, entries: &'a [Entry]) {
         for entry in entries {
-            let path =
-                if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
+            let path = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
             match &entry.value {
                 Value::Object(inner) if !inner.is_empty() => self.add(&path, inner),
                 value => {

@@ -41,7 +41,8 @@ pub fn culvert_binary() -> &'static Path {
 
 fn build(cargo: &OsStr, profile: &Path) {
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "culvert", "--bin", "culvert"]);
+    // Over the workspace, so that the features of dependencies, and so their builds, are the tests'.
+    command.args(["build", "--quiet", "--workspace", "--bin", "culvert"]);
     if profile.ends_with("release") {
         command.arg("--release");
     }

@@ -155,7 +155,7 @@ pub struct UniqueKey {
 }
 
 /// One table's shape.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableDef {
     /// The database.
     pub database: String,

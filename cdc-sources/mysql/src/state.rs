@@ -27,6 +27,10 @@ pub(crate) struct ReaderState {
     /// `stop.mode`'s place, fixed at the first start.
     pub(crate) stop_at: Option<BinlogPosition>,
     pub(crate) tables: Vec<TableState>,
+    /// Definitions of tables of the same databases that are not captured.
+    pub(crate) others: Vec<TableDef>,
+    /// Default character sets of databases.
+    pub(crate) charsets: std::collections::BTreeMap<String, String>,
 }
 
 /// One captured table as of the position.

@@ -29,7 +29,7 @@ fn good(text: &str) -> Vec<String> {
 
 #[test]
 fn a_straight_line_needs_no_names() {
-    let drawing = good("source { MySQL-CDC {} }\ntransform { Sql {} Filter {} Sql {} }\nsink { jdbc {} }");
+    let drawing = good("source { MySQL-CDC {} }\ntransform { Sql {}, Filter {}, Sql {} }\nsink { jdbc {} }");
     assert_eq!(
         drawing,
         [
@@ -45,9 +45,9 @@ fn a_straight_line_needs_no_names() {
 #[test]
 fn names_of_both_generations_connect() {
     let drawing = good(
-        "source { A { plugin_output = a } B { result_table_name = b } }\n\
-         transform { T { plugin_input = [a, b], plugin_output = t } U { source_table_name = \"a,t\", result_table_name = u } }\n\
-         sink { K { source_table_name = u } K { plugin_input = t } L { plugin_input = [\"a\", \"a\"] } }",
+        "source { A { plugin_output = a }, B { result_table_name = b } }\n\
+         transform { T { plugin_input = [a, b], plugin_output = t }, U { source_table_name = \"a,t\", result_table_name = u } }\n\
+         sink { K { source_table_name = u }, K { plugin_input = t }, L { plugin_input = [\"a\", \"a\"] } }",
     );
     assert_eq!(drawing, ["a<-", "b<-", "t<-a,b", "u<-a,t", "sink.k<-u", "sink.k-2<-t", "sink.l<-a"]);
 }
@@ -55,7 +55,7 @@ fn names_of_both_generations_connect() {
 #[test]
 fn order_follows_the_data_not_the_file() {
     let text = "source { A { plugin_output = a } }\n\
-        transform { Two { plugin_input = one, plugin_output = two } One { plugin_input = a, plugin_output = one } }\n\
+        transform { Two { plugin_input = one, plugin_output = two }, One { plugin_input = a, plugin_output = one } }\n\
         sink { K { plugin_input = two } }";
     assert_eq!(good(text), ["a<-", "one<-a", "two<-one", "sink.k<-two"]);
     let graph = graph(text).unwrap();
@@ -85,28 +85,38 @@ fn one_name_for_everything_in_the_simplest_line_only_warns() {
 #[test]
 fn wrong_names_are_refused() {
     let two = |transforms: &str, sinks: &str| {
-        graph(&format!("source {{ A {{ plugin_output = a }} }}\ntransform {{ {transforms} }}\nsink {{ {sinks} }}"))
-            .unwrap_err()
+        graph(&format!(
+            "source {{ A {{ plugin_output = a }} }}\ntransform {{ {transforms} }}\nsink {{ {sinks} }}"
+        ))
+        .unwrap_err()
     };
     assert_eq!(
         two("", "K { plugin_input = a }\nL { source_table_name = ab }"),
-        ["a.conf:4: option 'source_table_name' of sink L is 'ab', and no source or transform puts that out; did you \
-          mean 'a'?"]
+        [
+            "a.conf:4: option 'source_table_name' of sink L is 'ab', and no source or transform puts that out; did you \
+          mean 'a'?"
+        ]
     );
     assert_eq!(
         two("", "K { plugin_input = a }\nL { }"),
-        ["a.conf:4: sink L must name what it reads from with option 'plugin_input'; names may be left out only between \
-          one source and one sink"]
+        [
+            "a.conf:4: sink L must name what it reads from with option 'plugin_input'; names may be left out only between \
+          one source and one sink"
+        ]
     );
     assert_eq!(
-        two("T { plugin_input = a }", "K { plugin_input = a } L { plugin_input = a }"),
-        ["a.conf:2: transform T must name the dataset it puts out with option 'plugin_output'; names may be left out \
-          only between one source and one sink"]
+        two("T { plugin_input = a }", "K { plugin_input = a }, L { plugin_input = a }"),
+        [
+            "a.conf:2: transform T must name the dataset it puts out with option 'plugin_output'; names may be left out \
+          only between one source and one sink"
+        ]
     );
     assert_eq!(
         two("T { plugin_input = a, plugin_output = t }", "K { plugin_input = a }"),
-        ["a.conf:2: dataset 't' of transform T is read by nobody; name it in the plugin_input of a transform or sink, \
-          or remove the block"]
+        [
+            "a.conf:2: dataset 't' of transform T is read by nobody; name it in the plugin_input of a transform or sink, \
+          or remove the block"
+        ]
     );
     let twice = two(
         "T { plugin_input = a, plugin_output = t }\nU { plugin_input = a, result_table_name = t }",
@@ -114,8 +124,10 @@ fn wrong_names_are_refused() {
     );
     assert_eq!(
         twice,
-        ["a.conf:3: option 'result_table_name' of transform U and of transform T (a.conf:2) is 't' in both; dataset \
-          names must differ"]
+        [
+            "a.conf:3: option 'result_table_name' of transform U and of transform T (a.conf:2) is 't' in both; dataset \
+          names must differ"
+        ]
     );
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Scan {
     /// The text for the parser.
     pub(super) text: String,
     /// The line of each key, in the order of the text; `include` statements are not keys.
-    pub(super) key_lines: Vec<usize>,
+    pub(super) key_lines: Vec<u32>,
     file: Arc<str>,
     original: String,
     /// Offsets in `text` of the quotes that were put in.
@@ -55,7 +55,7 @@ pub(super) fn scan(text: &str, file: &Arc<str>) -> Result<Scan, Problem> {
         let message = format!("not valid HOCON: {}", fault.message);
         return Err(Problem::error(ProblemKind::Syntax, place, subject, message));
     }
-    let key_lines = scanner.keys.iter().map(|at| line_of(&line_starts, *at)).collect();
+    let key_lines = scanner.keys.iter().map(|at| small(line_of(&line_starts, *at))).collect();
     let (rewritten, inserted) = scanner.rewrite();
     Ok(Scan {
         text: rewritten,
@@ -77,7 +77,12 @@ fn place_of(file: &Arc<str>, text: &str, line_starts: &[usize], offset: usize) -
     let line = line_of(line_starts, offset);
     let start = line_starts.get(line - 1).copied().unwrap_or(0);
     let column = text.get(start..offset).map(|before| before.chars().count() + 1);
-    Place { file: Arc::clone(file), line: Some(line), column }
+    Place { file: Arc::clone(file), line: Some(small(line)), column: column.map(small) }
+}
+
+/// Lines and columns of a file within the size limit are small.
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 struct Fault {

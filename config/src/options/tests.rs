@@ -19,7 +19,9 @@ const DEFS: &[OptionDef] = &[
     OptionDef::boolean("enabled").default("true").doc("Whether."),
     OptionDef::float("factor").default("0.5").doc("How much."),
     OptionDef::duration_ms("timeout").default("30s").doc("How long."),
-    OptionDef::choice("startup.mode", &["INITIAL", "LATEST", "SPECIFIC"]).default("INITIAL").doc("Where to start."),
+    OptionDef::choice("startup.mode", &["INITIAL", "LATEST", "SPECIFIC"])
+        .default("INITIAL")
+        .doc("Where to start."),
     OptionDef::string("startup.specific-offset.file").doc("File."),
     OptionDef::int("startup.specific-offset.pos").doc("Position."),
     OptionDef::boolean("schema-changes.enabled").alias(&["debezium.include.schema.changes"]).doc("DDL."),
@@ -56,8 +58,10 @@ fn wrong(body: &str) -> Vec<String> {
 #[test]
 fn the_test_table_is_sound() {
     assert_eq!(definition_mistakes(DEFS), Vec::<String>::new());
-    let broken =
-        [OptionDef::int("a").alias(&["b"]).default("x").doc("A."), OptionDef::string("b").required().default("y")];
+    let broken = [
+        OptionDef::int("a").alias(&["b"]).default("x").doc("A."),
+        OptionDef::string("b").required().default("y"),
+    ];
     assert_eq!(
         definition_mistakes(&broken),
         [
@@ -83,7 +87,10 @@ fn values_are_typed_and_defaults_fill_in() {
     assert_eq!((options.enum_value("startup.mode"), options.str("topic")), ("LATEST", "${field}"));
     assert_eq!(options.objects("tables").len(), 1);
     let defaults = good("");
-    assert_eq!((defaults.int("batch_size"), defaults.bool("enabled"), defaults.float("factor")), (100, true, 0.5));
+    assert_eq!(
+        (defaults.int("batch_size"), defaults.bool("enabled"), defaults.float("factor")),
+        (100, true, 0.5)
+    );
     assert_eq!((defaults.int("timeout"), defaults.enum_value("startup.mode")), (30_000, "INITIAL"));
     assert!(!defaults.is_set("batch_size") && options.is_set("batch_size"));
     assert_eq!((defaults.opt_str("topic"), defaults.opt_int("startup.specific-offset.pos")), (None, None));
@@ -92,10 +99,14 @@ fn values_are_typed_and_defaults_fill_in() {
 
 #[test]
 fn both_naming_generations_are_accepted() {
-    let (options, problems) = resolve("base-url = u, user = n, source_table_name = \"a,b\", result_table_name = c");
+    let (options, problems) =
+        resolve("base-url = u, user = n, source_table_name = \"a,b\", result_table_name = c");
     assert_eq!(problems, Vec::<String>::new());
     assert_eq!((options.str("url"), options.typed_key("url")), ("u", "base-url"));
-    assert_eq!((options.list("plugin_input"), options.str("plugin_output")), (&["a".into(), "b".into()][..], "c"));
+    assert_eq!(
+        (options.list("plugin_input"), options.str("plugin_output")),
+        (&["a".into(), "b".into()][..], "c")
+    );
     assert_eq!(resolve("url = u, base-url = u, username = n").1, Vec::<String>::new());
     assert_eq!(
         resolve("url = u\nbase-url = v, username = n").1,
@@ -122,7 +133,8 @@ fn maps_take_dotted_and_nested_keys() {
 
 #[test]
 fn unknown_keys_are_warned_about_with_the_nearest_name() {
-    let (_, problems) = Options::resolve(&block("url = u, username = n\ntabel-names = [a]\nwhatever = 1"), DEFS);
+    let (_, problems) =
+        Options::resolve(&block("url = u, username = n\ntabel-names = [a]\nwhatever = 1"), DEFS);
     let mut problems = problems;
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -137,7 +149,9 @@ fn unknown_keys_are_warned_about_with_the_nearest_name() {
     assert!(problems.iter().all(Problem::is_error));
     assert_eq!(
         wrong("startup { mod = INITIAL }"),
-        ["jobs/a.conf:3: option 'startup.mod' is not known to source MySQL-CDC; did you mean 'startup.mode'?"]
+        [
+            "jobs/a.conf:3: option 'startup.mod' is not known to source MySQL-CDC; did you mean 'startup.mode'?"
+        ]
     );
     assert_eq!(
         wrong("timeout { read = 5 }"),
@@ -167,9 +181,15 @@ fn bad_values_name_what_is_allowed() {
             "table-names = [\"${db}.t\"]",
             "option 'table-names' needs variable 'db', which is not set; pass -i db=… or set the environment variable db",
         ),
-        ("is_exactly_once = true", "option 'is_exactly_once' of source MySQL-CDC is not supported: the marker keeps it"),
+        (
+            "is_exactly_once = true",
+            "option 'is_exactly_once' of source MySQL-CDC is not supported: the marker keeps it",
+        ),
         ("driver = x", "option 'driver' of source MySQL-CDC has no effect: there is one driver"),
-        ("legacy { a = 1, b = 2 }", "option 'legacy.a' of source MySQL-CDC is not supported: nobody needs it"),
+        (
+            "legacy { a = 1, b = 2 }",
+            "option 'legacy.a' of source MySQL-CDC is not supported: nobody needs it",
+        ),
     ] {
         assert_eq!(wrong(body), [format!("jobs/a.conf:3: {message}")], "{body}");
     }
@@ -219,8 +239,10 @@ fn rules_between_options() {
         ["jobs/a.conf:1: source MySQL-CDC needs exactly one of 'table-names', 'table-pattern'"]
     );
     assert_eq!(
-        check("table-names = [a], password = x, timeout = 1\nfactor = 1\ntable-pattern = b\nstartup.mode = Specific\n\
-            startup.specific-offset.pos = 4"),
+        check(
+            "table-names = [a], password = x, timeout = 1\nfactor = 1\ntable-pattern = b\nstartup.mode = Specific\n\
+            startup.specific-offset.pos = 4"
+        ),
         [
             "jobs/a.conf:5: options 'table-names', 'table-pattern' of source MySQL-CDC exclude each other; keep one",
             "jobs/a.conf:4: options 'timeout', 'factor' of source MySQL-CDC exclude each other; keep one",

@@ -48,14 +48,21 @@ fn the_patch_renames_keys_and_names_what_is_missing() {
          @@ -4 +6 @@\n-    startup { mod = INITIAL }\n+    startup { mode = INITIAL }\n"
     );
     let text = report.to_string();
-    assert!(text.starts_with("error: a.conf:2: source A lacks required options 'url', 'username'\n"), "{text}");
-    assert!(text.contains("warning: a.conf:3: option 'usrname' is not known to source A\n    did you mean"), "{text}");
+    assert!(
+        text.starts_with("error: a.conf:2: source A lacks required options 'url', 'username'\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("warning: a.conf:3: option 'usrname' is not known to source A\n    did you mean"),
+        "{text}"
+    );
     assert!(text.ends_with("1 error, 2 warnings, 0 to do\n"), "{text}");
 }
 
 #[test]
 fn the_patch_keeps_secrets() {
-    let report = report("    pasword = \"hunter2\", url = \"mysql://a:hunter2@h\", username = n, pass = hunter2");
+    let report =
+        report("    pasword = \"hunter2\", url = \"mysql://a:hunter2@h\", username = n, pass = hunter2");
     let patch = report.patch_suggestion.as_deref().unwrap();
     assert!(patch.contains("-    pasword = ******") && patch.contains("+    password = ******"), "{patch}");
     assert!(!patch.contains("-    password"), "{patch}");
@@ -70,6 +77,9 @@ fn pushed_texts_are_masked_and_not_repeated() {
         report.push(Severity::Error, "url", "cannot reach mysql://u:hunter2@h", None);
     }
     assert_eq!(report.errors.len(), 1);
-    assert_eq!(report.to_string(), "error: url: cannot reach mysql://u:******@h\n1 error, 0 warnings, 0 to do\n");
+    assert_eq!(
+        report.to_string(),
+        "error: url: cannot reach mysql://u:******@h\n1 error, 0 warnings, 0 to do\n"
+    );
     assert_eq!(Report::default().to_string(), "no problems found\n");
 }

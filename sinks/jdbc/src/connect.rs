@@ -220,6 +220,10 @@ impl Session {
     /// `tolerated`, that number of the server gives `false` instead of an error.
     pub(crate) async fn stage_rows(&mut self, statement: &[u8], table: &str, tolerated: Option<u16>) -> Result<bool> {
         let doing = format!("write to {table}");
+        if matches!(self.stage, Stage::Prepared(_)) {
+            let message = "rows came between the preparation of a commit and the commit";
+            return Err(Error::new(ErrorKind::Internal, message).context("table", table));
+        }
         self.enter()?;
         let mut retries = if self.server.rollback_on_timeout { 0 } else { self.lock_retries };
         loop {

@@ -38,7 +38,7 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::string("table").placeholders().default("${table_name}").doc("The target table."),
     OptionDef::string("tablePrefix").placeholders().doc("Comes before the target table's name."),
     OptionDef::string("tableSuffix").placeholders().doc("Comes after the target table's name."),
-    OptionDef::string("schema").refused("MySQL and MariaDB have no level between database and table; use `database`"),
+    OptionDef::string("schema").refused("MySQL and MariaDB have no level between database and table; use `database`").doc("The schema of databases that have that level."),
     OptionDef::list("primary_keys").placeholders().doc(
         "The columns rows are written by; the target must have a unique index over exactly these. Otherwise the \
          target's own key counts. `[\"${primary_key}\"]` means the source's key.",
@@ -52,8 +52,8 @@ pub const OPTIONS: &[OptionDef] = &[
         .doc("Writes updates as plain INSERTs, too."),
     OptionDef::boolean("support_upsert_by_query_primary_key_exist")
         .default("false")
-        .refused("the target's own upsert is used, which needs no look-up"),
-    OptionDef::boolean("use_copy_statement").default("false").refused("COPY is a statement of PostgreSQL"),
+        .refused("the target's own upsert is used, which needs no look-up").doc("Looks a row up before it is written."),
+    OptionDef::boolean("use_copy_statement").default("false").refused("COPY is a statement of PostgreSQL").doc("Loads rows by COPY."),
     OptionDef::int_in("batch_size", 1, 100_000).default("1000").unit("rows").doc("Rows in one statement at most."),
     OptionDef::duration_ms("batch_interval_ms")
         .default("1000")
@@ -63,13 +63,13 @@ pub const OPTIONS: &[OptionDef] = &[
         .doc("How often a statement that waited too long for a lock is repeated, before the job starts over."),
     OptionDef::boolean("auto_commit")
         .default("true")
-        .ignored("every checkpoint is one transaction, committed with its marker"),
+        .ignored("every checkpoint is one transaction, committed with its marker").doc("Commits every statement by itself."),
     OptionDef::boolean("is_exactly_once")
         .default("false")
         .doc("Rows arrive exactly once either way, by the commit marker in the same transaction."),
-    OptionDef::string("xa_data_source_class_name").ignored(NO_XA),
-    OptionDef::int("max_commit_attempts").default("3").ignored(NO_XA),
-    OptionDef::int_in("transaction_timeout_sec", -1, i64::MAX).default("-1").ignored(NO_XA),
+    OptionDef::string("xa_data_source_class_name").ignored(NO_XA).doc("The class that opens XA transactions."),
+    OptionDef::int("max_commit_attempts").default("3").ignored(NO_XA).doc("How often an XA commit is tried."),
+    OptionDef::int_in("transaction_timeout_sec", -1, i64::MAX).default("-1").ignored(NO_XA).doc("How long an XA transaction may take."),
     OptionDef::string("marker_table").default("culvert_commit").doc(
         "The table of commit markers in the target database; it is created when it is missing.",
     ),
@@ -100,13 +100,13 @@ pub const OPTIONS: &[OptionDef] = &[
         .doc("How long connecting may take."),
     OptionDef::int_in("multi_table_sink_replica", 1, i64::MAX)
         .default("1")
-        .ignored("one connection writes all tables, so that one commit covers them"),
-    OptionDef::string("compatible_mode").refused("it chooses variants of other databases"),
-    OptionDef::string("dialect").refused("the url decides the database"),
-    OptionDef::boolean("use_kerberos").default("false").refused(NO_KERBEROS),
-    OptionDef::string("kerberos_principal").refused(NO_KERBEROS),
-    OptionDef::string("kerberos_keytab_path").refused(NO_KERBEROS),
-    OptionDef::string("krb5_path").refused(NO_KERBEROS),
+        .ignored("one connection writes all tables, so that one commit covers them").doc("How many writers share the tables."),
+    OptionDef::string("compatible_mode").refused("it chooses variants of other databases").doc("The variant of the database."),
+    OptionDef::string("dialect").refused("the url decides the database").doc("The database's kind."),
+    OptionDef::boolean("use_kerberos").default("false").refused(NO_KERBEROS).doc("Logs in by Kerberos."),
+    OptionDef::string("kerberos_principal").refused(NO_KERBEROS).doc("The principal of a Kerberos login."),
+    OptionDef::string("kerberos_keytab_path").refused(NO_KERBEROS).doc("The key table of a Kerberos login."),
+    OptionDef::string("krb5_path").refused(NO_KERBEROS).doc("The configuration of Kerberos."),
 ];
 
 /// What must be set together.

@@ -172,7 +172,7 @@ fn add(cursor: &mut Cursor<'_>, actions: &mut Vec<AlterAction>) -> Option<()> {
             return Some(());
         }
         if let Some(element) = read_key_element(cursor)? {
-            if let KeyElement::Period { system: true } = element {
+            if let KeyElement::Period { system: true, .. } = element {
                 // Comes with ADD SYSTEM VERSIONING: the period columns are written, not hidden.
                 actions.push(AlterAction::SystemVersioning(false));
             }

@@ -3,7 +3,7 @@
 use super::character_set::{CharsetClause, bytes_per_character, normal_charset, normal_collation};
 use super::cursor::Cursor;
 use super::lexer::Kind;
-use super::{ColumnDef, ParseOptions};
+use super::ColumnDef;
 
 /// The longest VARCHAR and VARBINARY, in bytes. What is longer, the server makes a TEXT or BLOB.
 const VARCHAR_BYTES_MAX: u64 = 65_535;
@@ -127,7 +127,8 @@ fn varchar(length: u64, width: u64, binary: bool) -> (String, bool) {
 }
 
 /// The column after `CONVERT TO CHARACTER SET`. Text columns keep room for as many characters as
-/// before, so a TEXT may grow into a MEDIUMTEXT.
+/// before, so a TEXT may grow into a MEDIUMTEXT. A VARCHAR that no longer fits becomes a text type
+/// of the size MariaDB chooses; MySQL makes a TEXT of all of them.
 pub(super) fn convert(column: &mut ColumnDef, charset: &str, collation: Option<&str>) {
     let Some(before) = column.charset.clone() else { return };
     let (kind, suffix) = match column.column_type.split_once(" /*M!") {
@@ -142,10 +143,9 @@ pub(super) fn convert(column: &mut ColumnDef, charset: &str, collation: Option<&
     };
     let new_type = if let Some(length) = length("char") {
         has_charset = !binary;
-        // Bytes take the place of characters, as many as the longest value had.
-        if binary { format!("binary({})", length.saturating_mul(was)) } else { kind.clone() }
+        // The number stays and counts bytes from now on, on both servers.
+        if binary { format!("binary({length})") } else { kind.clone() }
     } else if let Some(length) = length("varchar") {
-        let length = if binary { length.saturating_mul(was) } else { length };
         let (text, keeps) = varchar(length, is, binary);
         has_charset = keeps;
         text
@@ -403,11 +403,9 @@ fn bytes_or_text(cursor: &mut Cursor<'_>, word: &str) -> Option<TypeClause> {
             if cursor.accept("VARBINARY") {
                 TypeClause::plain("mediumblob")
             } else {
-                if cursor.accept_any(&["CHAR", "CHARACTER"]) {
-                    cursor.accept("VARYING");
-                } else {
-                    cursor.accept_any(&["VARCHAR", "VARCHARACTER"]);
-                }
+                let _ = cursor.accept_any(&["VARCHAR", "VARCHARACTER"])
+                    || cursor.accept_all(&["CHAR", "VARYING"])
+                    || cursor.accept_all(&["CHARACTER", "VARYING"]);
                 TypeClause::of(Shape::Text("mediumtext"))
             }
         }
@@ -448,7 +446,7 @@ fn labels(cursor: &mut Cursor<'_>, name: &str) -> Option<String> {
             _ => cursor.text()?,
         };
         text.push('\'');
-        push_label(&mut text, label.trim_end_matches(' '), cursor.options);
+        push_label(&mut text, label.trim_end_matches(' '));
         text.push('\'');
         if cursor.accept_punct(')') {
             text.push(')');
@@ -461,14 +459,15 @@ fn labels(cursor: &mut Cursor<'_>, name: &str) -> Option<String> {
     }
 }
 
-fn push_label(text: &mut String, label: &str, options: &ParseOptions) {
+/// Backslashes are shown escaped whatever mode the statement ran in.
+fn push_label(text: &mut String, label: &str) {
     for c in label.chars() {
         match c {
             '\'' => text.push_str("''"),
-            '\\' if options.backslash_escapes() => text.push_str("\\\\"),
-            '\n' if options.backslash_escapes() => text.push_str("\\n"),
-            '\r' if options.backslash_escapes() => text.push_str("\\r"),
-            '\0' if options.backslash_escapes() => text.push_str("\\0"),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\0' => text.push_str("\\0"),
             other => text.push(other),
         }
     }

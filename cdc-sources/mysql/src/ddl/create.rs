@@ -48,7 +48,7 @@ fn body(cursor: &mut Cursor<'_>, create: &mut CreateTable) -> Option<()> {
         elements(cursor, &mut found)?;
     }
     options(cursor, create);
-    create.hidden_period &= !found.period;
+    create.hidden_period &= !found.system_period;
     // Without columns and without a query, the storage engine makes the columns up.
     if found.columns.is_empty() && !create.as_select {
         return None;
@@ -71,7 +71,9 @@ struct Elements {
     /// Names of the other keys, which a generated name has to avoid.
     index_names: Vec<String>,
     /// `PERIOD FOR SYSTEM_TIME`: the period columns are written, not hidden.
-    period: bool,
+    system_period: bool,
+    /// The columns of all periods, which take no NULL.
+    period_columns: Vec<String>,
 }
 
 impl Elements {
@@ -87,7 +89,8 @@ impl Elements {
             }
         }
         keys.extend(self.unique);
-        if keys.len() > KEYS_MAX || self.index_names.len() > KEYS_MAX {
+        let periods = self.period_columns.len();
+        if keys.len() > KEYS_MAX || self.index_names.len() > KEYS_MAX || periods > KEYS_MAX {
             return None;
         }
         let mut taken = self.index_names;
@@ -98,6 +101,9 @@ impl Elements {
             create.unique_keys.push(UniqueKey { name, columns: key.columns });
         }
         create.columns = self.columns;
+        for column in &mut create.columns {
+            column.nullable &= !self.period_columns.iter().any(|name| same_name(name, &column.name));
+        }
         create.primary_key = primary_key.unwrap_or_default();
         Some(())
     }
@@ -141,7 +147,7 @@ pub(super) enum KeyElement {
     /// Another index, with its name.
     Index(Option<String>),
     /// `PERIOD FOR …`
-    Period { system: bool },
+    Period { system: bool, columns: Vec<String> },
     /// A constraint without an index of concern here.
     Constraint,
 }
@@ -194,8 +200,12 @@ pub(super) fn read_key_element(cursor: &mut Cursor<'_>) -> Option<Option<KeyElem
     }
     // Not reserved, so it may be a column's name.
     if cursor.sees_all(&["PERIOD", "FOR"]) {
-        let system = cursor.peek_at(2).is("SYSTEM_TIME");
-        return Some(Some(KeyElement::Period { system }));
+        cursor.advance();
+        cursor.advance();
+        let system = cursor.sees("SYSTEM_TIME");
+        cursor.name();
+        let columns = key_parts(cursor)?.columns;
+        return Some(Some(KeyElement::Period { system, columns }));
     }
     Some(None)
 }
@@ -219,7 +229,10 @@ fn key_element(cursor: &mut Cursor<'_>, found: &mut Elements) -> Option<bool> {
         Some(KeyElement::Primary { columns, .. }) => found.primary_key = Some(columns),
         Some(KeyElement::Unique { name, columns, .. }) => found.unique.push(WrittenKey { name, columns }),
         Some(KeyElement::Index(name)) => found.index_names.extend(name),
-        Some(KeyElement::Period { system }) => found.period |= system,
+        Some(KeyElement::Period { system, columns }) => {
+            found.system_period |= system;
+            found.period_columns.extend(columns);
+        }
         Some(KeyElement::Constraint) => {}
     }
     Some(true)

@@ -1,0 +1,250 @@
+//! The commit marker: one row per job, sink and writer, in the target database.
+//!
+//! ```text
+//! culvert_commit(job, sink, writer, epoch, checkpoint, source_state, updated_at)
+//!                '---- key -----'
+//! ```
+//!
+//! The row is changed in the transaction that holds the rows of a checkpoint, so both are
+//! committed or neither is. It is also the fence: every start writes its own, larger epoch into it,
+//! and the change at a checkpoint asks for that epoch. A process that was thought dead and still
+//! writes finds another epoch there, changes no row, and fails before its commit.
+//!
+//! `source_state` is `1` (the format) as a byte, the length of the enumerator's state as 8 bytes
+//! little endian, that state, then the reader's.
+
+use culvert_api::{CommitMarker, Error, ErrorKind, Result, SourceState};
+
+use crate::connect::Session;
+use crate::error;
+use crate::quote::TargetName;
+use crate::target::TargetTable;
+
+/// Longest job and sink name, in characters.
+const NAME_CHARS_MAX: usize = 190;
+
+/// The format of `source_state`.
+const STATE_FORMAT: u8 = 1;
+
+type MarkerRow = (u32, u64, u64, Option<Vec<u8>>);
+
+/// The statement that makes the table.
+pub(crate) fn create_statement(table: &TargetName) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (\
+         job varchar({NAME_CHARS_MAX}) NOT NULL, \
+         sink varchar({NAME_CHARS_MAX}) NOT NULL, \
+         writer int unsigned NOT NULL, \
+         epoch bigint unsigned NOT NULL, \
+         checkpoint bigint unsigned NOT NULL, \
+         source_state longblob NULL, \
+         updated_at datetime(6) NOT NULL, \
+         PRIMARY KEY (job, sink, writer)\
+         ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
+        table.quoted()
+    )
+}
+
+/// Makes the table when it is missing.
+pub(crate) async fn ensure_table(session: &mut Session, table: &TargetName) -> Result<()> {
+    if TargetTable::read(session, table).await?.is_none() {
+        let statement = create_statement(table);
+        let doing = format!("create the table of commit markers {table}");
+        if let Some(code) = session.attempt(&statement, &doing).await? {
+            let kind = if error::is_permission(code) { ErrorKind::Permission } else { ErrorKind::Schema };
+            return Err(Error::new(kind, format!("could not create the table of commit markers {table}: error {code}"))
+                .hint(format!("have somebody with the right run: {statement}")));
+        }
+    }
+    match TargetTable::read(session, table).await? {
+        Some(found) => found.refuse_engine_without_transactions(),
+        None => Err(Error::new(ErrorKind::Permission, format!("the table of commit markers {table} cannot be seen"))
+            .hint(grant_hint(table))),
+    }
+}
+
+/// The rights the sink needs on the table of markers.
+pub(crate) fn grant_hint(table: &TargetName) -> String {
+    format!("run: GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO the sink's account", table.quoted())
+}
+
+/// Takes the fence: stores the epoch, and returns the marker as it was. `None` when there was none.
+pub(crate) async fn take_over(
+    session: &mut Session,
+    table: &TargetName,
+    job: &str,
+    sink: &str,
+    writer: u32,
+    epoch: u64,
+) -> Result<Option<CommitMarker>> {
+    for (what, name) in [("job", job), ("sink", sink)] {
+        if name.chars().count() > NAME_CHARS_MAX {
+            let message = format!("the name of the {what} is longer than {NAME_CHARS_MAX} characters");
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+    }
+    let doing = format!("take over the commit marker in {table}");
+    let of_writer = || (job.to_string(), sink.to_string(), writer);
+    let added = session
+        .change(
+            &format!(
+                "INSERT IGNORE INTO {} (job, sink, writer, epoch, checkpoint, source_state, updated_at) \
+                 VALUES (?, ?, ?, 0, 0, NULL, UTC_TIMESTAMP(6))",
+                table.quoted()
+            ),
+            of_writer(),
+            &doing,
+        )
+        .await?;
+    let rows: Vec<MarkerRow> = session
+        .rows(
+            &format!(
+                "SELECT writer, epoch, checkpoint, source_state FROM {} \
+                 WHERE job = ? AND sink = ? AND writer = ? FOR UPDATE",
+                table.quoted()
+            ),
+            of_writer(),
+            &doing,
+        )
+        .await?;
+    let Some((_, found, checkpoint, state)) = rows.into_iter().next() else {
+        return Err(Error::new(ErrorKind::Internal, "the commit marker vanished while it was locked"));
+    };
+    if found >= epoch {
+        session.roll_back().await?;
+        let message = format!("another run of job {job} has taken over sink {sink}");
+        return Err(Error::new(ErrorKind::Fenced, message).context("epoch", found));
+    }
+    session
+        .change(
+            &format!(
+                "UPDATE {} SET epoch = ?, updated_at = UTC_TIMESTAMP(6) WHERE job = ? AND sink = ? AND writer = ?",
+                table.quoted()
+            ),
+            (epoch, job.to_string(), sink.to_string(), writer),
+            &doing,
+        )
+        .await?;
+    session.end("COMMIT", &doing).await?;
+    if added > 0 {
+        return Ok(None);
+    }
+    let source = state.map(|bytes| decode(&bytes)).transpose()?;
+    Ok(Some(CommitMarker { job: job.into(), sink: sink.into(), writer, epoch, checkpoint, source }))
+}
+
+/// Writes the marker of a checkpoint into the open transaction.
+pub(crate) async fn stage(session: &mut Session, table: &TargetName, marker: &CommitMarker) -> Result<()> {
+    let matched = session
+        .change(
+            &format!(
+                "UPDATE {} SET checkpoint = ?, source_state = ?, updated_at = UTC_TIMESTAMP(6) \
+                 WHERE job = ? AND sink = ? AND writer = ? AND epoch = ?",
+                table.quoted()
+            ),
+            (
+                marker.checkpoint,
+                marker.source.as_ref().map(encode),
+                marker.job.clone(),
+                marker.sink.clone(),
+                marker.writer,
+                marker.epoch,
+            ),
+            &format!("write the commit marker to {table}"),
+        )
+        .await?;
+    if matched == 1 {
+        return Ok(());
+    }
+    session.roll_back().await?;
+    let message = format!("another run of job {} has taken over sink {}", marker.job, marker.sink);
+    Err(Error::new(ErrorKind::Fenced, message).context("our_epoch", marker.epoch))
+}
+
+/// The marker of a job and sink: of several writers the least checkpoint counts, and the largest
+/// epoch.
+pub(crate) async fn read(
+    session: &mut Session,
+    table: &TargetName,
+    job: &str,
+    sink: &str,
+) -> Result<Option<CommitMarker>> {
+    if TargetTable::read(session, table).await?.is_none() {
+        return Ok(None);
+    }
+    let rows: Vec<MarkerRow> = session
+        .rows(
+            &format!(
+                "SELECT writer, epoch, checkpoint, source_state FROM {} WHERE job = ? AND sink = ? \
+                 ORDER BY checkpoint, writer",
+                table.quoted()
+            ),
+            (job.to_string(), sink.to_string()),
+            &format!("read the commit marker in {table}"),
+        )
+        .await?;
+    let newest = rows.iter().map(|(_, epoch, _, _)| *epoch).max();
+    let (Some((writer, _, checkpoint, state)), Some(epoch)) = (rows.into_iter().next(), newest) else {
+        return Ok(None);
+    };
+    let source = state.map(|bytes| decode(&bytes)).transpose()?;
+    Ok(Some(CommitMarker { job: job.into(), sink: sink.into(), writer, epoch, checkpoint, source }))
+}
+
+/// Removes the marker of a job and sink.
+pub(crate) async fn forget(session: &mut Session, table: &TargetName, job: &str, sink: &str) -> Result<()> {
+    if TargetTable::read(session, table).await?.is_none() {
+        return Ok(());
+    }
+    let doing = format!("remove the commit marker from {table}");
+    let statement = format!("DELETE FROM {} WHERE job = ? AND sink = ?", table.quoted());
+    session.change(&statement, (job.to_string(), sink.to_string()), &doing).await?;
+    session.end("COMMIT", &doing).await
+}
+
+fn encode(state: &SourceState) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(9 + state.enumerator.len() + state.reader.len());
+    bytes.push(STATE_FORMAT);
+    // A length in memory fits 64 bits.
+    bytes.extend_from_slice(&u64::try_from(state.enumerator.len()).unwrap_or(u64::MAX).to_le_bytes());
+    bytes.extend_from_slice(&state.enumerator);
+    bytes.extend_from_slice(&state.reader);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Result<SourceState> {
+    let damaged = || Error::new(ErrorKind::Corrupt, "the source state in the commit marker is damaged");
+    let (format, rest) = bytes.split_first().ok_or_else(damaged)?;
+    if *format != STATE_FORMAT {
+        let message = format!("the source state in the commit marker has format {format}, which is not known");
+        return Err(Error::new(ErrorKind::Unsupported, message).hint("run the version of culvert that wrote it"));
+    }
+    let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
+    let (enumerator, reader) = rest.split_at_checked(length).ok_or_else(damaged)?;
+    Ok(SourceState { enumerator: enumerator.to_vec(), reader: reader.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_stored_format_is_fixed() {
+        let state = SourceState { enumerator: b"ab".to_vec(), reader: b"xyz".to_vec() };
+        let stored = b"\x01\x02\0\0\0\0\0\0\0abxyz";
+        assert_eq!(encode(&state), stored);
+        assert_eq!(decode(stored).unwrap(), state);
+        assert_eq!(decode(b"\x01\0\0\0\0\0\0\0\0").unwrap(), SourceState::default());
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        for bytes in [&b""[..], b"\x01", b"\x01\x09\0\0\0\0\0\0\0ab", b"\x01\xff\xff\xff\xff\xff\xff\xff\xffa"] {
+            assert_eq!(decode(bytes).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        assert_eq!(decode(b"\x02abc").unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+}

@@ -1,0 +1,83 @@
+//! The sink as the engine sees it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use culvert_api::{CommitMarker, DeliveryContract, Finding, OpenSink, Result, Sink, TableSchema, WriterContext};
+use culvert_config::Options;
+use tokio::sync::Mutex;
+
+use crate::check;
+use crate::committer::JdbcCommitter;
+use crate::connect::Session;
+use crate::marker;
+use crate::options::Settings;
+use crate::writer::JdbcWriter;
+
+/// The plugin's name as users write it.
+pub const PLUGIN: &str = "Jdbc";
+
+/// Writes to MySQL and MariaDB, exactly once.
+#[derive(Debug)]
+pub struct JdbcSink {
+    settings: Arc<Settings>,
+}
+
+impl JdbcSink {
+    /// Checks the options against each other; connects to nothing. Errors are
+    /// [`culvert_api::ErrorKind::Config`] and name the option.
+    pub fn from_options(options: &Options) -> Result<JdbcSink> {
+        Ok(JdbcSink { settings: Arc::new(Settings::from_options(options)?) })
+    }
+}
+
+#[async_trait]
+impl Sink for JdbcSink {
+    fn name(&self) -> &str {
+        PLUGIN
+    }
+
+    fn contract(&self) -> DeliveryContract {
+        DeliveryContract::ExactlyOnce
+    }
+
+    async fn check(&self, tables: &[Arc<TableSchema>]) -> Result<Vec<Finding>> {
+        check::run(&self.settings, tables).await
+    }
+
+    async fn open(&self, context: &WriterContext) -> Result<OpenSink> {
+        let table = self.settings.marker_name()?;
+        let mut session = Session::open(&self.settings).await?;
+        marker::ensure_table(&mut session, &table).await?;
+        let (job, sink) = (context.job.as_str(), context.sink.as_str());
+        let marker = marker::take_over(&mut session, &table, job, sink, context.writer, context.epoch).await?;
+        let server = session.server.clone();
+        let session = Arc::new(Mutex::new(Some(session)));
+        let committer = JdbcCommitter {
+            session: session.clone(),
+            marker_table: table,
+            job: context.job.clone(),
+            sink: context.sink.clone(),
+            progress: context.progress.clone(),
+            counted: 0,
+        };
+        let writer = JdbcWriter::new(self.settings.clone(), context.clone(), session, server);
+        Ok(OpenSink { writer: Box::new(writer), committer: Box::new(committer), marker })
+    }
+
+    async fn committed(&self, job: &str, sink: &str) -> Result<Option<CommitMarker>> {
+        let table = self.settings.marker_name()?;
+        let mut session = Session::open(&self.settings).await?;
+        let marker = marker::read(&mut session, &table, job, sink).await;
+        session.close().await;
+        marker
+    }
+
+    async fn forget(&self, job: &str, sink: &str) -> Result<()> {
+        let table = self.settings.marker_name()?;
+        let mut session = Session::open(&self.settings).await?;
+        let done = marker::forget(&mut session, &table, job, sink).await;
+        session.close().await;
+        done
+    }
+}

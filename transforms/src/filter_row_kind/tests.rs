@@ -1,0 +1,64 @@
+#![allow(clippy::unwrap_used)]
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use culvert_config::definition_mistakes;
+
+use super::*;
+use crate::testing::{batch, options, schema};
+
+fn filter(pairs: &[(&str, &str)]) -> Result<FilterRowKind> {
+    FilterRowKind::from_options(&options(FilterRowKind::PLUGIN, FilterRowKind::OPTIONS, pairs))
+}
+
+#[test]
+fn definitions_are_sound() {
+    assert_eq!(definition_mistakes(FilterRowKind::OPTIONS), Vec::<String>::new());
+}
+
+#[test]
+fn rows_of_other_kinds_are_dropped_with_their_positions() {
+    for transform in [
+        filter(&[("exclude_kinds", "update_before")]),
+        filter(&[("include_kinds", "INSERT,UPDATE_AFTER,DELETE")]),
+    ] {
+        let transform = transform.unwrap();
+        let output = Arc::new(transform.map_schema(&schema()).unwrap());
+        let out = transform.apply(batch(), &output).unwrap().unwrap();
+        assert_eq!(out.kinds, [RowKind::Insert, RowKind::Insert, RowKind::UpdateAfter, RowKind::Delete]);
+        assert_eq!(out.positions.iter().map(|position| position.row).collect::<Vec<_>>(), [0, 1, 3, 4]);
+        assert_eq!(out.rows.column(0).as_primitive::<Int32Type>().values().to_vec(), [1, 2, 2, 2]);
+        assert!(!output.kinds.contains(RowKind::UpdateBefore) && output.kinds.contains(RowKind::Delete));
+        assert_eq!(output.columns, schema().columns);
+    }
+}
+
+#[test]
+fn nothing_left_is_no_batch_and_nothing_dropped_is_the_same_batch() {
+    let output = Arc::new(schema());
+    let inserts = filter(&[("include_kinds", "INSERT")]).unwrap();
+    let mut updates = batch();
+    updates.kinds = vec![RowKind::UpdateBefore; 5];
+    assert!(inserts.apply(updates, &output).unwrap().is_none());
+    let all = filter(&[("include_kinds", "INSERT,UPDATE_BEFORE,UPDATE_AFTER,DELETE")]).unwrap();
+    let out = all.apply(batch(), &output).unwrap().unwrap();
+    assert_eq!((out.rows, out.kinds), (batch().rows, batch().kinds));
+}
+
+#[test]
+fn an_edge_of_kinds_only_narrows() {
+    let inserts = TableSchema { kinds: RowKindSet::INSERT_ONLY, ..schema() };
+    let mapped = filter(&[("exclude_kinds", "DELETE")]).unwrap().map_schema(&inserts).unwrap();
+    assert!(mapped.kinds.is_insert_only());
+}
+
+#[test]
+fn exactly_one_option_with_known_kinds() {
+    let exclusive = "These options(include_kinds,exclude_kinds) are mutually exclusive, allowing only one set of \
+                     options to be configured.";
+    assert_eq!(filter(&[]).unwrap_err().message(), exclusive);
+    let both = filter(&[("include_kinds", "INSERT"), ("exclude_kinds", "DELETE")]);
+    assert_eq!(both.unwrap_err().message(), exclusive);
+    assert!(filter(&[("include_kinds", "+I")]).unwrap_err().to_string().contains("UPDATE_BEFORE"));
+    assert!(filter(&[("include_kinds", "")]).is_err());
+}
