@@ -356,9 +356,8 @@ impl CreateTable {
     /// for `LIKE` and for `as_select`.
     pub fn definition(&self, database_charset: Option<&str>) -> TableDef {
         let charset = self.charset.or_default(database_charset, None);
-        let resolve = |column: &ColumnSpec| {
-            column.resolve(charset.charset.as_deref(), charset.collation.as_deref())
-        };
+        let resolve =
+            |column: &ColumnSpec| column.resolve(charset.charset.as_deref(), charset.collation.as_deref());
         let mut table = TableDef {
             database: self.table.database.clone(),
             table: self.table.table.clone(),

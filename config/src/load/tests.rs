@@ -104,6 +104,20 @@ fn hocon_syntax_of_the_wild() {
 }
 
 #[test]
+fn values_below_their_keys_and_blank_lines() {
+    let job = job(
+        "source {\r\n\tA {\r\n\t\tid=5690-5695\r\n\r\n\t\trules =\r\n\t\t\t{\n n=[\n{ k = V\n l = [1, \"A\"] },\n\n{ k = W }\n]\n}\n\
+        code=\"\"\"\n x = \"\"; y[] {\n \"\"\"\n\n }\n\n}\nsink\n{\n  # why\n  B\n  {\n t = \"${table_name}\"\n k = [\"${primary_key}\"]\n} }",
+    );
+    let block = &job.sources[0];
+    assert_eq!(text_of(block, "id"), "5690-5695");
+    assert!(matches!(block.get("rules.n"), Some(Value::List(values)) if values.len() == 2));
+    assert_eq!(text_of(block, "code"), "\n x = \"\"; y[] {\n ");
+    assert_eq!((block.line(), block.entries[2].place.line), (Some(2), Some(14)));
+    assert_eq!((job.sinks[0].line(), text_of(&job.sinks[0], "t")), (Some(24), "${table_name}".into()));
+}
+
+#[test]
 fn variables_follow_the_rules() {
     let given = [("v", "given"), ("defs.host", "h2"), ("n", "7")];
     for (body, value) in [

@@ -314,7 +314,12 @@ pub(super) fn create_index(cursor: &mut Cursor<'_>, unique: bool, or_replace: bo
     if unique {
         match key_parts(cursor) {
             Some(parts) if parts.columns_only && !parts.period => {
-                actions.push(AlterAction::AddUnique { name, columns: parts.columns, if_not_exists, or_replace });
+                actions.push(AlterAction::AddUnique {
+                    name,
+                    columns: parts.columns,
+                    if_not_exists,
+                    or_replace,
+                });
             }
             Some(_) => {}
             None => return Statement::Unknown { tables: vec![table] },
@@ -340,4 +345,3 @@ pub(super) fn drop_index(cursor: &mut Cursor<'_>) -> Statement {
         (_, table) => Statement::Unknown { tables: table.into_iter().collect() },
     }
 }
-

@@ -8,7 +8,8 @@ use super::character_set::CharsetClause;
 use super::column_type::convert;
 use super::create::key_name;
 use super::{
-    AlterAction, AlterTable, COLUMNS_MAX, ColumnDef, ColumnSpec, KEYS_MAX, Place, TableDef, UniqueKey, same_name,
+    AlterAction, AlterTable, COLUMNS_MAX, ColumnDef, ColumnSpec, KEYS_MAX, Place, TableDef, UniqueKey,
+    same_name,
 };
 
 /// What a statement changed in a table's definition.

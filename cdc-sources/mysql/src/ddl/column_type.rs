@@ -1,9 +1,9 @@
 //! Column types: every spelling the servers accept, turned into the one `information_schema` shows.
 
+use super::ColumnDef;
 use super::character_set::{CharsetClause, bytes_per_character, normal_charset, normal_collation};
 use super::cursor::Cursor;
 use super::lexer::Kind;
-use super::ColumnDef;
 
 /// The longest VARCHAR and VARBINARY, in bytes. What is longer, the server makes a TEXT or BLOB.
 const VARCHAR_BYTES_MAX: u64 = 65_535;
@@ -80,7 +80,8 @@ impl ColumnSpec {
         let mut clause = self.charset.or_default(table_charset, table_collation);
         let charset = clause.charset.clone();
         if self.binary_collation && self.charset.collation.is_none() {
-            clause.collation = charset.as_deref().filter(|set| *set != "binary").map(|set| format!("{set}_bin"));
+            clause.collation =
+                charset.as_deref().filter(|set| *set != "binary").map(|set| format!("{set}_bin"));
         }
         let binary = charset.as_deref() == Some("binary");
         let width = bytes_per_character(charset.as_deref().unwrap_or(""));
@@ -273,11 +274,9 @@ fn integer(cursor: &mut Cursor<'_>, name: &str, widths: (u64, u64)) -> TypeClaus
     let width = argument(cursor).filter(|width| *width != 0);
     let signs = signs(cursor);
     let default = if signs.0 { widths.1 } else { widths.0 };
-    let shown = cursor.options.shows_widths()
-        || signs.1
-        || (name == "tinyint" && width == Some(1) && !signs.0);
-    let text =
-        if shown { format!("{name}({})", width.unwrap_or(default)) } else { name.to_owned() };
+    let shown =
+        cursor.options.shows_widths() || signs.1 || (name == "tinyint" && width == Some(1) && !signs.0);
+    let text = if shown { format!("{name}({})", width.unwrap_or(default)) } else { name.to_owned() };
     with_signs(text, signs)
 }
 
@@ -377,9 +376,7 @@ fn bytes_or_text(cursor: &mut Cursor<'_>, word: &str) -> Option<TypeClause> {
         }
         "NVARCHAR" => TypeClause::national(Shape::Varchar(argument(cursor).unwrap_or(1))),
         "BINARY" => TypeClause::plain(format!("binary({})", argument(cursor).unwrap_or(1))),
-        "VARBINARY" | "RAW" => {
-            TypeClause::plain(varchar(argument(cursor).unwrap_or(1), 1, true).0)
-        }
+        "VARBINARY" | "RAW" => TypeClause::plain(varchar(argument(cursor).unwrap_or(1), 1, true).0),
         "TINYTEXT" => TypeClause::of(Shape::Text("tinytext")),
         "TEXT" => TypeClause::of(match argument(cursor) {
             Some(length) if length > 0 => Shape::TextFor(length),
@@ -419,8 +416,8 @@ fn other(cursor: &mut Cursor<'_>, word: &str) -> Option<TypeClause> {
     Some(match word {
         "JSON" if cursor.options.mariadb => TypeClause::of(Shape::JsonText),
         "GEOMETRYCOLLECTION" | "GEOMCOLLECTION" => {
-            let modern = !cursor.options.mariadb
-                && (cursor.options.version == 0 || cursor.options.version >= 80_000);
+            let modern =
+                !cursor.options.mariadb && (cursor.options.version == 0 || cursor.options.version >= 80_000);
             TypeClause::plain(if modern { "geomcollection" } else { "geometrycollection" })
         }
         "JSON" | "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON" | "MULTIPOINT" | "MULTILINESTRING"
@@ -506,11 +503,8 @@ fn charset_attributes(cursor: &mut Cursor<'_>, clause: &mut TypeClause) {
 
 /// Reads one such attribute, if one is next.
 pub(super) fn charset_attribute(cursor: &mut Cursor<'_>, clause: &mut TypeClause) -> bool {
-    let named = |charset: &str| CharsetClause {
-        charset: Some(charset.to_owned()),
-        collation: None,
-        written: true,
-    };
+    let named =
+        |charset: &str| CharsetClause { charset: Some(charset.to_owned()), collation: None, written: true };
     if let Some(read) = charset_clause(cursor) {
         clause.charset.charset = read.charset.or(clause.charset.charset.take());
         clause.charset.collation = read.collation.or(clause.charset.collation.take());

@@ -216,7 +216,10 @@ fn vector_index(cursor: &mut Cursor<'_>) -> bool {
 }
 
 fn index_name(cursor: &mut Cursor<'_>) -> Option<String> {
-    if cursor.sees_punct('(') || cursor.sees("USING") || (cursor.sees("TYPE") && !cursor.peek_at(1).raw.starts_with('(')) {
+    if cursor.sees_punct('(')
+        || cursor.sees("USING")
+        || (cursor.sees("TYPE") && !cursor.peek_at(1).raw.starts_with('('))
+    {
         return None;
     }
     cursor.name()

@@ -1,0 +1,3 @@
+//! The one integration binary: what needs a real server.
+
+mod ddl;
