@@ -7,7 +7,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use crate::connect::{ServerInfo, log_end};
-use crate::ddl::{ColumnDef, TableDef};
+use crate::ddl::{ColumnDef, TableDef, UniqueKey};
 use crate::error::from_client;
 use crate::position::StreamPosition;
 use crate::selection::TableSelection;
@@ -121,8 +121,10 @@ pub(crate) async fn read_table(conn: &mut Conn, id: &TableId) -> Result<TableDef
         table: id.table.clone(),
         columns,
         primary_key,
-        unique_keys: by_index.into_values().collect(),
+        unique_keys: by_index.into_iter().map(|(name, columns)| UniqueKey { name, columns }).collect(),
         default_charset: None,
+        default_collation: None,
+        hidden_period: false,
     })
 }
 

@@ -103,6 +103,7 @@ impl Charset {
 
     /// The charset a collation number belongs to.
     pub fn from_collation(number: u16) -> Result<Charset, Error> {
+        let named = |name: &str| Charset::from_name(name).map_err(|error| error.context("collation", number));
         let name = match number {
             // MariaDB: the old collations with NO PAD.
             1024..=2047 => return Charset::from_collation(number - 1024),
@@ -120,9 +121,12 @@ impl Charset {
             3072..=3327 => "utf32",
             // MySQL 8.0: UCA 9. Newer releases add numbers here, all of them utf8mb4.
             255..=511 => "utf8mb4",
-            _ => mysql_common::collations::Collation::resolve(number.into()).charset(),
+            _ => {
+                let collation = mysql_common::collations::Collation::resolve(number.into());
+                return named(collation.charset());
+            }
         };
-        Charset::from_name(name).map_err(|error| error.context("collation", number))
+        named(name)
     }
 
     /// Its name; `utf8` is called `utf8mb3`.

@@ -116,7 +116,7 @@ pub enum ZeroDatePolicy {
 }
 
 /// How values become Arrow values, beyond what the column says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversion {
     /// The zone TIMESTAMP columns are labelled with. The values are instants in any case.
     pub timestamp_zone: Arc<str>,

@@ -9,7 +9,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 
 use crate::error::from_client;
-use crate::gtid::{GtidPosition, GtidSet, MariaDbGtidSet};
+use crate::gtid::GtidPosition;
 use crate::position::{BinlogPosition, StreamPosition};
 
 /// The largest packet we take in: the protocol's own limit for one event or row.
@@ -220,9 +220,9 @@ pub(crate) async fn log_end(conn: &mut Conn, server: &ServerInfo) -> Result<Stre
                 .await
                 .map_err(|error| from_client(error, doing))?;
             let list = String::from_utf8_lossy(&found.flatten().unwrap_or_default()).into_owned();
-            Some(GtidPosition::MariaDb(MariaDbGtidSet::parse(&list)?))
+            Some(GtidPosition::MariaDb(list.parse()?))
         }
-        Flavor::MySql if server.gtid => Some(GtidPosition::MySql(GtidSet::parse(&executed)?)),
+        Flavor::MySql if server.gtid => Some(GtidPosition::MySql(executed.parse()?)),
         Flavor::MySql => None,
     };
     Ok(StreamPosition { binlog: BinlogPosition::new(file, offset), gtid, server: server.id.clone() })

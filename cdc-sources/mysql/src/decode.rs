@@ -9,7 +9,7 @@
 
 mod buffers;
 mod builder;
-pub(crate) mod column_type;
+pub mod column_type;
 pub(crate) mod decimal;
 mod key;
 mod layout;

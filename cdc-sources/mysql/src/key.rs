@@ -17,9 +17,9 @@ use mysql_async::{Conn, Row, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{quote, quote_table};
-use crate::column::{MySqlColumn, MySqlType};
+use crate::column::{Conversion, MySqlColumn, MySqlType};
 use crate::ddl::TableDef;
-use crate::decode::{ColumnBuilder, KeyValue, ZeroDatePolicy};
+use crate::decode::{ColumnBuilder, KeyValue};
 use crate::error::from_client;
 
 /// Rows whose weights are asked for in one statement.
@@ -249,7 +249,7 @@ impl KeyColumn {
             })
         };
         match &self.order {
-            // Digits, sign and point only: `parse` has seen to it.
+            // Digits, sign and point only: `parse` has read it as a number.
             KeyOrder::Number => String::from_utf8_lossy(raw).into_owned(),
             KeyOrder::Temporal => format!("'{}'", String::from_utf8_lossy(raw)),
             KeyOrder::Binary => format!("x'{}'", hex(raw)),
@@ -259,10 +259,9 @@ impl KeyColumn {
 
     /// Reads the server's text through the one conversion path that rows take, too.
     fn parse(&self, raw: &[u8]) -> Result<KeyValue> {
-        let mut builder = ColumnBuilder::new(&self.column, 1, ZeroDatePolicy::Fail)?;
+        let mut builder = ColumnBuilder::new(&self.column, &Conversion::default());
         builder.append_text(raw)?;
-        let array = builder.finish();
-        KeyValue::from_array(array.as_ref(), 0)
+        KeyValue::read(builder.finish()?.as_ref(), 0)
     }
 
     fn weight_of(&self, expression: &str) -> String {
@@ -312,10 +311,12 @@ impl KeyColumn {
 
 fn order_of(column: &MySqlColumn, collation: Option<&str>) -> Option<KeyOrder> {
     match &column.kind {
-        kind if kind.is_integer() || kind.is_small_decimal() => Some(KeyOrder::Number),
+        MySqlType::Int { .. } | MySqlType::Year => Some(KeyOrder::Number),
+        MySqlType::Decimal { precision, .. } if *precision <= 38 => Some(KeyOrder::Number),
         MySqlType::Date | MySqlType::DateTime { .. } | MySqlType::Timestamp { .. } => Some(KeyOrder::Temporal),
-        MySqlType::Binary { .. } | MySqlType::VarBinary { .. } => Some(KeyOrder::Binary),
-        MySqlType::Char { length, .. } | MySqlType::VarChar { length, .. } => {
+        MySqlType::Binary { .. } | MySqlType::VarBinary => Some(KeyOrder::Binary),
+        MySqlType::Char | MySqlType::VarChar => {
+            let length = declared_length(&column.column_type)?;
             let collation = collation?;
             let word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
             let charset = collation.split('_').next()?;
@@ -325,18 +326,24 @@ fn order_of(column: &MySqlColumn, collation: Option<&str>) -> Option<KeyOrder> {
             (word(collation) && word(charset)).then(|| KeyOrder::Weight {
                 charset: charset.to_owned(),
                 collation: collation.to_owned(),
-                pad_to: pads.then_some(*length),
+                pad_to: pads.then_some(length),
             })
         }
         _ => None,
     }
 }
 
+/// 50 of `varchar(50)`.
+fn declared_length(column_type: &str) -> Option<u32> {
+    let (_, rest) = column_type.split_once('(')?;
+    rest.split_once(')')?.0.trim().parse().ok()
+}
+
 fn key_value(batch: &RecordBatch, column: usize, row: usize) -> Result<KeyValue> {
     if column >= batch.num_columns() {
         return Err(Error::new(ErrorKind::Internal, "a key column outside its batch"));
     }
-    KeyValue::from_array(batch.column(column).as_ref(), row)
+    KeyValue::read(batch.column(column).as_ref(), row)
 }
 
 fn bytes(value: Option<Value>) -> Result<Vec<u8>> {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_api::{Error, ErrorKind, Result};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinlogStream, BinlogStreamRequest, Sid};
 use mysql_common::binlog::consts::BinlogChecksumAlg;
@@ -26,7 +26,7 @@ use mysql_common::binlog::consts::BinlogChecksumAlg;
 use crate::connect::{Endpoint, Flavor, ServerInfo};
 use crate::error::from_client;
 use crate::event::{self, Event, FormatDescription, ParseContext};
-use crate::gtid::{GtidPosition, MariaDbGtid};
+use crate::gtid::{GtidPosition, MariaDbGtid, MySqlGtid};
 use crate::position::StreamPosition;
 
 /// The server sends a heartbeat after this long without an event.
@@ -66,9 +66,9 @@ pub(crate) struct RawEvent {
 }
 
 impl RawEvent {
-    /// Bytes on the wire.
-    pub(crate) fn wire_bytes(&self) -> u64 {
-        u64::from(self.event.header().event_size())
+    /// Seconds since 1970, as the server's clock says.
+    pub(crate) fn timestamp(&self) -> u32 {
+        self.event.header().timestamp()
     }
 
     pub(crate) fn parse(&self, context: &ParseContext) -> Result<Event<'_>> {
@@ -202,13 +202,28 @@ impl LogStream {
         let Some(transaction) = &mut self.transaction else { return Arc::from(self.read_to.to_string()) };
         let name = transaction.name.get_or_insert_with(|| match &transaction.gtid {
             Some(Gtid::MySql(gtid)) if !gtid.anonymous => match &gtid.tag {
-                Some(tag) => Arc::from(format!("{}:{tag}:{}", gtid.uuid, gtid.number)),
+                Some(tag) => Arc::from(format!("{}:{}:{}", gtid.uuid, tag.as_str(), gtid.number)),
                 None => Arc::from(format!("{}:{}", gtid.uuid, gtid.number)),
             },
             Some(Gtid::MariaDb(gtid)) => Arc::from(gtid.to_string()),
             _ => Arc::from(transaction.begin.to_string()),
         });
         Arc::clone(name)
+    }
+
+    /// The next item if it is there already.
+    pub(crate) fn try_next(&mut self) -> Result<Option<LogItem>> {
+        while let Some(event) = self.stream.next().now_or_never() {
+            let event = match event {
+                Some(Ok(event)) => event,
+                Some(Err(error)) => return Err(from_client(error, "reading the binlog")),
+                None => return Err(Error::new(ErrorKind::Connection, "the server ended the binlog stream")),
+            };
+            if let Some(item) = self.take_in(RawEvent { event })? {
+                return Ok(Some(item));
+            }
+        }
+        Ok(None)
     }
 
     /// The next item; waits for it. Dropping the future loses nothing.
@@ -358,7 +373,7 @@ impl LogStream {
         let gtid = self.transaction.take().and_then(|transaction| transaction.gtid);
         match (&mut self.position.gtid, gtid) {
             (Some(GtidPosition::MySql(set)), Some(Gtid::MySql(gtid))) if !gtid.anonymous => {
-                set.add(gtid.uuid, gtid.tag.clone(), gtid.number);
+                set.add(&MySqlGtid { uuid: gtid.uuid, tag: gtid.tag, number: gtid.number });
             }
             (Some(GtidPosition::MariaDb(set)), Some(Gtid::MariaDb(gtid))) => set.update(gtid),
             _ => {}

@@ -20,6 +20,8 @@ use crate::state::ChunkSplit;
 pub(crate) struct LoggedRow {
     pub(crate) batch: Arc<RecordBatch>,
     pub(crate) row: u32,
+    /// What it sorts by.
+    pub(crate) sort: KeyBound,
 }
 
 /// A chunk between registration and emission.
@@ -39,8 +41,14 @@ pub(crate) struct ReadChunk {
     pub(crate) cut: Option<KeyBound>,
 }
 
-/// The chunk as of its high mark.
-pub(crate) fn overlay(window: Window<Vec<KeyValue>, LoggedRow>, batches: Vec<RecordBatch>, key: &KeyPlan) -> Result<Vec<RecordBatch>> {
+/// The chunk as of its high mark. Where it was cut, logged rows above the cut belong to the rest,
+/// which is read again.
+pub(crate) fn overlay(
+    window: Window<Vec<KeyValue>, LoggedRow>,
+    batches: Vec<RecordBatch>,
+    cut: Option<&KeyBound>,
+    key: &KeyPlan,
+) -> Result<Vec<RecordBatch>> {
     if window.is_empty() {
         return Ok(batches);
     }
@@ -61,7 +69,8 @@ pub(crate) fn overlay(window: Window<Vec<KeyValue>, LoggedRow>, batches: Vec<Rec
             merged.push(kept);
         }
     }
-    if let Some(logged) = gather(overlay.rows)? {
+    let rows = overlay.rows.into_iter().filter(|row| cut.is_none_or(|cut| row.sort <= *cut)).collect();
+    if let Some(logged) = gather(rows)? {
         merged.push(logged);
     }
     Ok(merged)

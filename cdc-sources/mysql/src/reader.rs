@@ -70,7 +70,7 @@ pub(crate) struct MySqlReader {
 }
 
 impl MySqlReader {
-    pub(crate) fn new(config: Arc<MySqlConfig>, server: ServerInfo, context: ReaderContext, restored: Option<ReaderState>) -> MySqlReader {
+    pub(crate) fn new(config: Arc<MySqlConfig>, server: ServerInfo, context: ReaderContext) -> MySqlReader {
         let (answers_in, answers) = mpsc::channel(ANSWERS_MAX);
         let chunk_reader = ChunkReader::new(config.endpoint.clone(), server.clone(), answers_in);
         MySqlReader {
@@ -78,7 +78,7 @@ impl MySqlReader {
             config,
             server,
             context,
-            start: restored,
+            start: None,
             log: None,
             stop_at: None,
             shapes: None,
@@ -260,7 +260,7 @@ impl MySqlReader {
 impl SourceReader for MySqlReader {
     fn splits_wanted(&self) -> usize {
         if self.log.is_none() {
-            return usize::from(self.start.is_none() || self.shapes.is_none());
+            return usize::from(self.start.is_none());
         }
         if self.tables.all_complete() {
             return 0;
@@ -272,10 +272,7 @@ impl SourceReader for MySqlReader {
     fn add_splits(&mut self, splits: Vec<Split>) -> Result<()> {
         for split in splits {
             if split.id == STREAM {
-                // A restored reader knows better where it was than the split it began with.
-                if self.start.is_none() {
-                    self.start = Some(decode::<StreamSplit>(&split.body)?.state);
-                }
+                self.start = Some(decode::<StreamSplit>(&split.body)?.state);
             } else {
                 self.incoming.push_back(decode(&split.body)?);
             }

@@ -5,7 +5,7 @@ use regex::Regex;
 
 /// The rules of `table-names`, `table-pattern`, `database-names` and `database-pattern`.
 #[derive(Clone, Debug)]
-pub struct TableSelection {
+pub(crate) struct TableSelection {
     databases: Vec<String>,
     database_pattern: Option<Regex>,
     tables: Vec<TableRule>,
@@ -21,7 +21,7 @@ struct TableRule {
 impl TableSelection {
     /// Builds the rules. An entry of `table-names` is a regular expression on the full name
     /// `database.table`, anchored at both ends, as in the job files users have.
-    pub fn new(
+    pub(crate) fn new(
         databases: Vec<String>,
         database_pattern: Option<&str>,
         tables: Vec<String>,
@@ -43,7 +43,7 @@ impl TableSelection {
     }
 
     /// Whether the job captures this table. The server's own databases are never captured.
-    pub fn matches(&self, id: &TableId) -> bool {
+    pub(crate) fn matches(&self, id: &TableId) -> bool {
         let own = ["mysql", "information_schema", "performance_schema", "sys"];
         if own.iter().any(|name| id.database.eq_ignore_ascii_case(name)) {
             return false;
@@ -56,7 +56,7 @@ impl TableSelection {
     }
 
     /// The rules that no existing table meets, as the user wrote them.
-    pub fn unmet(&self, existing: &[TableId]) -> Vec<&str> {
+    pub(crate) fn unmet(&self, existing: &[TableId]) -> Vec<&str> {
         let names: Vec<String> = existing.iter().map(TableId::to_string).collect();
         let met = |rule: &&TableRule| names.iter().any(|name| rule.pattern.is_match(name));
         self.tables.iter().filter(|rule| !met(rule)).map(|rule| rule.text.as_str()).collect()

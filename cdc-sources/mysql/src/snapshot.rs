@@ -18,21 +18,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
-use culvert_api::{Error, ErrorKind, Result, TableId, TableSchema};
+use culvert_api::{Error, ErrorKind, Result, RowKind, RowPosition, TableId, TableSchema};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::{Conn, Value};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::catalog::{quote, quote_table};
-use crate::column::MySqlColumn;
+use crate::column::{Conversion, MySqlColumn};
 use crate::connect::{Endpoint, Flavor, ServerInfo, log_end};
-use crate::decode::ZeroDatePolicy;
+use crate::decode::RowsBuilder;
 use crate::error::from_client;
 use crate::gtid::{GtidPosition, MariaDbGtidSet};
 use crate::key::{KeyBound, KeyPlan};
 use crate::position::{BinlogPosition, StreamPosition};
-use crate::rows::{RowsBuilder, ValueText};
 use crate::state::ChunkSplit;
+use crate::value_text::RowText;
 
 /// How long a view may take to show what the stream has passed.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ pub(crate) struct ChunkRequest {
     pub(crate) key: Option<KeyPlan>,
     pub(crate) rows_max: usize,
     pub(crate) bytes_max: usize,
-    pub(crate) zero_dates: ZeroDatePolicy,
+    pub(crate) conversion: Conversion,
 }
 
 /// What a chunk's task answers.
@@ -65,9 +65,9 @@ pub(crate) enum ChunkMessage {
     /// A whole table begins, exactly at this place of the log.
     WholeBegins { split: String, at: BinlogPosition },
     /// Some of its rows.
-    WholeRows { split: String, batch: RecordBatch },
+    WholeRows(RecordBatch),
     /// All its rows were sent.
-    WholeEnds { split: String },
+    WholeEnds,
     /// The table's shape is no longer what the stream knows at this place; try again later.
     ShapeChanged { split: String },
     /// It failed.
@@ -138,7 +138,7 @@ impl ChunkReader {
                 self.send_rows(&mut conn, request).await?;
                 run(&mut conn, "COMMIT").await?;
                 self.idle.lock().await.push(conn);
-                Ok(ChunkMessage::WholeEnds { split: request.split.id() })
+                Ok(ChunkMessage::WholeEnds)
             }
         }
     }
@@ -195,7 +195,7 @@ impl ChunkReader {
                 .await
                 .map_err(|error| from_client(error, "asking for a snapshot's place"))?;
             let text = String::from_utf8_lossy(&found.flatten().unwrap_or_default()).into_owned();
-            if MariaDbGtidSet::parse(&text)?.contains_set(set) {
+            if text.parse::<MariaDbGtidSet>()? >= *set {
                 return Ok(Some(at));
             }
             run(conn, "ROLLBACK").await?;
@@ -224,20 +224,20 @@ impl ChunkReader {
     }
 
     async fn send_rows(&self, conn: &mut Conn, request: &ChunkRequest) -> Result<()> {
-        let mut builder = RowsBuilder::new(&request.columns, Arc::clone(&request.schema), request.zero_dates)?;
+        let mut builder = ChunkRows::new(request)?;
         let statement = select(request, None);
         let mut result = conn.exec_iter(statement, ()).await.map_err(|error| reading(error, request))?;
         while let Some(row) = result.next().await.map_err(|error| reading(error, request))? {
-            append(&mut builder, row)?;
+            builder.append(&row.unwrap())?;
             if builder.rows() >= BATCH_ROWS || builder.bytes() >= request.bytes_max {
                 let batch = builder.finish_rows()?;
-                self.send(ChunkMessage::WholeRows { split: request.split.id(), batch }).await?;
+                self.send(ChunkMessage::WholeRows(batch)).await?;
             }
         }
         drop(result);
         if builder.rows() > 0 {
             let batch = builder.finish_rows()?;
-            self.send(ChunkMessage::WholeRows { split: request.split.id(), batch }).await?;
+            self.send(ChunkMessage::WholeRows(batch)).await?;
         }
         Ok(())
     }
@@ -288,7 +288,7 @@ fn select(request: &ChunkRequest, key: Option<&KeyPlan>) -> String {
 /// Reads the rows of a keyed chunk up to its bounds. The second value is the raw key of the last
 /// row when there are more.
 async fn read_rows(conn: &mut Conn, request: &ChunkRequest, key: &KeyPlan) -> Result<(Vec<RecordBatch>, Option<Vec<Vec<u8>>>)> {
-    let mut builder = RowsBuilder::new(&request.columns, Arc::clone(&request.schema), request.zero_dates)?;
+    let mut builder = ChunkRows::new(request)?;
     let mut batches = Vec::new();
     let (mut rows, mut bytes) = (0, 0);
     let mut result = conn.exec_iter(select(request, Some(key)), ()).await.map_err(|error| reading(error, request))?;
@@ -301,12 +301,13 @@ async fn read_rows(conn: &mut Conn, request: &ChunkRequest, key: &KeyPlan) -> Re
             }
             return Ok((batches, Some(key)));
         }
+        let row = row.unwrap();
         rows += 1;
         let full = rows >= request.rows_max || bytes + builder.bytes() >= request.bytes_max;
         if full {
             last = Some(key.cut_columns().map(|index| raw_key(&row, index)).collect::<Result<_>>()?);
         }
-        append(&mut builder, row)?;
+        builder.append(&row)?;
         if builder.rows() >= BATCH_ROWS {
             bytes += builder.bytes();
             batches.push(builder.finish_rows()?);
@@ -319,14 +320,39 @@ async fn read_rows(conn: &mut Conn, request: &ChunkRequest, key: &KeyPlan) -> Re
     Ok((batches, None))
 }
 
-fn raw_key(row: &Row, index: usize) -> Result<Vec<u8>> {
-    let value = row.as_ref(index).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a row without its key"))?;
-    let mut text = ValueText::default();
-    text.of(value)
-        .map(<[u8]>::to_vec)
-        .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a primary key that is NULL"))
+/// The rows of a chunk on their way into columns.
+struct ChunkRows {
+    builder: RowsBuilder,
+    text: RowText,
 }
 
-fn append(builder: &mut RowsBuilder, row: Row) -> Result<()> {
-    builder.append_values(&row.unwrap())
+impl ChunkRows {
+    fn new(request: &ChunkRequest) -> Result<ChunkRows> {
+        let builder = RowsBuilder::new(&request.schema, &request.columns, &request.conversion)?;
+        Ok(ChunkRows { builder, text: RowText::default() })
+    }
+
+    fn rows(&self) -> usize {
+        self.builder.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.builder.bytes()
+    }
+
+    fn append(&mut self, values: &[Value]) -> Result<()> {
+        let nowhere = RowPosition { transaction: 0, event: 0, row: 0 };
+        self.builder.append_text_row(self.text.of(values), RowKind::Insert, nowhere)
+    }
+
+    fn finish_rows(&mut self) -> Result<RecordBatch> {
+        Ok(self.builder.finish()?.rows)
+    }
+}
+
+fn raw_key(values: &[Value], index: usize) -> Result<Vec<u8>> {
+    let mut text = RowText::default();
+    let value = values.get(index..=index).unwrap_or_default();
+    let key = text.of(value).next().flatten().map(<[u8]>::to_vec);
+    key.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a row without its key"))
 }

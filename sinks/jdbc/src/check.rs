@@ -1,5 +1,6 @@
 //! What `culvert check --connect` finds out about the target, without writing anything.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use culvert_api::{Error, Finding, Result, RowKind, TableSchema};
@@ -22,7 +23,11 @@ pub(crate) async fn run(settings: &Settings, tables: &[Arc<TableSchema>]) -> Res
     found
 }
 
-async fn all(settings: &Settings, session: &mut Session, tables: &[Arc<TableSchema>]) -> Result<Vec<Finding>> {
+async fn all(
+    settings: &Settings,
+    session: &mut Session,
+    tables: &[Arc<TableSchema>],
+) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let read_only: Option<i64> = session.first("SELECT @@global.read_only", "read read_only").await?;
     if read_only.unwrap_or_default() != 0 {
@@ -35,8 +40,11 @@ async fn all(settings: &Settings, session: &mut Session, tables: &[Arc<TableSche
             findings.extend(rights(session, &marker, "checkpoint", &["INSERT", "UPDATE", "DELETE"]).await?);
         }
         None if !may_create(session, &marker.database).await? => findings.push(
-            Finding::todo(marker.to_string(), "the table of commit markers is missing, and the account may not create it")
-                .hint(format!("have somebody with the right run: {}", marker::create_statement(&marker))),
+            Finding::todo(
+                marker.to_string(),
+                "the table of commit markers is missing, and the account may not create it",
+            )
+            .hint(format!("have somebody with the right run: {}", marker::create_statement(&marker))),
         ),
         None => {}
     }
@@ -46,7 +54,11 @@ async fn all(settings: &Settings, session: &mut Session, tables: &[Arc<TableSche
     Ok(findings)
 }
 
-async fn table(settings: &Settings, session: &mut Session, schema: &Arc<TableSchema>) -> Result<Vec<Finding>> {
+async fn table(
+    settings: &Settings,
+    session: &mut Session,
+    schema: &Arc<TableSchema>,
+) -> Result<Vec<Finding>> {
     if settings.template(schema)?.is_some() {
         return Ok(match writer::make_plan(settings, session, schema).await {
             Ok(_) => Vec::new(),
@@ -83,7 +95,7 @@ async fn missing(
 ) -> Result<Vec<Finding>> {
     let statement = match ddl::create_table(settings, schema, name, &session.server) {
         Ok(statement) => statement,
-        Err(failure) => return Ok(vec![from_error(name)(failure)]),
+        Err(failure) => return Ok(vec![from_error(&name)(failure)]),
     };
     if !creates {
         let message = "the target table does not exist, and schema_save_mode does not create it";
@@ -114,7 +126,12 @@ fn needed(plan: &TablePlan) -> Vec<&'static str> {
 
 /// Lets the server explain statements that need each right: it checks rights then, and changes
 /// nothing.
-async fn rights(session: &mut Session, name: &TargetName, column: &str, needed: &[&str]) -> Result<Option<Finding>> {
+async fn rights(
+    session: &mut Session,
+    name: &TargetName,
+    column: &str,
+    needed: &[&str],
+) -> Result<Option<Finding>> {
     let table = name.quoted();
     let column = identifier(column);
     let mut lacking = Vec::new();
@@ -154,7 +171,8 @@ async fn may_create(session: &mut Session, database: &str) -> Result<bool> {
     Ok(counts.first().is_some_and(|(count,)| *count > 0))
 }
 
-fn from_error(subject: &impl ToString) -> impl Fn(Error) -> Finding + use<> {
+/// A failure of the judging as a finding about `subject`.
+fn from_error(subject: &dyn Display) -> impl Fn(Error) -> Finding + use<> {
     let subject = subject.to_string();
     move |failure| {
         let finding = Finding::error(subject.clone(), failure.message());

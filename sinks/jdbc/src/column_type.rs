@@ -69,13 +69,20 @@ pub(crate) fn family(data_type: &str) -> Family {
 /// `None` when they can, or when the server itself refuses what does not fit.
 pub(crate) fn loss(arrow: &DataType, family: Family) -> Option<&'static str> {
     let float = matches!(arrow, DataType::Float32 | DataType::Float64 | DataType::Float16);
-    let fraction = matches!(arrow, DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) if *scale > 0);
+    let fraction =
+        matches!(arrow, DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) if *scale > 0);
     match family {
         Family::Integer | Family::Bit if float || fraction => Some("the fraction would be rounded away"),
         Family::Decimal if float => Some("a binary fraction would be rounded"),
         Family::Float if matches!(arrow, DataType::Float64) => Some("64 bits would be rounded to 32"),
         Family::Float | Family::Double if fraction => Some("a decimal fraction would be rounded"),
-        Family::Float if arrow.is_integer() && !matches!(arrow, DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16) => {
+        Family::Float
+            if arrow.is_integer()
+                && !matches!(
+                    arrow,
+                    DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16
+                ) =>
+        {
             Some("large integers would be rounded")
         }
         Family::Double if matches!(arrow, DataType::Int64 | DataType::UInt64) => {
@@ -148,7 +155,8 @@ pub(crate) fn base_name(declared: &str) -> String {
 fn same_family(source: &str, server: &Server) -> Option<String> {
     let plain = strip_attributes(source);
     let base = base_name(&plain);
-    let argument = plain.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(inside, _)| inside.trim());
+    let argument =
+        plain.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(inside, _)| inside.trim());
     let length = argument.and_then(|text| text.parse::<u32>().ok());
     let declared = match base.as_str() {
         "varchar" if length.is_some_and(|chars| chars > VARCHAR_CHARS_MAX) => "mediumtext".to_string(),
@@ -278,7 +286,10 @@ mod tests {
         ] {
             assert_eq!(declared(same, true).as_deref(), Some(same));
         }
-        assert_eq!(declared("varchar(50) CHARACTER SET latin1 COLLATE latin1_bin", true).as_deref(), Some("varchar(50)"));
+        assert_eq!(
+            declared("varchar(50) CHARACTER SET latin1 COLLATE latin1_bin", true).as_deref(),
+            Some("varchar(50)")
+        );
         assert_eq!(declared("longtext /*M!100301 COMPRESSED*/", true).as_deref(), Some("longtext"));
         assert_eq!(declared("text charset utf8mb3", true).as_deref(), Some("text"));
         assert_eq!(declared("varchar(60000)", true).as_deref(), Some("mediumtext"));

@@ -150,8 +150,11 @@ impl Session {
         for (name, value) in &settings.session_variables {
             let mut literal = Vec::new();
             crate::quote::text(value.as_bytes(), &mut literal);
-            let statement =
-                format!("SET SESSION {} = {}", crate::quote::identifier(name), String::from_utf8_lossy(&literal));
+            let statement = format!(
+                "SET SESSION {} = {}",
+                crate::quote::identifier(name),
+                String::from_utf8_lossy(&literal)
+            );
             self.plain(&statement, "set a session variable of sessionVariables").await?;
         }
         Ok(())
@@ -165,7 +168,12 @@ impl Session {
     }
 
     /// Reads rows.
-    pub(crate) async fn rows<T>(&mut self, query: &str, params: impl Into<Params> + Send, doing: &str) -> Result<Vec<T>>
+    pub(crate) async fn rows<T>(
+        &mut self,
+        query: &str,
+        params: impl Into<Params> + Send,
+        doing: &str,
+    ) -> Result<Vec<T>>
     where
         T: FromRow + Send + 'static,
     {
@@ -218,7 +226,12 @@ impl Session {
 
     /// Runs a statement that carries rows, inside the transaction of the current checkpoint. With
     /// `tolerated`, that number of the server gives `false` instead of an error.
-    pub(crate) async fn stage_rows(&mut self, statement: &[u8], table: &str, tolerated: Option<u16>) -> Result<bool> {
+    pub(crate) async fn stage_rows(
+        &mut self,
+        statement: &[u8],
+        table: &str,
+        tolerated: Option<u16>,
+    ) -> Result<bool> {
         let doing = format!("write to {table}");
         if matches!(self.stage, Stage::Prepared(_)) {
             let message = "rows came between the preparation of a commit and the commit";

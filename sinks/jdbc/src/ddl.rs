@@ -32,7 +32,14 @@ pub(crate) fn create_table(
     for column in &source.columns {
         let is_key = in_key(column);
         let nullable = column.nullable && !is_key;
-        parts.push(definition(column, &settings.field_case.of(&column.name), is_key, nullable, None, server)?);
+        parts.push(definition(
+            column,
+            &settings.field_case.of(&column.name),
+            is_key,
+            nullable,
+            None,
+            server,
+        )?);
     }
     if !key.is_empty() {
         let names: Vec<String> = key.iter().map(|name| settings.field_case.of(name)).collect();
@@ -86,9 +93,10 @@ pub(crate) fn follow(
         let old = renamed.iter().find(|(_, new)| same_name(new, &column.name)).map(|(old, _)| old.as_str());
         let name = settings.field_case.of(&column.name);
         let was = before.columns.iter().find(|known| same_name(&known.name, old.unwrap_or(&column.name)));
-        let is_key = target.uniques.iter().any(|index| {
-            index.is_primary && index.columns.iter().any(|key| same_name(key, &column.name))
-        });
+        let is_key = target
+            .uniques
+            .iter()
+            .any(|index| index.is_primary && index.columns.iter().any(|key| same_name(key, &column.name)));
         let nullable = column.nullable && !is_key;
         match (target.column(&column.name), old.and_then(|old| target.column(old)), was) {
             (None, Some(present), _) => clauses.push(format!(
@@ -104,7 +112,9 @@ pub(crate) fn follow(
                 )
                 .hint("add it to the target again, with its values"));
             }
-            (Some(present), _, Some(was)) if was.source_type != column.source_type || was.nullable != column.nullable => {
+            (Some(present), _, Some(was))
+                if was.source_type != column.source_type || was.nullable != column.nullable =>
+            {
                 let wanted = definition(column, &present.name, is_key, nullable, None, server)?;
                 clauses.push(format!("MODIFY COLUMN {wanted}"));
             }
@@ -154,7 +164,8 @@ fn add_column(
 /// one that is new are otherwise two columns.
 fn renames(change: &SchemaChange, before: &TableSchema, after: &TableSchema) -> Vec<(String, String)> {
     let words = tokens(&change.statement);
-    let has = |table: &TableSchema, name: &str| table.columns.iter().any(|column| same_name(&column.name, name));
+    let has =
+        |table: &TableSchema, name: &str| table.columns.iter().any(|column| same_name(&column.name, name));
     let mut found = Vec::new();
     for (place, word) in words.iter().enumerate() {
         let next = |offset: usize| words.get(place + offset).copied().unwrap_or_default();
@@ -227,14 +238,17 @@ fn literal(words: &[&str]) -> Filling {
     if is_text(first) || first.eq_ignore_ascii_case("true") || first.eq_ignore_ascii_case("false") {
         return Filling::Literal(first.to_string());
     }
-    if is_text(second) && (first.starts_with('_') || ["b", "x", "n"].iter().any(|p| first.eq_ignore_ascii_case(p))) {
+    if is_text(second)
+        && (first.starts_with('_') || ["b", "x", "n"].iter().any(|p| first.eq_ignore_ascii_case(p)))
+    {
         return Filling::Literal(format!("{first}{second}"));
     }
     // A number comes in pieces: -, 1, ., 5.
     let mut number = String::new();
     for word in words {
         let sign = number.is_empty() && matches!(*word, "-" | "+");
-        let digits = word.starts_with(|c: char| c.is_ascii_digit()) && (number.is_empty() || number.ends_with(['-', '+', '.']));
+        let digits = word.starts_with(|c: char| c.is_ascii_digit())
+            && (number.is_empty() || number.ends_with(['-', '+', '.']));
         if !(sign || digits || (*word == "." && !number.contains('.'))) {
             break;
         }
@@ -252,7 +266,9 @@ mod tests {
 
     #[test]
     fn what_rows_that_are_there_get() {
-        let of = |definition: &str| filling(&format!("ALTER TABLE t ADD COLUMN c {definition}, ADD d int default 9"), "c");
+        let of = |definition: &str| {
+            filling(&format!("ALTER TABLE t ADD COLUMN c {definition}, ADD d int default 9"), "c")
+        };
         assert_eq!(of("int"), Filling::Nothing);
         assert_eq!(of("int NOT NULL DEFAULT -5 AFTER `default`"), Filling::Literal("-5".into()));
         assert_eq!(of("decimal(10,2) default 1.50 comment 'as'"), Filling::Literal("1.50".into()));
@@ -263,7 +279,13 @@ mod tests {
         assert_eq!(of("int default (1 + 1)"), Filling::Computed);
         assert_eq!(of("int as (a + 1) stored"), Filling::Computed);
         assert_eq!(of("int auto_increment"), Filling::Computed);
-        assert_eq!(filling("alter table t add (x int, `c` int default 7)", "C"), Filling::Literal("7".into()));
-        assert_eq!(filling("alter table t add if not exists c int default 3", "c"), Filling::Literal("3".into()));
+        assert_eq!(
+            filling("alter table t add (x int, `c` int default 7)", "C"),
+            Filling::Literal("7".into())
+        );
+        assert_eq!(
+            filling("alter table t add if not exists c int default 3", "c"),
+            Filling::Literal("3".into())
+        );
     }
 }

@@ -28,8 +28,8 @@ use arrow_array::types::{
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{
-    Array, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, FixedSizeBinaryArray, LargeBinaryArray,
-    LargeStringArray, StringArray,
+    Array, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, FixedSizeBinaryArray,
+    LargeBinaryArray, LargeStringArray, StringArray,
 };
 use arrow_schema::{DataType, TimeUnit};
 use thiserror::Error as ThisError;

@@ -153,7 +153,9 @@ fn hint_for(code: u16) -> Option<&'static str> {
             "two rows share a value that a unique index of the target forbids: compare its unique indexes with \
              the source's, and see whether rows of another origin are in the table",
         ),
-        1290 | 1836 | 1792 => Some("the target server is read-only; the job goes on when it accepts writes again"),
+        1290 | 1836 | 1792 => {
+            Some("the target server is read-only; the job goes on when it accepts writes again")
+        }
         1021 | 1114 | 3 | 1026 | 1030 => Some("free space on the target server; the job goes on by itself"),
         1153 => Some("a row is larger than the target's max_allowed_packet: raise it there"),
         _ => None,
@@ -191,13 +193,57 @@ fn kind_of_code(code: u16) -> Option<ErrorKind> {
             ErrorKind::Permission
         }
         // Missing or unfit database, table, column, key; a statement that does not parse.
-        1046 | 1049 | 1050 | 1051 | 1054 | 1060 | 1061 | 1064 | 1068 | 1071..=1075 | 1091 | 1103 | 1109 | 1110
-        | 1118 | 1136 | NO_SUCH_TABLE | 1149 | 1166 | 1170 | 1347 | 1364 | 1471 | 1664 | 1665 | 1906 | 3105 => {
-            ErrorKind::Schema
-        }
+        1046
+        | 1049
+        | 1050
+        | 1051
+        | 1054
+        | 1060
+        | 1061
+        | 1064
+        | 1068
+        | 1071..=1075
+        | 1091
+        | 1103
+        | 1109
+        | 1110
+        | 1118
+        | 1136
+        | NO_SUCH_TABLE
+        | 1149
+        | 1166
+        | 1170
+        | 1347
+        | 1364
+        | 1471
+        | 1664
+        | 1665
+        | 1906
+        | 3105 => ErrorKind::Schema,
         // A value or a pair of rows that the target does not take.
-        1022 | 1048 | 1062 | 1153 | 1169 | 1216 | 1217 | 1263..=1265 | 1292 | 1300 | 1366 | 1367 | 1406 | 1411
-        | 1416 | 1441 | ROW_IS_REFERENCED | 1452 | 1586 | 1690 | 3140 | 3819 | 4025 => ErrorKind::Value,
+        1022
+        | 1048
+        | 1062
+        | 1153
+        | 1169
+        | 1216
+        | 1217
+        | 1263..=1265
+        | 1292
+        | 1300
+        | 1366
+        | 1367
+        | 1406
+        | 1411
+        | 1416
+        | 1441
+        | ROW_IS_REFERENCED
+        | 1452
+        | 1586
+        | 1690
+        | 3140
+        | 3819
+        | 4025 => ErrorKind::Value,
         _ => return None,
     })
 }
@@ -232,7 +278,13 @@ mod tests {
             format!("Incorrect integer value: '{secret}' for column `d`.`t`.`mail` at row 1"),
             format!("You have an error in your SQL syntax near '{secret}' at line 1"),
         ] {
-            let code = if text.starts_with("Dup") { 1062 } else if text.starts_with("Inc") { 1366 } else { 1064 };
+            let code = if text.starts_with("Dup") {
+                1062
+            } else if text.starts_with("Inc") {
+                1366
+            } else {
+                1064
+            };
             let error = convert(answered(code, &text), Statement::WithRows, "write to d.t");
             assert!(!error.to_string().contains("s3cret"), "{error}");
             assert!(error.to_string().contains(&code.to_string()), "{error}");

@@ -52,14 +52,20 @@ pub(crate) async fn ensure_table(session: &mut Session, table: &TargetName) -> R
         let doing = format!("create the table of commit markers {table}");
         if let Some(code) = session.attempt(&statement, &doing).await? {
             let kind = if error::is_permission(code) { ErrorKind::Permission } else { ErrorKind::Schema };
-            return Err(Error::new(kind, format!("could not create the table of commit markers {table}: error {code}"))
-                .hint(format!("have somebody with the right run: {statement}")));
+            return Err(Error::new(
+                kind,
+                format!("could not create the table of commit markers {table}: error {code}"),
+            )
+            .hint(format!("have somebody with the right run: {statement}")));
         }
     }
     match TargetTable::read(session, table).await? {
         Some(found) => found.refuse_engine_without_transactions(),
-        None => Err(Error::new(ErrorKind::Permission, format!("the table of commit markers {table} cannot be seen"))
-            .hint(grant_hint(table))),
+        None => Err(Error::new(
+            ErrorKind::Permission,
+            format!("the table of commit markers {table} cannot be seen"),
+        )
+        .hint(grant_hint(table))),
     }
 }
 
@@ -216,8 +222,11 @@ fn decode(bytes: &[u8]) -> Result<SourceState> {
     let damaged = || Error::new(ErrorKind::Corrupt, "the source state in the commit marker is damaged");
     let (format, rest) = bytes.split_first().ok_or_else(damaged)?;
     if *format != STATE_FORMAT {
-        let message = format!("the source state in the commit marker has format {format}, which is not known");
-        return Err(Error::new(ErrorKind::Unsupported, message).hint("run the version of culvert that wrote it"));
+        let message =
+            format!("the source state in the commit marker has format {format}, which is not known");
+        return Err(
+            Error::new(ErrorKind::Unsupported, message).hint("run the version of culvert that wrote it")
+        );
     }
     let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
@@ -242,7 +251,9 @@ mod tests {
 
     #[test]
     fn damage_is_an_error() {
-        for bytes in [&b""[..], b"\x01", b"\x01\x09\0\0\0\0\0\0\0ab", b"\x01\xff\xff\xff\xff\xff\xff\xff\xffa"] {
+        for bytes in
+            [&b""[..], b"\x01", b"\x01\x09\0\0\0\0\0\0\0ab", b"\x01\xff\xff\xff\xff\xff\xff\xff\xffa"]
+        {
             assert_eq!(decode(bytes).unwrap_err().kind(), ErrorKind::Corrupt);
         }
         assert_eq!(decode(b"\x02abc").unwrap_err().kind(), ErrorKind::Unsupported);

@@ -200,7 +200,8 @@ impl Settings {
         let url = JdbcUrl::parse(options.str("url")).map_err(|cause| config("url", cause.to_string()))?;
         check_driver(options.str("driver"))?;
         let mut params = url.params.clone();
-        params.extend(options.map("properties").iter().filter(|(name, _)| url.param(name).is_none()).cloned());
+        params
+            .extend(options.map("properties").iter().filter(|(name, _)| url.param(name).is_none()).cloned());
         let generate = options.bool("generate_sink_sql");
         let query = options.opt_str("query").filter(|_| !generate).map(str::to_string);
         if !generate && query.is_none() {
@@ -299,7 +300,10 @@ impl Settings {
     pub(crate) fn marker_name(&self) -> Result<TargetName> {
         let fixed = self.database.clone().filter(|text| !text.contains("${") && !text.is_empty());
         let database = fixed.or_else(|| self.url_database.clone()).ok_or_else(|| {
-            config("database", "is missing or differs per table; name a database for the commit marker in the url")
+            config(
+                "database",
+                "is missing or differs per table; name a database for the commit marker in the url",
+            )
         })?;
         if self.marker_table.is_empty() {
             return Err(config("marker_table", "is empty"));
@@ -329,9 +333,10 @@ impl Settings {
         match parts.as_slice() {
             [table] => Ok((None, table.clone())),
             [database, table] => match &self.database {
-                Some(named) if named != database => {
-                    Err(config("table", format!("names database {database}, and option `database` names {named}")))
-                }
+                Some(named) if named != database => Err(config(
+                    "table",
+                    format!("names database {database}, and option `database` names {named}"),
+                )),
                 _ => Ok((Some(database.clone()), table.clone())),
             },
             _ => Err(config("table", "has more than one dot; put names with dots into back-ticks")),
@@ -356,7 +361,8 @@ fn check_driver(driver: &str) -> Result<()> {
 /// `sessionVariables=a=1,b='x'` of the url.
 fn session_variables(params: &[(String, String)]) -> Result<Vec<(String, String)>> {
     const OURS: [&str; 5] = ["sql_mode", "time_zone", "autocommit", "foreign_key_checks", "names"];
-    let Some((_, text)) = params.iter().find(|(name, _)| name.eq_ignore_ascii_case("sessionVariables")) else {
+    let Some((_, text)) = params.iter().find(|(name, _)| name.eq_ignore_ascii_case("sessionVariables"))
+    else {
         return Ok(Vec::new());
     };
     let mut variables = Vec::new();
@@ -366,7 +372,10 @@ fn session_variables(params: &[(String, String)]) -> Result<Vec<(String, String)
         };
         let name = name.trim().to_ascii_lowercase();
         if OURS.contains(&name.as_str()) || name.starts_with('@') {
-            return Err(config("url", format!("sets session variable {name}, which the sink needs as it is")));
+            return Err(config(
+                "url",
+                format!("sets session variable {name}, which the sink needs as it is"),
+            ));
         }
         variables.push((name, value.trim().trim_matches('\'').to_string()));
     }

@@ -172,7 +172,12 @@ impl Pending {
         Ok(())
     }
 
-    fn render(&mut self, pieces: &[Piece], row: usize, literals: &mut [Literals<'_>]) -> Result<Range<usize>> {
+    fn render(
+        &mut self,
+        pieces: &[Piece],
+        row: usize,
+        literals: &mut [Literals<'_>],
+    ) -> Result<Range<usize>> {
         let start = self.bytes.len();
         for piece in pieces {
             match piece {

@@ -155,7 +155,8 @@ pub(crate) fn for_table(
     if mode == Mode::Replace {
         findings.extend(warn_about_reset_columns(target, &slots));
     }
-    let of_key = |name: &str| key_slots.iter().any(|slot| slots.get(*slot).is_some_and(|slot| slot.name == name));
+    let of_key =
+        |name: &str| key_slots.iter().any(|slot| slots.get(*slot).is_some_and(|slot| slot.name == name));
     let changed: Vec<usize> = (0..slots.len())
         .filter(|slot| settings.update_key || slots.get(*slot).is_some_and(|slot| !of_key(&slot.name)))
         .collect();
@@ -182,8 +183,11 @@ pub(crate) fn for_table(
         watch_moves: !key_slots.is_empty() && !is_upstream_key(source, &key_names),
         insert_only: settings.insert_only,
         is_referenced: target.is_referenced,
-        insert_head: format!("INSERT INTO {quoted} ({}) VALUES ", identifiers(slots.iter().map(|slot| slot.name.as_str())))
-            .into_bytes(),
+        insert_head: format!(
+            "INSERT INTO {quoted} ({}) VALUES ",
+            identifiers(slots.iter().map(|slot| slot.name.as_str()))
+        )
+        .into_bytes(),
         insert_tail: Vec::new(),
         upsert_tail: upsert_tail(&names(&changed), &key_names, &target.name, server).into_bytes(),
         delete_head: format!("DELETE FROM {quoted} WHERE {where_key}").into_bytes(),
@@ -290,7 +294,8 @@ fn choose_key<'a>(
         );
     }
     let is_key_of_source = is_upstream_key(source, &index.columns);
-    let sees_moves = source.kinds.contains(RowKind::UpdateBefore) || !source.kinds.contains(RowKind::UpdateAfter);
+    let sees_moves =
+        source.kinds.contains(RowKind::UpdateBefore) || !source.kinds.contains(RowKind::UpdateAfter);
     if !is_key_of_source && !sees_moves {
         findings.push(
             Finding::warning(
@@ -305,7 +310,11 @@ fn choose_key<'a>(
 }
 
 /// The index over exactly the columns of the option `primary_keys`.
-fn declared_key<'a>(wanted: &[String], source: &TableSchema, target: &'a TargetTable) -> Result<&'a UniqueIndex> {
+fn declared_key<'a>(
+    wanted: &[String],
+    source: &TableSchema,
+    target: &'a TargetTable,
+) -> Result<&'a UniqueIndex> {
     for name in wanted {
         if source.column_index(name).is_none() {
             return Err(Error::new(
@@ -323,7 +332,10 @@ fn declared_key<'a>(wanted: &[String], source: &TableSchema, target: &'a TargetT
         Some(index) if index.is_key => Ok(index),
         Some(_) => Err(Error::new(
             ErrorKind::Schema,
-            format!("option `primary_keys`: {columns} of {} is unique but takes NULL or is cut to a prefix", target.name),
+            format!(
+                "option `primary_keys`: {columns} of {} is unique but takes NULL or is cut to a prefix",
+                target.name
+            ),
         )
         .hint("declare these columns NOT NULL, and index them whole")),
         None => Err(Error::new(
@@ -405,9 +417,12 @@ fn warn_about_reset_columns(target: &TargetTable, slots: &[Slot]) -> Option<Find
 fn key_match(source: &TableSchema, target: &TargetTable, slots: &[Slot], key: &[usize]) -> KeyMatch {
     let of_column = |slot: &Slot| {
         let Some(column) = source.columns.get(slot.source) else { return KeyMatch::Unsure };
-        let collation = target.column(&slot.name).and_then(|column| column.collation.as_deref()).unwrap_or_default();
+        let collation =
+            target.column(&slot.name).and_then(|column| column.collation.as_deref()).unwrap_or_default();
         match (&column.data_type, slot.form.family) {
-            (kind, Family::Integer | Family::Bit | Family::Decimal) if kind.is_integer() || *kind == DataType::Boolean => {
+            (kind, Family::Integer | Family::Bit | Family::Decimal)
+                if kind.is_integer() || *kind == DataType::Boolean =>
+            {
                 KeyMatch::Exact
             }
             (DataType::Decimal128(_, _) | DataType::Decimal256(_, _), Family::Decimal)
@@ -489,4 +504,4 @@ fn upsert_tail(changed: &[String], key: &[String], target: &TargetName, server: 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -61,9 +61,10 @@ pub(crate) fn tokens(sql: &str) -> Vec<&str> {
     while let Some(byte) = bytes.get(at).copied() {
         let end = match end_of_quoted(bytes, at) {
             Some(end) => end,
-            None if is_word(byte) => {
-                bytes.get(at..).and_then(|rest| rest.iter().position(|b| !is_word(*b))).map_or(bytes.len(), |n| at + n)
-            }
+            None if is_word(byte) => bytes
+                .get(at..)
+                .and_then(|rest| rest.iter().position(|b| !is_word(*b)))
+                .map_or(bytes.len(), |n| at + n),
             None => at + 1,
         };
         let is_comment = matches!(byte, b'#') || (matches!(byte, b'-' | b'/') && end > at + 1);
@@ -91,7 +92,21 @@ mod tests {
     fn quotes_and_comments_are_one_piece() {
         assert_eq!(
             tokens("insert /* ? */ into `a``?` values ('it''s \\' ?', \"?\") -- ?\n# ?\n, x.é"),
-            ["insert", "into", "`a``?`", "values", "(", "'it''s \\' ?'", ",", "\"?\"", ")", ",", "x", ".", "é"]
+            [
+                "insert",
+                "into",
+                "`a``?`",
+                "values",
+                "(",
+                "'it''s \\' ?'",
+                ",",
+                "\"?\"",
+                ")",
+                ",",
+                "x",
+                ".",
+                "é"
+            ]
         );
         assert_eq!(tokens("a-1 'open"), ["a", "-", "1", "'open"]);
         assert_eq!(tokens("a/* open"), ["a"]);

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use culvert_api::{CommitMarker, DeliveryContract, Finding, OpenSink, Result, Sink, TableSchema, WriterContext};
+use culvert_api::{
+    CommitMarker, DeliveryContract, Finding, OpenSink, Result, Sink, TableSchema, WriterContext,
+};
 use culvert_config::Options;
 use tokio::sync::Mutex;
 
@@ -50,7 +52,8 @@ impl Sink for JdbcSink {
         let mut session = Session::open(&self.settings).await?;
         marker::ensure_table(&mut session, &table).await?;
         let (job, sink) = (context.job.as_str(), context.sink.as_str());
-        let marker = marker::take_over(&mut session, &table, job, sink, context.writer, context.epoch).await?;
+        let marker =
+            marker::take_over(&mut session, &table, job, sink, context.writer, context.epoch).await?;
         let server = session.server.clone();
         let session = Arc::new(Mutex::new(Some(session)));
         let committer = JdbcCommitter {

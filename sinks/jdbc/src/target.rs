@@ -54,7 +54,18 @@ pub(crate) struct TargetTable {
     pub(crate) is_referenced: bool,
 }
 
-type ColumnRow = (String, String, String, String, Option<String>, String, Option<String>, Option<u32>, Option<i32>, Option<u64>);
+type ColumnRow = (
+    String,
+    String,
+    String,
+    String,
+    Option<String>,
+    String,
+    Option<String>,
+    Option<u32>,
+    Option<i32>,
+    Option<u64>,
+);
 type IndexRow = (String, Option<String>, Option<u64>, String);
 
 impl TargetTable {
@@ -73,8 +84,11 @@ impl TargetTable {
             return Ok(None);
         };
         if !kind.eq_ignore_ascii_case("BASE TABLE") {
-            return Err(Error::new(ErrorKind::Schema, format!("{name} is a {}, not a table", kind.to_lowercase()))
-                .hint("name a base table"));
+            return Err(Error::new(
+                ErrorKind::Schema,
+                format!("{name} is a {}, not a table", kind.to_lowercase()),
+            )
+            .hint("name a base table"));
         }
         let columns: Vec<ColumnRow> = session
             .rows(
@@ -119,14 +133,26 @@ impl TargetTable {
 
     /// The statement that makes the table take part in transactions.
     pub(crate) fn refuse_engine_without_transactions(&self) -> Result<()> {
-        const WITHOUT_TRANSACTIONS: [&str; 9] =
-            ["MyISAM", "Aria", "MEMORY", "CSV", "ARCHIVE", "BLACKHOLE", "MRG_MyISAM", "FEDERATED", "ColumnStore"];
+        const WITHOUT_TRANSACTIONS: [&str; 9] = [
+            "MyISAM",
+            "Aria",
+            "MEMORY",
+            "CSV",
+            "ARCHIVE",
+            "BLACKHOLE",
+            "MRG_MyISAM",
+            "FEDERATED",
+            "ColumnStore",
+        ];
         if !WITHOUT_TRANSACTIONS.iter().any(|engine| engine.eq_ignore_ascii_case(&self.engine)) {
             return Ok(());
         }
         Err(Error::new(
             ErrorKind::Schema,
-            format!("table {} uses {}, which has no transactions: rows could arrive twice", self.name, self.engine),
+            format!(
+                "table {} uses {}, which has no transactions: rows could arrive twice",
+                self.name, self.engine
+            ),
         )
         .hint(format!("run: ALTER TABLE {} ENGINE=InnoDB", self.name.quoted())))
     }
@@ -162,9 +188,11 @@ fn unique_indexes(rows: Vec<IndexRow>) -> Vec<UniqueIndex> {
     let mut by_name: BTreeMap<(bool, String), UniqueIndex> = BTreeMap::new();
     for (index, column, prefix, nullable) in rows {
         let is_primary = index == "PRIMARY";
-        let entry = by_name
-            .entry((!is_primary, index))
-            .or_insert_with(|| UniqueIndex { columns: Vec::new(), is_primary, is_key: true });
+        let entry = by_name.entry((!is_primary, index)).or_insert_with(|| UniqueIndex {
+            columns: Vec::new(),
+            is_primary,
+            is_key: true,
+        });
         entry.is_key &= column.is_some() && prefix.is_none() && !nullable.eq_ignore_ascii_case("YES");
         entry.columns.push(column.unwrap_or_default());
     }
@@ -189,6 +217,9 @@ mod tests {
             row("PRIMARY", Some("y"), None, ""),
         ]);
         assert_eq!(found[0].columns, ["x", "y"]);
-        assert_eq!(found.iter().map(|index| index.is_key).collect::<Vec<_>>(), [true, true, false, false, false]);
+        assert_eq!(
+            found.iter().map(|index| index.is_key).collect::<Vec<_>>(),
+            [true, true, false, false, false]
+        );
     }
 }

@@ -35,7 +35,8 @@ impl Template {
                 at = end;
                 continue;
             }
-            let before_is_word = at > 0 && bytes.get(at - 1).is_some_and(|before| is_word(*before) || *before == b':');
+            let before_is_word =
+                at > 0 && bytes.get(at - 1).is_some_and(|before| is_word(*before) || *before == b':');
             let name_length = match byte {
                 b'?' => Some(0),
                 // `@a:=1` and `a::b` are no parameters.
@@ -51,7 +52,9 @@ impl Template {
             };
             let end = at + 1 + length;
             template.texts.push(query.get(start..at).unwrap_or_default().to_string());
-            template.parameters.push((length > 0).then(|| query.get(at + 1..end).unwrap_or_default().to_string()));
+            template
+                .parameters
+                .push((length > 0).then(|| query.get(at + 1..end).unwrap_or_default().to_string()));
             (at, start) = (end, end);
         }
         template.texts.push(query.get(start..).unwrap_or_default().to_string());
@@ -138,7 +141,11 @@ impl Template {
         if self.parameters.iter().all(Option::is_none) {
             if count != source.columns.len() {
                 return Err(refusal(
-                    &format!("has {count} parameters, and rows of {} have {} columns", source.id, source.columns.len()),
+                    &format!(
+                        "has {count} parameters, and rows of {} have {} columns",
+                        source.id,
+                        source.columns.len()
+                    ),
                     "write one ? per column, or name columns as :name",
                 ));
             }
@@ -239,7 +246,8 @@ impl Template {
         let (before, after) = found.split_at_checked(values)?;
         let open = before.iter().position(|word| *word == "(")?;
         let list = before.get(open + 1..before.len().checked_sub(1)?)?;
-        let names: Vec<String> = list.iter().filter(|word| **word != ",").map(|word| bare_name(word)).collect();
+        let names: Vec<String> =
+            list.iter().filter(|word| **word != ",").map(|word| bare_name(word)).collect();
         let (mut depth, mut place, mut expression, mut homes) = (0_usize, 0, Vec::new(), Vec::new());
         let mut close = |expression: &mut Vec<&str>, place: usize| {
             let alone = expression.as_slice() == ["?"];
@@ -281,14 +289,19 @@ fn slot(source: &TableSchema, place: usize, home: Option<(String, Form)>) -> Res
         None => return Err(Error::new(ErrorKind::Internal, "a parameter without a column")),
     };
     if !column_type::is_writable(data_type) {
-        return Err(refusal(&format!("column {name} has type {data_type}, which cannot be written"), "leave it out"));
+        return Err(refusal(
+            &format!("column {name} has type {data_type}, which cannot be written"),
+            "leave it out",
+        ));
     }
     let zoned = matches!(data_type, arrow_schema::DataType::Timestamp(_, Some(_)));
     match home {
         Some((home_name, form)) => Ok(Slot { source: place, name: home_name, form }),
         // As an instant or as a wall clock? A guess could shift every value.
         None if zoned => Err(refusal(
-            &format!("does not tell whether column {name}, a point in time, goes to a timestamp or a datetime column"),
+            &format!(
+                "does not tell whether column {name}, a point in time, goes to a timestamp or a datetime column"
+            ),
             "write INSERT INTO table (columns) VALUES (…) with this parameter standing alone, or use generate_sink_sql",
         )),
         None => Ok(Slot { source: place, name, form: Form::of(Family::Unknown) }),
@@ -352,7 +365,9 @@ mod tests {
 
     #[test]
     fn an_insert_is_cut_into_head_group_and_tail() {
-        let plan = plan("INSERT INTO `a.b`.t (x, y, z) VALUES (?, lower( ? ), concat('?', ?)) ON DUPLICATE KEY UPDATE x = x;");
+        let plan = plan(
+            "INSERT INTO `a.b`.t (x, y, z) VALUES (?, lower( ? ), concat('?', ?)) ON DUPLICATE KEY UPDATE x = x;",
+        );
         assert_eq!(plan.mode, Mode::Append);
         assert_eq!(plan.insert_head, b"INSERT INTO `a.b`.t (x, y, z) VALUES ");
         assert_eq!(shown(&plan.row), "(<0>, lower( <1> ), concat('?', <2>))");
@@ -395,7 +410,10 @@ mod tests {
     #[test]
     fn the_table_and_the_columns_of_an_insert_are_known() {
         let target = |query: &str| Template::parse(query).unwrap().target();
-        assert_eq!(target("insert ignore into `a b`.`c``d` values (?)"), Some((Some("a b".into()), "c`d".into())));
+        assert_eq!(
+            target("insert ignore into `a b`.`c``d` values (?)"),
+            Some((Some("a b".into()), "c`d".into()))
+        );
         assert_eq!(target("REPLACE t(a) VALUES (?)"), Some((None, "t".into())));
         assert_eq!(target("update t set a = ?"), None);
         let template = Template::parse("insert into t (a, `b`, c) values (?, upper(?), :x)");

@@ -33,12 +33,17 @@ const WITHOUT_EFFECT: &[&str] = &[
 /// decide. `VERIFY_CA` is refused, because the TLS library checks the name together with the chain.
 pub(crate) fn options(params: &[(String, String)]) -> Result<Option<SslOpts>> {
     let param = |name: &str| {
-        params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_string())
+        params
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim().to_string())
     };
     let is_on = |name: &str| param(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let mode = match param("sslMode") {
         Some(mode) => mode.to_ascii_uppercase().replace('-', "_"),
-        None if is_on("verifyServerCertificate") && (is_on("useSSL") || is_on("requireSSL")) => "VERIFY_CA".into(),
+        None if is_on("verifyServerCertificate") && (is_on("useSSL") || is_on("requireSSL")) => {
+            "VERIFY_CA".into()
+        }
         None if is_on("requireSSL") => "REQUIRED".into(),
         None => "PREFERRED".into(),
     };
@@ -59,7 +64,9 @@ pub(crate) fn options(params: &[(String, String)]) -> Result<Option<SslOpts>> {
     let tls = SslOpts::default();
     Ok(match mode.as_str() {
         "DISABLED" | "DISABLE" | "PREFERRED" | "PREFER" => None,
-        "REQUIRED" | "TRUST" => Some(tls.with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true)),
+        "REQUIRED" | "TRUST" => {
+            Some(tls.with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true))
+        }
         "VERIFY_IDENTITY" | "VERIFY_FULL" => Some(match param("trustCertificateKeyStoreUrl") {
             None => tls,
             Some(url) => {
@@ -90,7 +97,8 @@ mod tests {
     use super::*;
 
     fn mode(params: &[(&str, &str)]) -> Result<Option<SslOpts>> {
-        let params: Vec<(String, String)> = params.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
+        let params: Vec<(String, String)> =
+            params.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
         options(&params)
     }
 
@@ -101,10 +109,8 @@ mod tests {
         assert!(mode(&[("sslMode", "preferred")]).unwrap().is_none());
         assert!(mode(&[("sslmode", "REQUIRED")]).unwrap().unwrap().accept_invalid_certs());
         assert!(mode(&[("useSSL", "true"), ("requireSSL", "true")]).unwrap().unwrap().accept_invalid_certs());
-        let verified = mode(&[
-            ("sslMode", "VERIFY_IDENTITY"),
-            ("trustCertificateKeyStoreUrl", "file:///etc/ca.pem"),
-        ]);
+        let verified =
+            mode(&[("sslMode", "VERIFY_IDENTITY"), ("trustCertificateKeyStoreUrl", "file:///etc/ca.pem")]);
         let verified = verified.unwrap().unwrap();
         assert!(!verified.accept_invalid_certs() && verified.disable_built_in_roots());
         assert_eq!(verified.root_certs().len(), 1);
@@ -112,6 +118,8 @@ mod tests {
         assert!(refused.contains("VERIFY_IDENTITY"), "{refused}");
         assert!(mode(&[("useSSL", "true"), ("verifyServerCertificate", "true")]).is_err());
         assert!(mode(&[("sslMode", "sometimes")]).is_err());
-        assert!(mode(&[("sslMode", "VERIFY_IDENTITY"), ("trustCertificateKeyStoreUrl", "file:a.jks")]).is_err());
+        assert!(
+            mode(&[("sslMode", "VERIFY_IDENTITY"), ("trustCertificateKeyStoreUrl", "file:a.jks")]).is_err()
+        );
     }
 }

@@ -32,7 +32,9 @@ pub(crate) type SharedSession = Arc<Mutex<Option<Session>>>;
 
 /// The session, or the error for a closed one.
 pub(crate) fn opened(session: &mut Option<Session>) -> Result<&mut Session> {
-    session.as_mut().ok_or_else(|| Error::new(ErrorKind::Connection, "the connection to the target is closed"))
+    session
+        .as_mut()
+        .ok_or_else(|| Error::new(ErrorKind::Connection, "the connection to the target is closed"))
 }
 
 /// Stages rows of one job branch.
@@ -160,7 +162,9 @@ impl JdbcWriter {
         let found = TargetTable::read(session, name).await?;
         let create = match (settings.schema_save_mode, found.is_some()) {
             (SchemaSaveMode::Recreate, _) => {
-                session.plain(&format!("DROP TABLE IF EXISTS {}", name.quoted()), &format!("drop {name}")).await?;
+                session
+                    .plain(&format!("DROP TABLE IF EXISTS {}", name.quoted()), &format!("drop {name}"))
+                    .await?;
                 true
             }
             (SchemaSaveMode::Create, there) => !there,
@@ -195,8 +199,10 @@ impl JdbcWriter {
                 let row: Option<i64> = session.first(&query, &format!("read {name}")).await?;
                 match row {
                     None => Ok(()),
-                    Some(_) => Err(Error::new(ErrorKind::Schema, format!("target table {name} is not empty"))
-                        .hint("empty it, or choose another data_save_mode")),
+                    Some(_) => {
+                        Err(Error::new(ErrorKind::Schema, format!("target table {name} is not empty"))
+                            .hint("empty it, or choose another data_save_mode"))
+                    }
                 }
             }
         }
@@ -237,7 +243,12 @@ pub(crate) async fn make_plan(
 }
 
 /// The error for a target table that is not there, with the statement that makes it.
-pub(crate) fn missing_table(settings: &Settings, schema: &TableSchema, name: &TargetName, server: &Server) -> Error {
+pub(crate) fn missing_table(
+    settings: &Settings,
+    schema: &TableSchema,
+    name: &TargetName,
+    server: &Server,
+) -> Error {
     let message = format!("target table {name} does not exist, or the sink's account may not see it");
     let error = Error::new(ErrorKind::Schema, message).context("table", &schema.id);
     match ddl::create_table(settings, schema, name, server) {

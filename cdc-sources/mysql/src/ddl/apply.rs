@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use thiserror::Error;
 
 use super::character_set::CharsetClause;
-use super::column_type::convert;
+use super::column_spec::convert;
 use super::create::key_name;
 use super::{
     AlterAction, AlterTable, COLUMNS_MAX, ColumnDef, ColumnSpec, KEYS_MAX, Place, TableDef, UniqueKey,
@@ -285,11 +285,17 @@ fn add_keys(table: &mut TableDef, alter: &AlterTable) -> Result<(), ApplyError> 
 }
 
 fn add_unique(table: &mut TableDef, name: Option<&str>, columns: &[String], if_not_exists: bool) {
+    let mut columns = columns.to_vec();
+    for column in &mut columns {
+        if let Some(own) = table.columns.iter().find(|own| same_name(&own.name, column)) {
+            column.clone_from(&own.name);
+        }
+    }
     let taken: Vec<String> = table.unique_keys.iter().map(|key| key.name.clone()).collect();
-    let Some(name) = name.map(str::to_owned).or_else(|| key_name(columns, &taken)) else { return };
+    let Some(name) = name.map(str::to_owned).or_else(|| key_name(&columns, &taken)) else { return };
     let there = table.unique_keys.iter().any(|key| same_name(&key.name, &name));
     if !(there && if_not_exists) {
-        table.unique_keys.push(UniqueKey { name, columns: columns.to_vec() });
+        table.unique_keys.push(UniqueKey { name, columns });
     }
 }
 

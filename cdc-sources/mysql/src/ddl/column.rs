@@ -1,6 +1,7 @@
 //! Column definitions and the lists of columns in keys.
 
-use super::column_type::{self, ColumnSpec, TypeClause};
+use super::column_spec::ColumnSpec;
+use super::column_type::{self, TypeClause};
 use super::cursor::Cursor;
 use super::lexer::Kind;
 
@@ -184,6 +185,9 @@ fn operand(cursor: &mut Cursor<'_>) {
     }
 }
 
+/// Parts a key can have here; the servers stop at 16 and 32.
+const KEY_PARTS_MAX: usize = 64;
+
 /// The parts of a key.
 pub(super) struct KeyParts {
     /// The columns, in order.
@@ -209,6 +213,9 @@ pub(super) fn key_parts(cursor: &mut Cursor<'_>) -> Option<KeyParts> {
             cursor.skip();
         } else {
             parts.columns.push(cursor.column_name()?);
+            if parts.columns.len() > KEY_PARTS_MAX {
+                return None;
+            }
         }
         while !cursor.at_item_end() {
             parts.period |= cursor.sees("OVERLAPS");

@@ -93,6 +93,14 @@ impl Elements {
         if keys.len() > KEYS_MAX || self.index_names.len() > KEYS_MAX || periods > KEYS_MAX {
             return None;
         }
+        for key in &mut keys {
+            // A key without a name takes the column's, not as the key spells it.
+            if let Some(name) = key.columns.first_mut()
+                && let Some(column) = self.columns.iter().find(|column| same_name(&column.name, name))
+            {
+                name.clone_from(&column.name);
+            }
+        }
         let mut taken = self.index_names;
         taken.extend(keys.iter().filter_map(|key| key.name.clone()));
         for key in keys {

@@ -120,13 +120,13 @@ impl MySqlReader {
                     whole.at = Some(at);
                 }
             }
-            ChunkMessage::WholeRows { batch, .. } => {
+            ChunkMessage::WholeRows(batch) => {
                 if let Some(whole) = &mut self.whole {
                     whole.early.push_back(batch);
                 }
                 self.emit_whole()?;
             }
-            ChunkMessage::WholeEnds { .. } => self.end_whole()?,
+            ChunkMessage::WholeEnds => self.end_whole()?,
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use crate::tables::Captured;
 /// One captured table at work.
 pub(super) struct Slot {
     pub(super) table: Captured,
-    /// The decoder for the last table map, and what that map looked like.
-    pub(super) decoder: Option<(Vec<u8>, RowDecoder)>,
+    /// The decoder for the last table map.
+    pub(super) decoder: Option<RowDecoder>,
     /// Rows that wait for more.
     pub(super) pending: Option<Pending>,
     /// Dropped or renamed away: kept in place, so that places stay valid.

@@ -23,7 +23,10 @@ fn written(array: impl Array + 'static, family: Family) -> Vec<String> {
 
 #[test]
 fn integers_at_their_limits() {
-    assert_eq!(written(Int8Array::from(vec![Some(-128), None, Some(0)]), Family::Integer), ["-128", "NULL", "0"]);
+    assert_eq!(
+        written(Int8Array::from(vec![Some(-128), None, Some(0)]), Family::Integer),
+        ["-128", "NULL", "0"]
+    );
     assert_eq!(
         written(Int64Array::from(vec![i64::MIN, i64::MAX]), Family::Integer),
         ["-9223372036854775808", "9223372036854775807"]
@@ -53,10 +56,7 @@ fn decimals() {
         .unwrap();
     assert_eq!(
         written(wide, Family::Decimal),
-        [
-            "0.000000000000000000000000000007".to_string(),
-            "-0.000000000000000000000000000007".to_string()
-        ]
+        ["0.000000000000000000000000000007".to_string(), "-0.000000000000000000000000000007".to_string()]
     );
 }
 
@@ -74,7 +74,10 @@ fn floats_come_back_equal() {
     let single = written(Float32Array::from(vec![0.1_f32]), Family::Float);
     assert_eq!(single[0].parse::<f64>().unwrap(), f64::from(0.1_f32));
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        assert_eq!(literals(Float64Array::from(vec![bad]), Form::of(Family::Double)), [Err(Misfit::NotANumber)]);
+        assert_eq!(
+            literals(Float64Array::from(vec![bad]), Form::of(Family::Double)),
+            [Err(Misfit::NotANumber)]
+        );
     }
 }
 

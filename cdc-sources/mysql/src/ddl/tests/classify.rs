@@ -60,7 +60,7 @@ fn tables_created() {
         ("CREATE TABLE x.123 (a INT)", "create x.123"),
         ("CREATE TEMPORARY TABLE t (a INT)", "create d.t"),
         ("CREATE OR REPLACE TEMPORARY TABLE t (a INT)", "create d.t"),
-        ("/* app:1 */ CREATE /*! IF */ TABLE t (a INT)", "unknown d.IF"),
+        ("/* app:1 */ CREATE /*!50000 TEMPORARY */ TABLE t (a INT)", "create d.t"),
         ("/*!40101 CREATE TABLE t (a INT) */", "create d.t"),
         ("CREATE TABLE t LIKE x.s", "create d.t"),
         ("CREATE TABLE t (LIKE s)", "create d.t"),

@@ -1,0 +1,129 @@
+//! Values for people.
+
+use std::fmt::Write;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, TimeUnit};
+
+/// Appends the values of a row with commas between them.
+pub(crate) fn row(rows: &RecordBatch, row: usize, text: &mut String) {
+    for (place, column) in rows.columns().iter().enumerate() {
+        if place > 0 {
+            text.push_str(", ");
+        }
+        value(column.as_ref(), row, text);
+    }
+}
+
+fn value(array: &dyn Array, row: usize, text: &mut String) {
+    if row >= array.len() || array.is_null(row) {
+        text.push_str("null");
+        return;
+    }
+    match array.data_type() {
+        DataType::Boolean => show(array.as_boolean().value(row), text),
+        DataType::Int8 => number::<Int8Type>(array, row, text),
+        DataType::Int16 => number::<Int16Type>(array, row, text),
+        DataType::Int32 => number::<Int32Type>(array, row, text),
+        DataType::Int64 => number::<Int64Type>(array, row, text),
+        DataType::UInt8 => number::<UInt8Type>(array, row, text),
+        DataType::UInt16 => number::<UInt16Type>(array, row, text),
+        DataType::UInt32 => number::<UInt32Type>(array, row, text),
+        DataType::UInt64 => number::<UInt64Type>(array, row, text),
+        DataType::Float32 => number::<Float32Type>(array, row, text),
+        DataType::Float64 => number::<Float64Type>(array, row, text),
+        DataType::Decimal128(_, _) => {
+            text.push_str(&array.as_primitive::<Decimal128Type>().value_as_string(row))
+        }
+        DataType::Decimal256(_, _) => {
+            text.push_str(&array.as_primitive::<Decimal256Type>().value_as_string(row))
+        }
+        DataType::Utf8 => line(array.as_string::<i32>().value(row), text),
+        DataType::LargeUtf8 => line(array.as_string::<i64>().value(row), text),
+        DataType::Binary => hex(array.as_binary::<i32>().value(row), text),
+        DataType::LargeBinary => hex(array.as_binary::<i64>().value(row), text),
+        DataType::FixedSizeBinary(_) => hex(array.as_fixed_size_binary().value(row), text),
+        DataType::Date32 => match array.as_primitive::<Date32Type>().value_as_date(row) {
+            Some(date) => show(date, text),
+            None => text.push('?'),
+        },
+        DataType::Timestamp(unit, zone) => {
+            let time = match unit {
+                TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value_as_datetime(row),
+                TimeUnit::Millisecond => {
+                    array.as_primitive::<TimestampMillisecondType>().value_as_datetime(row)
+                }
+                TimeUnit::Microsecond => {
+                    array.as_primitive::<TimestampMicrosecondType>().value_as_datetime(row)
+                }
+                TimeUnit::Nanosecond => None,
+            };
+            match time {
+                // `2026-11-20T10:00:00.5`; an instant is shown in UTC.
+                Some(time) => {
+                    let _ = write!(text, "{time:?}");
+                    if zone.is_some() {
+                        text.push('Z');
+                    }
+                }
+                None => text.push('?'),
+            }
+        }
+        DataType::Time64(TimeUnit::Microsecond) => {
+            span(array.as_primitive::<Time64MicrosecondType>().value(row), text);
+        }
+        DataType::Duration(TimeUnit::Microsecond) => {
+            span(array.as_primitive::<DurationMicrosecondType>().value(row), text);
+        }
+        other => {
+            let _ = write!(text, "<{other}>");
+        }
+    }
+}
+
+fn number<T: ArrowPrimitiveType>(array: &dyn Array, row: usize, text: &mut String)
+where
+    T::Native: std::fmt::Display,
+{
+    show(array.as_primitive::<T>().value(row), text);
+}
+
+fn show(value: impl std::fmt::Display, text: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{value}");
+}
+
+/// Text on one line: control characters, which could forge lines or drive a terminal, are escaped.
+fn line(value: &str, text: &mut String) {
+    for c in value.chars() {
+        if c.is_control() {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+}
+
+fn hex(value: &[u8], text: &mut String) {
+    text.push_str("0x");
+    for byte in value {
+        let _ = write!(text, "{byte:02x}");
+    }
+}
+
+/// `[-]hh:mm:ss[.ffffff]` of microseconds.
+fn span(micros: i64, text: &mut String) {
+    let size = micros.unsigned_abs();
+    let (seconds, fraction) = (size / 1_000_000, size % 1_000_000);
+    let sign = if micros < 0 { "-" } else { "" };
+    let _ = write!(text, "{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if fraction > 0 {
+        let _ = write!(text, ".{fraction:06}");
+    }
+}
