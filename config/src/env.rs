@@ -25,12 +25,12 @@ pub const ENV_OPTIONS: &[OptionDef] = &[
         .alias(&["checkpoint.min-pause", "execution.checkpoint.min-pause"])
         .default("0")
         .doc("Least time between the end of a checkpoint and the start of the next."),
-    OptionDef::int_in("job.retry.times", 0, 1_000_000).default("3").doc(
+    OptionDef::int_in("job.retry.times", 0, 1_000_000).default("10000").doc(
         "How often the job starts again after a failure that may pass; refills after a healthy stretch.",
     ),
     OptionDef::int_in("job.retry.interval.seconds", 0, 86_400)
         .unit("s")
-        .default("3")
+        .default("1")
         .doc("The first pause before a new start; it grows with every one that follows."),
     OptionDef::int("read_limit.rows_per_second")
         .unit("rows/s")
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(settings.mode, JobMode::Batch);
         assert_eq!((settings.parallelism, settings.checkpoint_interval_ms), (1, 1000));
-        assert_eq!((settings.retry_times, settings.retry_interval_ms, settings.name), (3, 3000, None));
+        assert_eq!((settings.retry_times, settings.retry_interval_ms, settings.name), (10_000, 1000, None));
     }
 
     #[test]

@@ -1,1 +1,50 @@
-fn main() {}
+//! The `culvert` program: the command line, and the only place that names concrete connectors.
+//!
+//! Exit codes: 0 done, or stopped as asked · 1 problems found by `check`, or a job that failed
+//! while it ran · 2 the job or the check could not run as given.
+
+mod arguments;
+mod check;
+mod connectors;
+mod job;
+mod option_reference;
+mod progress;
+mod run;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no mistakes; clap knows which stream each belongs to.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    terminal::start_logging();
+    // Two TLS providers could be compiled in one day; say which one is meant.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("the program cannot start: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let code = runtime.block_on(async {
+        match arguments.command {
+            Command::Run(options) => run::run(options).await,
+            Command::Check(options) => check::check(options).await,
+            Command::Options => option_reference::print(),
+        }
+    });
+    // Tasks that still hang on a dead connection must not hold up the exit.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}

@@ -7,7 +7,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use crate::connect::{ServerInfo, log_end};
-use crate::ddl::{ColumnDef, TableDef, UniqueKey};
+use crate::ddl::{ColumnDef, TableDef, UniqueKey, charset_of_collation};
 use crate::error::from_client;
 use crate::position::StreamPosition;
 use crate::selection::TableSelection;
@@ -87,20 +87,33 @@ pub(crate) async fn read_table(conn: &mut Conn, id: &TableId) -> Result<TableDef
     if columns.is_empty() {
         return Err(Error::new(ErrorKind::Schema, format!("table {id} does not exist or may not be read")));
     }
-    let keys: Vec<(Vec<u8>, Vec<u8>)> = conn
+    let keys: Vec<(Vec<u8>, Option<Vec<u8>>)> = conn
         .exec(
             "SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
-             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND NON_UNIQUE = 0 AND COLUMN_NAME IS NOT NULL \
+             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND NON_UNIQUE = 0 \
              ORDER BY INDEX_NAME, SEQ_IN_INDEX",
             (&id.database, &id.table),
         )
         .await
         .map_err(|error| from_client(error, DOING))?;
-    let mut by_index: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    // A part without a column is an expression: such a key is unique over something else.
+    let mut by_index: BTreeMap<String, Option<Vec<String>>> = BTreeMap::new();
     for (index, column) in keys {
-        by_index.entry(text(index)).or_default().push(text(column));
+        let parts = by_index.entry(text(index)).or_insert_with(|| Some(Vec::new()));
+        match (parts.as_mut(), column) {
+            (Some(parts), Some(column)) => parts.push(text(column)),
+            _ => *parts = None,
+        }
     }
-    let primary_key = by_index.remove("PRIMARY").unwrap_or_default();
+    let primary_key = by_index.remove("PRIMARY").flatten().unwrap_or_default();
+    let default_collation: Option<Option<Vec<u8>>> = conn
+        .exec_first(
+            "SELECT TABLE_COLLATION FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+            (&id.database, &id.table),
+        )
+        .await
+        .map_err(|error| from_client(error, DOING))?;
+    let default_collation = default_collation.flatten().map(text);
     let columns = columns
         .into_iter()
         .map(|(name, column_type, charset, collation, nullable, extra)| {
@@ -121,9 +134,12 @@ pub(crate) async fn read_table(conn: &mut Conn, id: &TableId) -> Result<TableDef
         table: id.table.clone(),
         columns,
         primary_key,
-        unique_keys: by_index.into_iter().map(|(name, columns)| UniqueKey { name, columns }).collect(),
-        default_charset: None,
-        default_collation: None,
+        unique_keys: by_index
+            .into_iter()
+            .filter_map(|(name, columns)| columns.map(|columns| UniqueKey { name, columns }))
+            .collect(),
+        default_charset: default_collation.as_deref().and_then(charset_of_collation),
+        default_collation,
         hidden_period: false,
     })
 }

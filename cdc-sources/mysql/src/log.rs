@@ -25,7 +25,7 @@ use mysql_common::binlog::consts::BinlogChecksumAlg;
 
 use crate::connect::{Endpoint, Flavor, ServerInfo};
 use crate::error::from_client;
-use crate::event::{self, Event, FormatDescription, ParseContext};
+use crate::event::{self, CHECKSUM_LENGTH, Event, FormatDescription, ParseContext};
 use crate::gtid::{GtidPosition, MariaDbGtid, MySqlGtid};
 use crate::position::StreamPosition;
 
@@ -73,7 +73,28 @@ impl RawEvent {
 
     pub(crate) fn parse(&self, context: &ParseContext) -> Result<Event<'_>> {
         let header = self.event.header();
-        event::parse(header.event_type_raw(), header.flags_raw(), self.event.data(), context)
+        event::parse(header.event_type_raw(), header.flags_raw(), self.body(), context)
+    }
+
+    /// The body without a checksum. The first event of a stream, an artificial rotation, comes
+    /// before the format that says whether there are checksums, and the transport leaves its
+    /// checksum on; four last bytes that are the checksum of all before them are one.
+    fn body(&self) -> &[u8] {
+        let data = self.event.data();
+        if self.event.header().event_type_raw() != event::kind::ROTATE || self.event.checksum().is_some() {
+            return data;
+        }
+        let Some((body, stored)) = data.split_last_chunk::<CHECKSUM_LENGTH>() else { return data };
+        let header = self.event.header();
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&header.timestamp().to_le_bytes());
+        hasher.update(&[header.event_type_raw()]);
+        hasher.update(&header.server_id().to_le_bytes());
+        hasher.update(&header.event_size().to_le_bytes());
+        hasher.update(&header.log_pos().to_le_bytes());
+        hasher.update(&header.flags_raw().to_le_bytes());
+        hasher.update(body);
+        if hasher.finalize() == u32::from_le_bytes(*stored) { body } else { data }
     }
 }
 

@@ -255,6 +255,8 @@ fn from_arrow(arrow: &DataType, in_key: bool) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn server(mariadb: bool, version: (u16, u16, u16)) -> Server {

@@ -14,6 +14,7 @@ use mysql_async::{Conn, Opts, OptsBuilder, Params};
 
 use crate::error::{self, Statement};
 use crate::options::Settings;
+use crate::quote;
 
 /// A connection that was idle for so long is pinged when the engine says that nothing arrives.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(60);
@@ -38,7 +39,7 @@ pub(crate) struct Server {
     /// Bytes that one statement may have.
     pub(crate) statement_bytes: usize,
     /// Whether a lock wait rolls back the whole transaction and not only its last statement.
-    rollback_on_timeout: bool,
+    pub(crate) rollback_on_timeout: bool,
 }
 
 impl Server {
@@ -148,13 +149,7 @@ impl Session {
             self.plain(&statement, "set up the session").await?;
         }
         for (name, value) in &settings.session_variables {
-            let mut literal = Vec::new();
-            crate::quote::text(value.as_bytes(), &mut literal);
-            let statement = format!(
-                "SET SESSION {} = {}",
-                crate::quote::identifier(name),
-                String::from_utf8_lossy(&literal)
-            );
+            let statement = format!("SET SESSION {} = {}", quote::identifier(name), variable_literal(value));
             self.plain(&statement, "set a session variable of sessionVariables").await?;
         }
         Ok(())
@@ -385,6 +380,16 @@ fn driver_options(settings: &Settings) -> Opts {
         .into()
 }
 
+/// Numbers as they are, anything else as a text: the servers take `SET a = 'ON'`, not `SET n = '1'`.
+fn variable_literal(value: &str) -> String {
+    if value.parse::<f64>().is_ok_and(f64::is_finite) {
+        return value.to_string();
+    }
+    let mut literal = Vec::new();
+    quote::text(value.as_bytes(), &mut literal);
+    String::from_utf8_lossy(&literal).into_owned()
+}
+
 /// `10.11.6-MariaDB-log` or `5.5.5-10.4.1-MariaDB` as three numbers.
 fn parse_version(text: &str) -> (u16, u16, u16) {
     let text = text.strip_prefix("5.5.5-").unwrap_or(text);
@@ -399,6 +404,13 @@ fn parse_version(text: &str) -> (u16, u16, u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn session_variables_are_literals() {
+        assert_eq!(variable_literal("60"), "60");
+        assert_eq!(variable_literal("ON"), "'ON'");
+        assert_eq!(variable_literal("1; drop table t"), "'1; drop table t'");
+    }
 
     #[test]
     fn versions() {

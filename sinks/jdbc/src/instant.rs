@@ -197,6 +197,8 @@ fn digit(value: i64, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn text(write: impl FnOnce(&mut Vec<u8>) -> Result<(), Misfit>) -> Result<String, Misfit> {

@@ -16,7 +16,7 @@
 //! | `options`, `tls`, `placeholder` | what the user wrote |
 //! | `connect`, `error` | the session, and what its failures mean |
 //! | `target`, `column_type`, `ddl` | the target's tables: read, judged, made, changed |
-//! | `plan`, `template` | how rows of a table are written |
+//! | `plan`, `key`, `template` | how rows of a table are written |
 //! | `encode`, `instant`, `quote`, `scan` | values and names as SQL |
 //! | `pending` | rows that wait, and their reduction |
 //! | `marker`, `writer`, `committer`, `check`, `sink` | the promises of the sink interface |
@@ -29,6 +29,7 @@ mod ddl;
 mod encode;
 mod error;
 mod instant;
+mod key;
 mod marker;
 mod options;
 mod pending;

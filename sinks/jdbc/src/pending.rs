@@ -15,7 +15,8 @@ use std::time::Instant;
 use culvert_api::{Error, ErrorKind, Result, RowKind};
 
 use crate::encode::{Literals, Misfit};
-use crate::plan::{KeyMatch, Mode, Piece, TablePlan};
+use crate::key::KeyMatch;
+use crate::plan::{Mode, Piece, TablePlan};
 
 /// Keys in one DELETE: above some hundreds of conditions the servers begin to scan the table.
 const DELETE_KEYS_MAX: usize = 500;

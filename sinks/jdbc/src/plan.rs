@@ -16,16 +16,15 @@
 
 use std::sync::Arc;
 
-use arrow_schema::DataType;
-use culvert_api::{Error, ErrorKind, Finding, Result, RowKind, TableSchema};
+use culvert_api::{Error, ErrorKind, Finding, Result, TableSchema};
 
-use crate::column_type::{self, Family};
+use crate::column_type;
 use crate::connect::Server;
 use crate::encode::Form;
+use crate::key::{self, KeyMatch};
 use crate::options::Settings;
-use crate::placeholder;
 use crate::quote::{TargetName, identifier, identifiers};
-use crate::target::{TargetTable, UniqueIndex, same_name};
+use crate::target::{TargetTable, same_name};
 
 /// The alias of the new row in an upsert.
 const ROW_ALIAS: &str = "culvert_new";
@@ -65,17 +64,6 @@ pub(crate) enum Mode {
     PerRow,
 }
 
-/// How well equal bytes of a rendered key mean equal keys in the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum KeyMatch {
-    /// Exactly.
-    Exact,
-    /// Different bytes can be one key under the target's collation.
-    Folded,
-    /// Nothing is known.
-    Unsure,
-}
-
 /// How rows of one upstream table are written.
 #[derive(Clone, Debug)]
 pub(crate) struct TablePlan {
@@ -83,8 +71,6 @@ pub(crate) struct TablePlan {
     pub(crate) source: Arc<TableSchema>,
     /// The target for messages.
     pub(crate) label: String,
-    /// The target table, when the sink knows it.
-    pub(crate) target: Option<TargetName>,
     /// Written columns.
     pub(crate) slots: Vec<Slot>,
     /// The way.
@@ -120,13 +106,6 @@ pub(crate) struct TablePlan {
     pub(crate) where_key: Vec<u8>,
 }
 
-/// The key that rows are written by.
-struct Key<'a> {
-    index: &'a UniqueIndex,
-    /// Whether the target has unique indexes beside it.
-    has_others: bool,
-}
-
 /// Makes the plan for a target table, and says what a person should know about it.
 pub(crate) fn for_table(
     settings: &Settings,
@@ -137,7 +116,7 @@ pub(crate) fn for_table(
     target.refuse_engine_without_transactions()?;
     let mut findings = Vec::new();
     let slots = slots(source, target)?;
-    let key = choose_key(settings, source, target, &mut findings)?;
+    let key = key::choose(settings, source, target, &mut findings)?;
     let mode = match &key {
         None => Mode::Append,
         Some(_) if !settings.enable_upsert || settings.insert_only => Mode::Separate,
@@ -173,14 +152,13 @@ pub(crate) fn for_table(
     };
     let plan = TablePlan {
         label: target.name.to_string(),
-        target: Some(target.name.clone()),
         mode,
         row: row_pieces(&all),
         assignments: assignment_pieces(&slots, &changed),
         key: key_pieces(&slots, &key_slots),
         single_key,
-        key_match: key_match(source, target, &slots, &key_slots),
-        watch_moves: !key_slots.is_empty() && !is_upstream_key(source, &key_names),
+        key_match: key::match_of(source, target, &slots, &key_slots),
+        watch_moves: !key_slots.is_empty() && !key::is_upstream(source, &key_names),
         insert_only: settings.insert_only,
         is_referenced: target.is_referenced,
         insert_head: format!(
@@ -264,135 +242,6 @@ fn slots(source: &TableSchema, target: &TargetTable) -> Result<Vec<Slot>> {
     Ok(slots)
 }
 
-fn choose_key<'a>(
-    settings: &Settings,
-    source: &TableSchema,
-    target: &'a TargetTable,
-    findings: &mut Vec<Finding>,
-) -> Result<Option<Key<'a>>> {
-    let wanted = placeholder::fill_list(&settings.primary_keys, source);
-    let found = match wanted.is_empty() {
-        false => Some(declared_key(&wanted, source, target)?),
-        true => usable_key(source, target),
-    };
-    let Some(index) = found else {
-        if source.kinds.is_insert_only() {
-            return Ok(None);
-        }
-        return Err(no_key(settings, source, target));
-    };
-    if source.kinds.is_insert_only() && wanted.is_empty() {
-        findings.push(
-            Finding::warning(
-                target.name.to_string(),
-                format!(
-                    "only inserts arrive, and the table has a key ({}): a row with a key that is there replaces it",
-                    identifiers(index.columns.iter().map(String::as_str))
-                ),
-            )
-            .hint("drop the target's key, or give it one of its own, to keep every row"),
-        );
-    }
-    let is_key_of_source = is_upstream_key(source, &index.columns);
-    let sees_moves =
-        source.kinds.contains(RowKind::UpdateBefore) || !source.kinds.contains(RowKind::UpdateAfter);
-    if !is_key_of_source && !sees_moves {
-        findings.push(
-            Finding::warning(
-                target.name.to_string(),
-                "rows are written by another key than the source's, and a filter takes the rows before updates \
-                 away: an update of that key leaves the old row behind",
-            )
-            .hint("let UPDATE_BEFORE pass, or use the source's key"),
-        );
-    }
-    Ok(Some(Key { index, has_others: target.uniques.len() > 1 }))
-}
-
-/// The index over exactly the columns of the option `primary_keys`.
-fn declared_key<'a>(
-    wanted: &[String],
-    source: &TableSchema,
-    target: &'a TargetTable,
-) -> Result<&'a UniqueIndex> {
-    for name in wanted {
-        if source.column_index(name).is_none() {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!("option `primary_keys` names column `{name}`, which {} does not have", source.id),
-            ));
-        }
-    }
-    let same = target.uniques.iter().filter(|index| same_columns(&index.columns, wanted));
-    let mut candidates: Vec<&UniqueIndex> = same.collect();
-    candidates.sort_by_key(|index| !index.is_key);
-    let columns = identifiers(wanted.iter().map(String::as_str));
-    let table = target.name.quoted();
-    match candidates.first() {
-        Some(index) if index.is_key => Ok(index),
-        Some(_) => Err(Error::new(
-            ErrorKind::Schema,
-            format!(
-                "option `primary_keys`: {columns} of {} is unique but takes NULL or is cut to a prefix",
-                target.name
-            ),
-        )
-        .hint("declare these columns NOT NULL, and index them whole")),
-        None => Err(Error::new(
-            ErrorKind::Schema,
-            format!("option `primary_keys`: {} has no unique index over exactly {columns}", target.name),
-        )
-        .hint(match target.has_primary_key() {
-            true => format!("run: ALTER TABLE {table} ADD UNIQUE KEY ({columns})"),
-            false => format!("run: ALTER TABLE {table} ADD PRIMARY KEY ({columns})"),
-        })),
-    }
-}
-
-/// The first key of the target whose columns the rows have; the source's own key before others.
-fn usable_key<'a>(source: &TableSchema, target: &'a TargetTable) -> Option<&'a UniqueIndex> {
-    let usable = |index: &&UniqueIndex| {
-        index.is_key && index.columns.iter().all(|name| source.column_index(name).is_some())
-    };
-    let mut usable_keys: Vec<&UniqueIndex> = target.uniques.iter().filter(usable).collect();
-    usable_keys.sort_by_key(|index| !is_upstream_key(source, &index.columns));
-    usable_keys.first().copied()
-}
-
-fn no_key(settings: &Settings, source: &TableSchema, target: &TargetTable) -> Error {
-    let message = format!(
-        "{} has no key, and rows of {} can be updated and deleted: the sink could not tell which row is meant",
-        target.name, source.id
-    );
-    let columns = match source.primary_key.is_empty() {
-        true => "…".to_string(),
-        false => identifiers(source.primary_key.iter().map(String::as_str)),
-    };
-    let index = match settings.create_index {
-        true => String::new(),
-        false => " (create_index = false creates tables without one)".into(),
-    };
-    Error::new(ErrorKind::Schema, message).hint(format!(
-        "run: ALTER TABLE {} ADD PRIMARY KEY ({columns}){index}; or keep every change as a row of its own with the \
-         transform RowKindExtractor",
-        target.name.quoted()
-    ))
-}
-
-impl TargetTable {
-    fn has_primary_key(&self) -> bool {
-        self.uniques.first().is_some_and(|index| index.is_primary)
-    }
-}
-
-fn same_columns(a: &[String], b: &[String]) -> bool {
-    a.len() == b.len() && a.iter().all(|name| b.iter().any(|other| same_name(name, other)))
-}
-
-fn is_upstream_key(source: &TableSchema, columns: &[String]) -> bool {
-    same_columns(columns, &source.primary_key)
-}
-
 fn warn_about_reset_columns(target: &TargetTable, slots: &[Slot]) -> Option<Finding> {
     let own: Vec<&str> = target
         .columns
@@ -411,38 +260,6 @@ fn warn_about_reset_columns(target: &TargetTable, slots: &[Slot]) -> Option<Find
         )
         .hint("drop the further unique indexes of the target, or fill these columns elsewhere")
     })
-}
-
-/// How well the bytes of a rendered key tell keys apart.
-fn key_match(source: &TableSchema, target: &TargetTable, slots: &[Slot], key: &[usize]) -> KeyMatch {
-    let of_column = |slot: &Slot| {
-        let Some(column) = source.columns.get(slot.source) else { return KeyMatch::Unsure };
-        let collation =
-            target.column(&slot.name).and_then(|column| column.collation.as_deref()).unwrap_or_default();
-        match (&column.data_type, slot.form.family) {
-            (kind, Family::Integer | Family::Bit | Family::Decimal)
-                if kind.is_integer() || *kind == DataType::Boolean =>
-            {
-                KeyMatch::Exact
-            }
-            (DataType::Decimal128(_, _) | DataType::Decimal256(_, _), Family::Decimal)
-            | (DataType::Date32, Family::Date)
-            | (DataType::Timestamp(_, None), Family::Datetime | Family::Timestamp)
-            | (DataType::Timestamp(_, Some(_)), Family::Timestamp)
-            | (DataType::Duration(_) | DataType::Time32(_) | DataType::Time64(_), Family::Time)
-            | (DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_), Family::Binary) => {
-                KeyMatch::Exact
-            }
-            (DataType::Utf8 | DataType::LargeUtf8, Family::Text)
-                if collation.ends_with("nopad_bin") || collation.ends_with("0900_bin") =>
-            {
-                KeyMatch::Exact
-            }
-            (DataType::Utf8 | DataType::LargeUtf8, Family::Text) => KeyMatch::Folded,
-            _ => KeyMatch::Unsure,
-        }
-    };
-    key.iter().filter_map(|slot| slots.get(*slot)).map(of_column).max().unwrap_or(KeyMatch::Exact)
 }
 
 fn row_pieces(slots: &[usize]) -> Vec<Piece> {

@@ -18,8 +18,6 @@ pub(crate) struct TargetColumn {
     pub(crate) column_type: String,
     /// What it holds, and how finely.
     pub(crate) form: Form,
-    /// Whether it takes NULL.
-    pub(crate) nullable: bool,
     /// Whether a row may leave it out.
     pub(crate) optional: bool,
     /// Whether the target computes it.
@@ -181,7 +179,7 @@ fn column(row: ColumnRow) -> TargetColumn {
         },
     };
     let optional = nullable || default.is_some() || generated || extra.contains("auto_increment");
-    TargetColumn { name, column_type, form, nullable, optional, generated, collation }
+    TargetColumn { name, column_type, form, optional, generated, collation }
 }
 
 fn unique_indexes(rows: Vec<IndexRow>) -> Vec<UniqueIndex> {

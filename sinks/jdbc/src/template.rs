@@ -10,7 +10,8 @@ use culvert_api::{Error, ErrorKind, Result, RowKind, TableSchema};
 
 use crate::column_type::{self, Family};
 use crate::encode::Form;
-use crate::plan::{KeyMatch, Mode, Piece, Slot, TablePlan};
+use crate::key::KeyMatch;
+use crate::plan::{Mode, Piece, Slot, TablePlan};
 use crate::scan::{bare_name, end_of_quoted, is_word, tokens};
 use crate::target::TargetTable;
 
@@ -115,7 +116,6 @@ impl Template {
         Ok(TablePlan {
             source: source.clone(),
             label,
-            target: target.map(|target| target.name.clone()),
             slots,
             mode,
             row,

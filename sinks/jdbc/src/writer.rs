@@ -111,25 +111,16 @@ impl JdbcWriter {
         let mut session = self.session.lock().await;
         let session = opened(&mut session)?;
         for step in pending.steps() {
+            // Only tables that foreign keys point at: everywhere else the switch changes nothing.
             let watched = pending.plan.is_referenced && matches!(step, Step::Delete { checked: true, .. });
             if watched {
-                session.plain("SET SESSION foreign_key_checks = 1", "switch foreign keys on").await?;
+                delete_watched(session, pending, &step, limits, &mut self.statement).await?;
+                continue;
             }
             let mut sent = 0;
             while sent < step.len() {
                 sent = pending.statement(&step, sent, limits, &mut self.statement);
-                let label = &pending.plan.label;
-                let tolerated = watched.then_some(error::ROW_IS_REFERENCED);
-                if !session.stage_rows(&self.statement, label, tolerated).await? {
-                    // The children's own deletes are still to come in this checkpoint; the source
-                    // would not have let the parent go without them.
-                    session.plain("SET SESSION foreign_key_checks = 0", "switch foreign keys off").await?;
-                    session.stage_rows(&self.statement, label, None).await?;
-                    session.plain("SET SESSION foreign_key_checks = 1", "switch foreign keys on").await?;
-                }
-            }
-            if watched {
-                session.plain("SET SESSION foreign_key_checks = 0", "switch foreign keys off").await?;
+                session.stage_rows(&self.statement, &pending.plan.label, None).await?;
             }
         }
         pending.clear();
@@ -207,6 +198,45 @@ impl JdbcWriter {
             }
         }
     }
+}
+
+/// Deletes that the target's foreign keys may act on, so that it removes the children the source's
+/// server removed without logging it.
+///
+/// A key that a child still refers to is deleted all the same: the child's own delete is to come in
+/// this checkpoint, otherwise the source would not have let the parent go.
+async fn delete_watched(
+    session: &mut Session,
+    pending: &Pending,
+    step: &Step,
+    limits: Limits,
+    statement: &mut Vec<u8>,
+) -> Result<()> {
+    const ON: &str = "SET SESSION foreign_key_checks = 1";
+    const OFF: &str = "SET SESSION foreign_key_checks = 0";
+    let doing = "switch the checks of foreign keys";
+    let label = &pending.plan.label;
+    let tolerated = Some(error::ROW_IS_REFERENCED);
+    session.plain(ON, doing).await?;
+    let mut sent = 0;
+    while sent < step.len() {
+        let next = pending.statement(step, sent, limits, statement);
+        if !session.stage_rows(statement, label, tolerated).await? {
+            // One of the keys is referred to; the others keep their cascades.
+            let alone = next - sent == 1;
+            while sent < next {
+                let one = pending.statement(step, sent, Limits { rows: 1, ..limits }, statement);
+                if alone || !session.stage_rows(statement, label, tolerated).await? {
+                    session.plain(OFF, doing).await?;
+                    session.stage_rows(statement, label, None).await?;
+                    session.plain(ON, doing).await?;
+                }
+                sent = one;
+            }
+        }
+        sent = next;
+    }
+    session.plain(OFF, doing).await
 }
 
 /// Reads the target's shape and decides how rows are written there.

@@ -1,1 +1,10 @@
-//! The sink against real servers.
+//! The sink against real servers, MariaDB and MySQL alike.
+#![allow(clippy::unwrap_used)]
+
+mod faults;
+mod keys;
+mod marker;
+mod probe;
+mod shapes;
+mod support;
+mod values;

@@ -34,8 +34,10 @@ fn single_byte_sets_agree_with_their_standards() {
         for byte in 0xa0u8..=255 {
             let expected = encoding.decode_without_bom_handling_and_without_replacement(std::slice::from_ref(&byte));
             if let (Ok(ours), Some(theirs)) = (decode(name, &[byte]), expected) {
-                // Latin 7 quotation marks: the same glyph by either name.
-                assert_eq!(ours, theirs, "{name} {byte:#x}");
+                // The servers follow code page 866 as IBM first made it: ⁿ and ² here.
+                if !(name == "cp866" && matches!(byte, 0xfc | 0xfd)) {
+                    assert_eq!(ours, theirs, "{name} {byte:#x}");
+                }
                 compared += 1;
             }
         }

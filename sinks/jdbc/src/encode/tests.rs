@@ -51,9 +51,8 @@ fn decimals() {
     );
     let whole = Form { scale: 0, ..Form::of(Family::Decimal) };
     assert_eq!(literals(array(2), whole)[4], Ok("-123".into()));
-    let wide = Decimal256Array::from_iter_values([1, -1].map(|sign| arrow_value(sign)))
-        .with_precision_and_scale(65, 30)
-        .unwrap();
+    let wide =
+        Decimal256Array::from_iter_values([1, -1].map(arrow_value)).with_precision_and_scale(65, 30).unwrap();
     assert_eq!(
         written(wide, Family::Decimal),
         ["0.000000000000000000000000000007".to_string(), "-0.000000000000000000000000000007".to_string()]

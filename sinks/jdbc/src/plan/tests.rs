@@ -1,11 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
-use culvert_api::{Column, RowKindSet, TableId};
+use arrow_schema::DataType;
+use culvert_api::{Column, RowKind, RowKindSet, TableId};
 use culvert_config::{Block, Entry, Options, Place, Role, Value};
 
 use super::*;
+use crate::column_type::Family;
 use crate::options::OPTIONS;
-use crate::target::TargetColumn;
+use crate::target::{TargetColumn, UniqueIndex};
 
 pub(crate) fn settings(pairs: &[(&str, &str)]) -> Settings {
     let mut block = Block::new(Role::Sink, "Jdbc", Place::default());
@@ -33,7 +35,6 @@ pub(crate) fn target(uniques: &[&[&str]], own: &[(&str, bool)]) -> TargetTable {
         name: name.into(),
         column_type: String::new(),
         form: Form::of(family),
-        nullable: optional,
         optional,
         generated: false,
         collation: (family == Family::Text).then(|| "utf8mb4_general_ci".into()),

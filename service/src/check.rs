@@ -1,0 +1,75 @@
+//! `culvert check`: every problem at once, nothing written.
+
+use culvert_api::{Error, Finding};
+use culvert_config::{Problem, Report, Severity, raise_unknown_keys};
+use culvert_engine::JobGraph;
+
+use crate::arguments::{CheckOptions, Format};
+use crate::job::{self, BuiltJob};
+use crate::terminal::answer;
+
+/// Checks a job; the exit code.
+pub(crate) async fn check(options: CheckOptions) -> u8 {
+    let mut report = Report::default();
+    let mut job = match job::read(&options.job) {
+        Ok(job) => job,
+        Err(problems) => {
+            problems.iter().for_each(|problem| report.add(problem));
+            print(&report, options.format);
+            return 2;
+        }
+    };
+    if options.strict {
+        raise_unknown_keys(&mut job.problems);
+    }
+    let problems: Vec<Problem> = job.problems.clone();
+    report.add_with_patch(&job.file, &problems);
+    let mut unable = false;
+    if let (true, Some(graph)) = (options.connect, &job.graph)
+        && let Err(error) = connect(&job, graph, &mut report).await
+    {
+        report.push(Severity::Error, "connect", error.to_string(), error.hint_text().map(str::to_owned));
+        unable = true;
+    }
+    print(&report, options.format);
+    match (unable, report.is_ok()) {
+        (true, _) => 2,
+        (false, true) => 0,
+        (false, false) => 1,
+    }
+}
+
+async fn connect(job: &BuiltJob, graph: &JobGraph, report: &mut Report) -> Result<(), Error> {
+    let (source, branches) = job::ends(graph)?;
+    let findings = source.check().await?;
+    let sound = !findings.iter().any(|finding| finding.severity == culvert_api::Severity::Error);
+    findings.into_iter().for_each(|finding| push(report, finding));
+    if !sound {
+        return Ok(());
+    }
+    let tables = source.tables(None).await?;
+    for branch in branches {
+        let mapped = tables.iter().map(|table| branch.map_schema(table)).collect::<Result<Vec<_>, _>>()?;
+        for finding in branch.sink.check(&mapped).await? {
+            push(report, finding);
+        }
+    }
+    tracing::debug!(job = job.name, "checked with connections");
+    Ok(())
+}
+
+fn push(report: &mut Report, finding: Finding) {
+    let severity = match finding.severity {
+        culvert_api::Severity::Error => Severity::Error,
+        culvert_api::Severity::Warning => Severity::Warning,
+        culvert_api::Severity::Todo => Severity::Todo,
+    };
+    report.push(severity, finding.subject, finding.message, finding.hint);
+}
+
+fn print(report: &Report, format: Format) {
+    match format {
+        Format::Human => answer(&report.to_string()),
+        Format::Json => answer(&report.to_json()),
+    }
+}

@@ -1,0 +1,101 @@
+//! Which plugins there are.
+
+use std::sync::Arc;
+
+use culvert_api::{Error, Result, Sink, Source, Transform};
+use culvert_config::{Block, OptionDef, Options, Place, Problem, ProblemKind, Role, Rule, nearest};
+use culvert_sink_console::ConsoleSink;
+use culvert_sink_jdbc::JdbcSink;
+use culvert_source_mysql::MySqlSource;
+use culvert_transforms::{FilterRowKind, RowKindExtractor};
+
+/// One plugin: its name, its options, and how it is built.
+pub(crate) struct Plugin {
+    pub(crate) name: &'static str,
+    pub(crate) options: &'static [OptionDef],
+    /// What holds between options.
+    pub(crate) rules: &'static [Rule],
+    pub(crate) build: Build,
+}
+
+/// How a plugin is built. Building connects to nothing.
+pub(crate) enum Build {
+    Source(fn(&Options, u32) -> Result<Arc<dyn Source>>),
+    Transform(fn(&Options) -> Result<Arc<dyn Transform>>),
+    Sink(fn(&Options) -> Result<Arc<dyn Sink>>),
+}
+
+/// Sources, transforms and sinks, in the order of the reference.
+pub(crate) const PLUGINS: &[Plugin] = &[
+    Plugin {
+        name: MySqlSource::NAME,
+        options: culvert_source_mysql::OPTIONS,
+        rules: &[],
+        build: Build::Source(|options, parallelism| Ok(Arc::new(MySqlSource::from_options(options, parallelism)?))),
+    },
+    Plugin {
+        name: "RowKindExtractor",
+        options: RowKindExtractor::OPTIONS,
+        rules: &[],
+        build: Build::Transform(|options| Ok(Arc::new(RowKindExtractor::from_options(options)?))),
+    },
+    Plugin {
+        name: "FilterRowKind",
+        options: FilterRowKind::OPTIONS,
+        rules: &[],
+        build: Build::Transform(|options| Ok(Arc::new(FilterRowKind::from_options(options)?))),
+    },
+    Plugin {
+        name: culvert_sink_console::PLUGIN,
+        options: culvert_sink_console::OPTIONS,
+        rules: &[],
+        build: Build::Sink(|options| Ok(Arc::new(ConsoleSink::from_options(options)?))),
+    },
+    Plugin {
+        name: culvert_sink_jdbc::PLUGIN,
+        options: culvert_sink_jdbc::OPTIONS,
+        rules: culvert_sink_jdbc::RULES,
+        build: Build::Sink(|options| Ok(Arc::new(JdbcSink::from_options(options)?))),
+    },
+];
+
+impl Plugin {
+    /// What part of a job it is.
+    pub(crate) fn role(&self) -> Role {
+        match self.build {
+            Build::Source(_) => Role::Source,
+            Build::Transform(_) => Role::Transform,
+            Build::Sink(_) => Role::Sink,
+        }
+    }
+}
+
+/// The plugin of a block, names compared without regard to letter case.
+pub(crate) fn find(block: &Block) -> Result<&'static Plugin, Problem> {
+    let of_role = || PLUGINS.iter().filter(|plugin| plugin.role() == block.role);
+    if let Some(found) = of_role().find(|plugin| plugin.name.eq_ignore_ascii_case(&block.plugin)) {
+        return Ok(found);
+    }
+    let names: Vec<&str> = of_role().map(|plugin| plugin.name).collect();
+    let section = block.role.section();
+    let problem = Problem::error(
+        ProblemKind::Structure,
+        block.place.clone(),
+        &block.plugin,
+        format!("there is no {section} plugin '{}'", block.plugin),
+    );
+    Err(match nearest(&block.plugin, names.iter().copied()) {
+        Some(name) => problem.hint(format!("did you mean '{name}'? There are: {}", names.join(", "))),
+        None => problem.hint(format!("there are: {}", names.join(", "))),
+    })
+}
+
+/// A plugin that refuses its options, as a problem of its block.
+pub(crate) fn refused(block: &Block, error: &Error) -> Problem {
+    let place: Place = block.place.clone();
+    let problem = Problem::error(ProblemKind::BadValue, place, block.label(), error.message().to_owned());
+    match error.hint_text() {
+        Some(hint) => problem.hint(hint),
+        None => problem,
+    }
+}

@@ -1,0 +1,151 @@
+//! From a job file to a job that can run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_api::{Boundedness, Error, ErrorKind, Sink, Source};
+use culvert_config::{
+    JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, load, parse_variables,
+};
+use culvert_engine::{JobGraph, Node, NodeKind, Settings};
+
+use crate::arguments::JobArguments;
+use crate::connectors::{Build, find, refused};
+
+/// A job that was read and built, and what was found on the way.
+pub(crate) struct BuiltJob {
+    pub(crate) name: String,
+    pub(crate) file: JobFile,
+    pub(crate) settings: Settings,
+    pub(crate) problems: Vec<Problem>,
+    /// `None` when there are errors among the problems.
+    pub(crate) graph: Option<JobGraph>,
+}
+
+/// Reads the job file. `Err`: it could not be read or understood as a whole.
+pub(crate) fn read(arguments: &JobArguments) -> Result<BuiltJob, Vec<Problem>> {
+    let variables = parse_variables(&arguments.variables).map_err(|problem| vec![problem])?;
+    let file = load(&arguments.config, &variables).map_err(|errors| errors.0)?;
+    let (env, mut problems) = file.settings();
+    problems.extend(file.warnings.iter().cloned());
+    let name = arguments.name.clone().or_else(|| env.name.clone()).unwrap_or_else(|| default_name(&file));
+    let graph = build(&file, &env, &mut problems);
+    let graph = graph.filter(|_| !problems.iter().any(Problem::is_error));
+    Ok(BuiltJob { name, settings: settings(&env), file, problems, graph })
+}
+
+/// The job file's own name, without folder and ending.
+fn default_name(file: &JobFile) -> String {
+    file.path.file_stem().map_or_else(|| "job".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn settings(env: &JobSettings) -> Settings {
+    let millis = Duration::from_millis;
+    Settings {
+        checkpoint_interval: millis(env.checkpoint_interval_ms),
+        checkpoint_min_pause: millis(env.checkpoint_min_pause_ms),
+        checkpoint_warn_after: millis(env.checkpoint_timeout_ms.max(1)),
+        retry_budget: env.retry_times,
+        retry_initial: millis(env.retry_interval_ms.max(1)),
+        ..Settings::default()
+    }
+}
+
+fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Option<JobGraph> {
+    let graph = match file.graph() {
+        Ok(graph) => graph,
+        Err(found) => {
+            problems.extend(found);
+            // Options are worth a look all the same.
+            for block in file.sources.iter().chain(&file.transforms).chain(&file.sinks) {
+                match find(block) {
+                    Ok(plugin) => problems.extend(Options::resolve(block, plugin.options).1),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+            return None;
+        }
+    };
+    problems.extend(graph.warnings);
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for node in graph.nodes {
+        let blocks = match node.role {
+            Role::Source => &file.sources,
+            Role::Transform => &file.transforms,
+            _ => &file.sinks,
+        };
+        let Some(block) = blocks.get(node.block_index) else { continue };
+        let plugin = match find(block) {
+            Ok(plugin) => plugin,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        let (options, mut found) = Options::resolve(block, plugin.options);
+        found.extend(options.check(plugin.rules));
+        let failed = found.iter().any(Problem::is_error);
+        problems.extend(found);
+        if failed {
+            continue;
+        }
+        let kind = match plugin.build {
+            Build::Source(build) => build(&options, env.parallelism).map(NodeKind::Source),
+            Build::Transform(build) => build(&options).map(NodeKind::Transform),
+            Build::Sink(build) => build(&options).map(NodeKind::Sink),
+        };
+        match kind {
+            Ok(kind) => {
+                if let NodeKind::Source(source) = &kind
+                    && env.mode == JobMode::Batch
+                    && source.boundedness() == Boundedness::Unbounded
+                {
+                    problems.push(batch_mode(block, plugin.name));
+                }
+                nodes.push(Node { name: node.id, kind, inputs: node.inputs });
+            }
+            Err(error) => problems.push(refused(block, &error)),
+        }
+    }
+    if problems.iter().any(Problem::is_error) {
+        return None;
+    }
+    let graph = JobGraph { nodes };
+    if let Err(error) = graph.branches() {
+        problems.push(refused(&file.env, &error));
+        return None;
+    }
+    Some(graph)
+}
+
+fn batch_mode(block: &culvert_config::Block, plugin: &str) -> Problem {
+    Problem::error(
+        ProblemKind::Conflict,
+        block.place.clone(),
+        "job.mode",
+        format!("'{plugin}' goes on until it is stopped, and the job's mode is BATCH (the default)"),
+    )
+    .hint("set env { job.mode = \"STREAMING\" }, or a stop.mode in the source")
+}
+
+/// The job's source and sinks, for checks.
+pub(crate) fn ends(graph: &JobGraph) -> Result<(Arc<dyn Source>, Vec<culvert_engine::Branch>), Error> {
+    graph.branches()
+}
+
+/// What must stay the same for a restart point to fit: the plugins, not their options, so that a
+/// job may move to another server of its group or take in more tables.
+pub(crate) fn fingerprint(graph: &JobGraph) -> Result<String, Error> {
+    let (source, branches) = graph.branches()?;
+    let sinks: Vec<String> = branches.iter().map(|branch| format!("{}={}", branch.name, branch.sink.name())).collect();
+    if sinks.is_empty() {
+        return Err(Error::new(ErrorKind::Config, "the job has no sink"));
+    }
+    Ok(format!("{} -> {}", source.name(), sinks.join(", ")))
+}
+
+/// Sinks by name.
+pub(crate) fn sinks(graph: &JobGraph) -> Result<Vec<(String, Arc<dyn Sink>)>, Error> {
+    let (_, branches) = graph.branches()?;
+    Ok(branches.into_iter().map(|branch| (branch.name, branch.sink)).collect())
+}

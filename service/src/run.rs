@@ -1,0 +1,167 @@
+//! `culvert run`: one job in the foreground.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use comfy_table::{CellAlignment, Table, presets};
+use culvert_api::{DeliveryContract, Error, ErrorClass, ErrorKind, JobProgress, StateStore};
+use culvert_engine::{Ended, Job, JobGraph, stop_channel};
+use culvert_state::{JobIdentity, RocksStore};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::arguments::RunOptions;
+use crate::job;
+use crate::progress;
+use crate::terminal::{answer, complain};
+
+/// Runs a job; the exit code.
+pub(crate) async fn run(options: RunOptions) -> u8 {
+    let job = match job::read(&options.job) {
+        Ok(job) => job,
+        Err(problems) => {
+            problems.iter().for_each(|problem| complain(&problem.to_string()));
+            return 2;
+        }
+    };
+    job.problems.iter().for_each(|problem| complain(&problem.to_string()));
+    let Some(graph) = job.graph else { return 2 };
+    let folder = options.state.unwrap_or_else(|| default_folder(&job.name));
+    let store = match open_store(&graph, &job.name, &folder, options.fresh).await {
+        Ok(store) => store,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            return 2;
+        }
+    };
+    tracing::info!(job = job.name, state = %folder.display(), delivery = contract(&graph), "job read");
+    let running = Job {
+        name: job.name,
+        graph,
+        store,
+        settings: job.settings,
+        progress: Arc::new(JobProgress::default()),
+    };
+    run_to_the_end(&running).await
+}
+
+async fn run_to_the_end(job: &Job) -> u8 {
+    let (stop, signal) = stop_channel();
+    if let Err(error) = stop_on_signals(stop) {
+        complain(&format!("error: signals cannot be received: {error}"));
+        return 2;
+    }
+    let begun = Instant::now();
+    let shown = tokio::spawn(progress::show(Arc::clone(&job.progress)));
+    let result = culvert_engine::run(job, signal).await;
+    shown.abort();
+    // The line is taken off the screen before the totals; being cancelled is its normal end.
+    let _ = shown.await;
+    answer(&totals(job, begun, &result));
+    match result {
+        Ok(_) => 0,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            match error.class() {
+                ErrorClass::Operator => 2,
+                ErrorClass::Transient | ErrorClass::Data | ErrorClass::Fatal => 1,
+            }
+        }
+    }
+}
+
+/// The weakest promise among the job's sinks.
+fn contract(graph: &JobGraph) -> &'static str {
+    let sinks = job::sinks(graph).unwrap_or_default();
+    let all = |wanted: DeliveryContract| sinks.iter().all(|(_, sink)| sink.contract() == wanted);
+    if all(DeliveryContract::ExactlyOnce) {
+        "exactly-once"
+    } else if sinks.iter().any(|(_, sink)| sink.contract() == DeliveryContract::AtLeastOnce) {
+        "at-least-once"
+    } else {
+        "effectively-once by key"
+    }
+}
+
+/// `$XDG_STATE_HOME/culvert/NAME`, or below the home folder.
+fn default_folder(name: &str) -> PathBuf {
+    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(|| {
+        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local").join("state"))
+    });
+    let safe: String =
+        name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    base.unwrap_or_else(|| PathBuf::from(".")).join("culvert").join(safe)
+}
+
+async fn open_store(graph: &JobGraph, name: &str, folder: &std::path::Path, fresh: bool) -> Result<Arc<dyn StateStore>, Error> {
+    let identity = JobIdentity { name: name.to_owned(), fingerprint: job::fingerprint(graph)? };
+    let path = folder.to_owned();
+    let opened = tokio::task::spawn_blocking(move || {
+        if fresh { RocksStore::open_reset(&path, &identity) } else { RocksStore::open(&path, &identity) }
+    });
+    let store = opened
+        .await
+        .map_err(|error| Error::new(ErrorKind::Internal, "opening the state folder failed").caused_by(error))??;
+    if fresh {
+        for (sink_name, sink) in job::sinks(graph)? {
+            sink.forget(name, &sink_name).await?;
+        }
+        tracing::warn!(job = name, "starting over: state and commit markers are forgotten");
+    }
+    Ok(Arc::new(store))
+}
+
+/// The first signal asks the job to finish its checkpoint; the second ends the program.
+fn stop_on_signals(stop: watch::Sender<bool>) -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if asked {
+                complain("stopped at once; the restart point is the last checkpoint");
+                std::process::exit(130);
+            }
+            asked = true;
+            tracing::info!("stopping: finishing the checkpoint (again to stop at once)");
+            // The job may have ended already.
+            let _ = stop.send(true);
+        }
+    });
+    Ok(())
+}
+
+fn totals(job: &Job, begun: Instant, result: &Result<Ended, Error>) -> String {
+    let progress = &job.progress;
+    let ended = match result {
+        Ok(Ended::Stopped) => "stopped",
+        Ok(Ended::Finished) => "finished",
+        Err(_) => "failed",
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(vec!["Job", &job.name]);
+    let mut row = |name: &str, value: String| {
+        table.add_row(vec![name.to_owned(), value]);
+    };
+    row("Ended", ended.to_owned());
+    row("Total time", format!("{seconds:.1} s"));
+    row("Rows read", progress.rows_read.load(Relaxed).to_string());
+    row("Rows written", progress.rows_written.load(Relaxed).to_string());
+    row("Rows committed", progress.rows_committed.load(Relaxed).to_string());
+    row("Bytes read", progress.bytes_read.load(Relaxed).to_string());
+    row("Snapshot chunks", progress.chunks_done.load(Relaxed).to_string());
+    row("Checkpoints", progress.checkpoints.load(Relaxed).to_string());
+    row("Restarts", progress.restarts.load(Relaxed).to_string());
+    row("Restart point", progress.position());
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}
