@@ -56,17 +56,27 @@ pub(crate) fn convert(error: mysql_async::Error, statement: Statement, doing: &s
     let message = format!("could not {doing}");
     match error {
         mysql_async::Error::Server(answer) => server(answer, statement, message),
+        mysql_async::Error::Io(IoError::Io(cause)) if is_certificate_error(&cause) => tls(cause, message),
         mysql_async::Error::Io(IoError::Io(cause)) => Error::new(ErrorKind::Connection, message)
             .caused_by(Cause::Broken(format!("connection failed: {cause}"))),
-        mysql_async::Error::Io(IoError::Tls(cause)) => Error::new(ErrorKind::Config, message)
-            .caused_by(Cause::Broken(format!("tls: {cause}")))
-            .hint("check sslMode and trustCertificateKeyStoreUrl in the sink's url, and the server's certificate"),
+        mysql_async::Error::Io(IoError::Tls(cause)) => tls(cause, message),
         mysql_async::Error::Driver(cause) => driver(cause, message),
         mysql_async::Error::Url(_) => Error::new(ErrorKind::Config, message).hint("check the sink's url"),
         mysql_async::Error::Other(_) => {
             Error::new(ErrorKind::Connection, message).caused_by(Cause::Broken("connection failed".into()))
         }
     }
+}
+
+/// A certificate that is not trusted stays so; the TLS library tells it as damaged input.
+fn is_certificate_error(cause: &std::io::Error) -> bool {
+    cause.kind() == std::io::ErrorKind::InvalidData && cause.to_string().contains("certificate")
+}
+
+fn tls(cause: impl std::fmt::Display, message: String) -> Error {
+    Error::new(ErrorKind::Config, message)
+        .caused_by(Cause::Broken(format!("tls: {cause}")))
+        .hint("check sslMode and trustCertificateKeyStoreUrl in the sink's url, and the server's certificate")
 }
 
 fn driver(cause: DriverError, message: String) -> Error {
@@ -176,76 +186,96 @@ fn kind_of_answer(answer: &ServerError) -> ErrorKind {
 }
 
 /// The numbers of MySQL and MariaDB that say what follows.
+const KNOWN: [(ErrorKind, &[u16]); 6] = [
+    // Connection lost, killed, or closed while the server stops.
+    (
+        ErrorKind::Connection,
+        &[1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1189, 1190, 1927, 2006, 2013, 4031],
+    ),
+    // Too many connections, disk or table full, read-only, statement interrupted or timed out.
+    (
+        ErrorKind::Unavailable,
+        &[3, 28, 1021, 1026, 1030, 1040, 1114, 1203, 1226, 1290, 1317, 1792, 1836, 1969, 3024],
+    ),
+    // Lock wait, deadlock, changed since the last read.
+    (ErrorKind::Contention, &[LOCK_WAIT_TIMEOUT, 1213, 1020, 1614, 3058, 3572]),
+    // Account, host, database, table, column, procedure rights.
+    (
+        ErrorKind::Permission,
+        &[1044, 1045, 1129, 1130, 1131, 1132, 1133, 1142, 1143, 1227, 1370, 1410, 1698, 1873, 3118],
+    ),
+    // Missing or unfit database, table, column, key; a statement that does not parse.
+    (
+        ErrorKind::Schema,
+        &[
+            1046,
+            1049,
+            1050,
+            1051,
+            1054,
+            1060,
+            1061,
+            1064,
+            1068,
+            1071,
+            1072,
+            1073,
+            1074,
+            1075,
+            1091,
+            1103,
+            1109,
+            1110,
+            1118,
+            1136,
+            NO_SUCH_TABLE,
+            1149,
+            1166,
+            1170,
+            1347,
+            1364,
+            1471,
+            1664,
+            1665,
+            1906,
+            3105,
+        ],
+    ),
+    // A value or a pair of rows that the target does not take.
+    (
+        ErrorKind::Value,
+        &[
+            1022,
+            1048,
+            1062,
+            1153,
+            1169,
+            1216,
+            1217,
+            1263,
+            1264,
+            1265,
+            1292,
+            1300,
+            1366,
+            1367,
+            1406,
+            1411,
+            1416,
+            1441,
+            ROW_IS_REFERENCED,
+            1452,
+            1586,
+            1690,
+            3140,
+            3819,
+            4025,
+        ],
+    ),
+];
+
 fn kind_of_code(code: u16) -> Option<ErrorKind> {
-    Some(match code {
-        // Connection lost, killed, or closed while the server stops.
-        1053 | 1077 | 1079 | 1080 | 1152 | 1158..=1161 | 1184 | 1189 | 1190 | 1927 | 2006 | 2013 | 4031 => {
-            ErrorKind::Connection
-        }
-        // Too many connections, disk or table full, read-only, statement interrupted or timed out.
-        3 | 28 | 1021 | 1026 | 1030 | 1040 | 1114 | 1203 | 1226 | 1290 | 1317 | 1792 | 1836 | 1969 | 3024 => {
-            ErrorKind::Unavailable
-        }
-        // Lock wait, deadlock, changed since the last read.
-        LOCK_WAIT_TIMEOUT | 1213 | 1020 | 1614 | 3058 | 3572 => ErrorKind::Contention,
-        // Account, host, database, table, column, procedure rights.
-        1044 | 1045 | 1129 | 1130 | 1131..=1133 | 1142 | 1143 | 1227 | 1370 | 1410 | 1698 | 1873 | 3118 => {
-            ErrorKind::Permission
-        }
-        // Missing or unfit database, table, column, key; a statement that does not parse.
-        1046
-        | 1049
-        | 1050
-        | 1051
-        | 1054
-        | 1060
-        | 1061
-        | 1064
-        | 1068
-        | 1071..=1075
-        | 1091
-        | 1103
-        | 1109
-        | 1110
-        | 1118
-        | 1136
-        | NO_SUCH_TABLE
-        | 1149
-        | 1166
-        | 1170
-        | 1347
-        | 1364
-        | 1471
-        | 1664
-        | 1665
-        | 1906
-        | 3105 => ErrorKind::Schema,
-        // A value or a pair of rows that the target does not take.
-        1022
-        | 1048
-        | 1062
-        | 1153
-        | 1169
-        | 1216
-        | 1217
-        | 1263..=1265
-        | 1292
-        | 1300
-        | 1366
-        | 1367
-        | 1406
-        | 1411
-        | 1416
-        | 1441
-        | ROW_IS_REFERENCED
-        | 1452
-        | 1586
-        | 1690
-        | 3140
-        | 3819
-        | 4025 => ErrorKind::Value,
-        _ => return None,
-    })
+    KNOWN.iter().find(|(_, codes)| codes.contains(&code)).map(|(kind, _)| *kind)
 }
 
 /// What the SQLSTATE class says about a number we do not know: a person looks at it unless the

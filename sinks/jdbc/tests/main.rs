@@ -4,7 +4,6 @@
 mod faults;
 mod keys;
 mod marker;
-mod probe;
 mod shapes;
 mod support;
 mod values;

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, DurationMicrosecondArray, Int32Array, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, DurationMicrosecondArray, Int32Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use culvert_api::{ChangeBatch, Column, JobProgress, RowKind, RowKindSet, RowPosition, TableId};
 use culvert_config::{Block, Entry, Place, Role, Value, definition_mistakes};
