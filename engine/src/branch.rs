@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use culvert_api::{
-    ChangeBatch, Checkpoint, CommitMarker, Committer, JobProgress, Result, SchemaChange, SinkWriter,
+    ChangeBatch, Checkpoint, CommitMarker, Committer, Result, SchemaChange, SinkWriter,
     TableId, TableSchema, Transform,
 };
 use tokio::sync::mpsc;
@@ -44,9 +43,7 @@ pub(crate) struct BranchWorker {
     pub(crate) commit_orders: mpsc::Receiver<u64>,
     pub(crate) reports: mpsc::Sender<BranchReport>,
     pub(crate) flush_after_idle: Duration,
-    pub(crate) progress: Arc<JobProgress>,
     schemas: HashMap<TableId, Mapped>,
-    uncommitted_rows: u64,
 }
 
 impl BranchWorker {
@@ -60,7 +57,6 @@ impl BranchWorker {
         commit_orders: mpsc::Receiver<u64>,
         reports: mpsc::Sender<BranchReport>,
         flush_after_idle: Duration,
-        progress: Arc<JobProgress>,
     ) -> BranchWorker {
         let (writer, committer) = opened;
         BranchWorker {
@@ -73,9 +69,7 @@ impl BranchWorker {
             commit_orders,
             reports,
             flush_after_idle,
-            progress,
             schemas: HashMap::new(),
-            uncommitted_rows: 0,
         }
     }
 
@@ -131,11 +125,7 @@ impl BranchWorker {
                 None => return Ok(()),
             }
         }
-        let rows = batch.len() as u64;
-        self.writer.write(batch).await?;
-        self.uncommitted_rows += rows;
-        self.progress.rows_written.fetch_add(rows, Relaxed);
-        Ok(())
+        self.writer.write(batch).await
     }
 
     /// Maps a schema through the transforms once per version.
@@ -191,8 +181,6 @@ impl BranchWorker {
             }
         }
         self.committer.commit(&committable).await?;
-        self.progress.rows_committed.fetch_add(self.uncommitted_rows, Relaxed);
-        self.uncommitted_rows = 0;
         Ok(self.reports.send(BranchReport::Committed(checkpoint.id)).await.is_ok())
     }
 }

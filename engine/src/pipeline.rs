@@ -88,7 +88,6 @@ async fn start_branches(
             orders_out,
             reports.clone(),
             settings.flush_after_idle,
-            Arc::clone(attempt.progress),
         );
         tasks.spawn(worker.run());
         handles.push(BranchHandle { queue: queue_in, commit_orders: orders_in });

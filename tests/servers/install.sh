@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# install.sh
+# install.sh [packages]
 #
 # Installs what building and testing need on a Debian 12 machine, and nothing
 # twice: the Debian packages below (only when one is missing, through sudo when
 # not root), and two private folders that touch no part of the system: Oracle's
 # MySQL server, and MariaDB's binlog reader for the benchmark.  Prints one line
-# per step; run again on a complete machine it takes under a second.
+# per step; run again on a complete machine it takes under a second.  With the
+# word `packages` it stops after the Debian packages: enough to build, and for
+# the demo.
 #
 #   CULVERT_SERVERS=FOLDER  where the private folders lie.  Default:
 #                           /var/cache/culvert-servers as root (the servers then
@@ -41,6 +43,11 @@ if [ ${#missing[@]} -gt 0 ]; then
         fail "apt-get install ${missing[*]} failed"
 fi
 echo "install: packages are there"
+case ${1:-everything} in
+    everything) ;;
+    packages) exit 0 ;;
+    *) fail "usage: install.sh [packages]" ;;
+esac
 
 if [ "$(id -u)" = 0 ]; then
     servers=${CULVERT_SERVERS:-/var/cache/culvert-servers}

@@ -70,8 +70,9 @@ fn read_groups(
     for _ in 0..whole / GROUP + scale / GROUP {
         next(GROUP)?;
     }
-    if scale % GROUP > 0 {
-        next(scale % GROUP)?;
+    let tail = scale % GROUP;
+    if tail > 0 {
+        next(tail)?;
     }
     Ok(negative)
 }

@@ -274,7 +274,8 @@ fn network_addresses() {
 #[test]
 fn dates_that_are_none_follow_the_policy() {
     let null = Conversion { zero_dates: ZeroDatePolicy::Null, ..Conversion::default() };
-    let cases: &[(&str, (u8, &[u8]), &[u8], &[u8])] = &[
+    type ZeroCase<'a> = (&'a str, (u8, &'a [u8]), &'a [u8], &'a [u8]);
+    let cases: &[ZeroCase<'_>] = &[
         ("date", (ty::DATE, &[]), &[0, 0, 0], b"0000-00-00"),
         ("date", (ty::DATE, &[]), &(2024u32 << 9 | 1 << 5).to_le_bytes()[..3], b"2024-01-00"),
         ("date", (ty::DATE, &[]), &(2023u32 << 9 | 2 << 5 | 29).to_le_bytes()[..3], b"2023-02-29"),

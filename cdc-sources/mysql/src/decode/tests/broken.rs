@@ -28,7 +28,8 @@ fn texts_of_another_form_are_refused() {
 
 #[test]
 fn wire_values_out_of_range_are_refused() {
-    let cases: &[(&str, (u8, &[u8]), &[u8])] = &[
+    type Case<'a> = (&'a str, (u8, &'a [u8]), &'a [u8]);
+    let cases: &[Case<'_>] = &[
         ("decimal(2,0)", (ty::NEWDECIMAL, &[2, 0]), &[0xff]),
         ("datetime", (ty::DATETIME2, &[0]), &[0x7f, 0xff, 0xff, 0xff, 0xff]),
         ("datetime", (ty::DATETIME2, &[0]), &[0x99, 0x00, 0x03, 0xff, 0xff]),
