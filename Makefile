@@ -14,10 +14,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 culvert := $(CARGO_TARGET_DIR)/debug/culvert
 
 # A release build takes RocksDB, which is compiled with optimisation in the dev profile as well,
-# from there: it is by far the slowest part of a build. It is used only when its version is the
-# locked one.
+# from there: it is by far the slowest part of a build. The newest one is the locked version's, as
+# long as the dev profile was built since the version was raised.
 rocksdb_version = $(shell sed -n '/^name = "librocksdb-sys"$$/{n;s/^version = "\(.*\)"$$/\1/p}' Cargo.lock)
-rocksdb_library = $(firstword $(wildcard $(CARGO_TARGET_DIR)/debug/build/librocksdb-sys-*/out/librocksdb.a))
+rocksdb_library = $(shell ls -t $(CARGO_TARGET_DIR)/debug/build/librocksdb-sys-*/out/librocksdb.a 2>/dev/null | sed -n 1p)
 rocksdb_headers = $(firstword $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*/librocksdb-sys-$(rocksdb_version)/rocksdb/include))
 rocksdb_ready = $(if $(and $(rocksdb_library),$(rocksdb_headers)),ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR=$(dir $(rocksdb_library)) ROCKSDB_INCLUDE_DIR=$(rocksdb_headers))
 

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use culvert_api::{
-    DeliveryContract, Error, ErrorKind, Result, Sink, Source, TableSchema, Transform,
-};
+use culvert_api::{DeliveryContract, Error, ErrorKind, Result, Sink, Source, TableSchema, Transform};
 
 /// What a node does.
 pub enum NodeKind {
@@ -52,6 +50,11 @@ impl Branch {
         }
         Ok(schema)
     }
+
+    /// [`Branch::map_schema`] of each.
+    pub fn map_schemas(&self, schemas: &[Arc<TableSchema>]) -> Result<Vec<Arc<TableSchema>>> {
+        schemas.iter().map(|schema| self.map_schema(schema)).collect()
+    }
 }
 
 impl JobGraph {
@@ -95,9 +98,10 @@ impl JobGraph {
             let [input] = node.inputs.as_slice() else {
                 return Err(unsupported(&node.name, "a node without exactly one input"));
             };
-            node = self.nodes.get(*input).ok_or_else(|| {
-                Error::new(ErrorKind::Internal, "an edge of the job graph leads nowhere")
-            })?;
+            node = self
+                .nodes
+                .get(*input)
+                .ok_or_else(|| Error::new(ErrorKind::Internal, "an edge of the job graph leads nowhere"))?;
             match &node.kind {
                 NodeKind::Source(_) => break,
                 NodeKind::Transform(transform) => transforms.push(Arc::clone(transform)),

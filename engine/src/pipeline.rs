@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use culvert_api::{
-    ChangeBatch, Error, ErrorKind, JobProgress, Phase, ReaderContext, Result, Source, SourceEvent,
+    ChangeBatch, Error, ErrorKind, JobProgress, Phase, ReaderContext, Result, Severity, Source, SourceEvent,
     SourceReader, SourceState, SplitEnumerator, StateStore, TableSchema,
 };
 use tokio::sync::mpsc;
@@ -15,7 +15,7 @@ use crate::branch::BranchWorker;
 use crate::checkpointer::{BranchHandle, Checkpointer};
 use crate::graph::Branch;
 use crate::queue::{Flow, queue};
-use crate::restore::{Restored, restore};
+use crate::restore::{Restored, look, restore};
 use crate::settings::{Settings, StopSignal};
 
 /// How a job ended without an error.
@@ -44,10 +44,18 @@ pub(crate) struct Attempt<'a> {
 /// Steps 4 to 6 happen in each branch's own task, behind a queue bounded in bytes.
 pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ended> {
     attempt.progress.set_phase(Phase::Starting);
-    let restored = restore(attempt.job, attempt.branches, attempt.store, attempt.progress).await?;
+    let known = look(attempt.job, attempt.branches, attempt.store).await?;
+    let mut tables = attempt.source.tables(known.source.as_ref()).await?;
+    if known.checkpoint == 0 {
+        refuse_unfit_targets(attempt.branches, &tables).await?;
+    }
+    // From here on there are writes.
+    let restored = restore(attempt.job, attempt.branches, attempt.store, attempt.progress, &known).await?;
     let mut state = restored.source.clone();
+    if state != known.source {
+        tables = attempt.source.tables(state.as_ref()).await?;
+    }
     info!(epoch = restored.epoch, checkpoint = restored.checkpoint, fresh = state.is_none(), "starting");
-    let tables = attempt.source.tables(state.as_ref()).await?;
     let context = ReaderContext { job: attempt.job.to_owned(), progress: Arc::clone(attempt.progress) };
     let mut enumerator = attempt.source.enumerator(context.clone(), state.as_ref()).await?;
     let mut reader = attempt.source.reader(context, state.as_ref()).await?;
@@ -59,6 +67,30 @@ pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ende
     drop(checkpointer);
     while tasks.join_next().await.is_some() {}
     result
+}
+
+/// A new job whose targets do not fit is refused before anything is written anywhere.
+async fn refuse_unfit_targets(branches: &[Branch], tables: &[Arc<TableSchema>]) -> Result<()> {
+    for branch in branches {
+        let mapped = branch.map_schemas(tables)?;
+        let findings = branch.sink.check(&mapped).await?;
+        let mut errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error);
+        let Some(first) = errors.next() else { continue };
+        let message = match first.message.contains(&first.subject) {
+            true => first.message,
+            false => format!("{}: {}", first.subject, first.message),
+        };
+        let more = match errors.count() {
+            0 => String::new(),
+            count => format!(" (and {count} more: run culvert check --connect)"),
+        };
+        let error = Error::new(ErrorKind::Schema, message + &more).context("sink", &branch.name);
+        return Err(match first.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        });
+    }
+    Ok(())
 }
 
 async fn start_branches(
@@ -74,8 +106,7 @@ async fn start_branches(
     let (reports, reports_in) = mpsc::channel(attempt.branches.len() * 4);
     let mut handles = Vec::new();
     for (branch, mut opened) in attempt.branches.iter().zip(restored.sinks) {
-        let mapped: Vec<Arc<TableSchema>> =
-            tables.iter().map(|schema| branch.map_schema(schema)).collect::<Result<_>>()?;
+        let mapped = branch.map_schemas(tables)?;
         opened.writer.prepare_tables(&mapped, fresh).await?;
         let (queue_in, queue_out) = queue(settings.queue_bytes_max);
         let (orders_in, orders_out) = mpsc::channel(1);
@@ -173,10 +204,17 @@ async fn forget(reader: &mut dyn SourceReader, done: Option<crate::checkpointer:
     }
 }
 
-async fn send_batch(attempt: &Attempt<'_>, checkpointer: &mut Checkpointer, batch: ChangeBatch) -> Result<()> {
+async fn send_batch(
+    attempt: &Attempt<'_>,
+    checkpointer: &mut Checkpointer,
+    batch: ChangeBatch,
+) -> Result<()> {
     if batch.rows.num_rows() != batch.kinds.len() || batch.positions.len() != batch.kinds.len() {
-        return Err(Error::new(ErrorKind::Internal, "a batch whose columns, kinds and positions differ in length")
-            .context("table", &batch.schema.id));
+        return Err(Error::new(
+            ErrorKind::Internal,
+            "a batch whose columns, kinds and positions differ in length",
+        )
+        .context("table", &batch.schema.id));
     }
     attempt.progress.rows_read.fetch_add(batch.len() as u64, Relaxed);
     for at in 0..checkpointer.branches.len() {

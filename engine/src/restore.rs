@@ -3,13 +3,23 @@
 use std::sync::Arc;
 
 use culvert_api::{
-    Checkpoint, CommitMarker, DeliveryContract, Error, ErrorKind, JobProgress, OpenSink, Result,
-    SourceState, StateStore, WriterContext,
+    Checkpoint, CommitMarker, DeliveryContract, Error, ErrorKind, JobProgress, OpenSink, Result, SourceState,
+    StateStore, WriterContext,
 };
 use tracing::{info, warn};
 
 use crate::checkpointer::blocking;
 use crate::graph::Branch;
+
+/// What is known before anything is written.
+pub(crate) struct Known {
+    /// The last checkpoint that every sink holds; 0 when nothing was ever committed.
+    pub(crate) checkpoint: u64,
+    /// The source state of that checkpoint.
+    pub(crate) source: Option<SourceState>,
+    /// The largest epoch of a marker.
+    epoch: u64,
+}
 
 /// What a run starts from.
 pub(crate) struct Restored {
@@ -23,19 +33,30 @@ pub(crate) struct Restored {
     pub(crate) sinks: Vec<OpenSink>,
 }
 
-/// Takes a new epoch, fences every sink with it, and finds the checkpoint to go on from.
+/// Reads markers and store and finds the checkpoint to go on from. Writes nothing: what refuses a
+/// start must leave no trace, above all no new marker in the place of a lost one, which would make
+/// the next start look like the first.
+pub(crate) async fn look(job: &str, branches: &[Branch], store: &Arc<dyn StateStore>) -> Result<Known> {
+    let mut markers = Vec::with_capacity(branches.len());
+    for branch in branches {
+        markers.push(branch.sink.committed(job, &branch.name).await?);
+    }
+    let epoch = markers.iter().flatten().map(|marker| marker.epoch).max().unwrap_or(0);
+    let last = last_checkpoint(job, branches, markers.iter().map(Option::as_ref), store).await?;
+    let checkpoint = last.as_ref().map_or(0, |checkpoint| checkpoint.id);
+    Ok(Known { checkpoint, source: last.map(|checkpoint| checkpoint.source), epoch })
+}
+
+/// Takes a new epoch, fences every sink with it, and finds the checkpoint to go on from: another
+/// run may have moved it since `known` was read.
 pub(crate) async fn restore(
     job: &str,
     branches: &[Branch],
     store: &Arc<dyn StateStore>,
     progress: &Arc<JobProgress>,
+    known: &Known,
 ) -> Result<Restored> {
-    let mut epoch_above = 0;
-    for branch in branches {
-        if let Some(marker) = branch.sink.committed(job, &branch.name).await? {
-            epoch_above = epoch_above.max(marker.epoch);
-        }
-    }
+    let epoch_above = known.epoch;
     let epoch = blocking(store, move |store| store.next_epoch(epoch_above)).await?;
     let mut sinks = Vec::with_capacity(branches.len());
     for branch in branches {
@@ -48,19 +69,30 @@ pub(crate) async fn restore(
         };
         sinks.push(branch.sink.open(&context).await?);
     }
-    let saved = blocking(store, |store| store.load()).await?;
-    let truth = branches
-        .iter()
-        .zip(&sinks)
-        .find(|(branch, _)| branch.sink.contract() == DeliveryContract::ExactlyOnce)
-        .map(|(branch, opened)| (branch.name.as_str(), opened.marker.as_ref()));
-    let last = match truth {
-        Some((sink, marker)) => reconcile(job, sink, marker, saved)?,
-        None => saved.into_iter().last(),
-    };
+    let last =
+        last_checkpoint(job, branches, sinks.iter().map(|opened| opened.marker.as_ref()), store).await?;
     let checkpoint = last.as_ref().map_or(0, |checkpoint| checkpoint.id);
     blocking(store, move |store| store.prune_above(checkpoint)).await?;
     Ok(Restored { epoch, checkpoint, source: last.map(|checkpoint| checkpoint.source), sinks })
+}
+
+/// The last checkpoint by these markers, one per branch, and the store.
+async fn last_checkpoint(
+    job: &str,
+    branches: &[Branch],
+    markers: impl Iterator<Item = Option<&CommitMarker>>,
+    store: &Arc<dyn StateStore>,
+) -> Result<Option<Checkpoint>> {
+    let truth = branches
+        .iter()
+        .zip(markers)
+        .find(|(branch, _)| branch.sink.contract() == DeliveryContract::ExactlyOnce)
+        .map(|(branch, marker)| (branch.name.as_str(), marker.cloned()));
+    let saved = blocking(store, |store| store.load()).await?;
+    match truth {
+        Some((sink, marker)) => reconcile(job, sink, marker.as_ref(), saved),
+        None => Ok(saved.into_iter().last()),
+    }
 }
 
 /// Puts the sink's marker and the store's checkpoints together.
@@ -91,14 +123,20 @@ fn reconcile(
         if marker.source.as_ref().is_none_or(|source| *source == found.source) {
             return Ok(Some(found));
         }
-        warn!(checkpoint = marker.checkpoint, sink, "the state folder differs from the sink's marker; the marker is the truth");
+        warn!(
+            checkpoint = marker.checkpoint,
+            sink, "the state folder differs from the sink's marker; the marker is the truth"
+        );
     } else {
         info!(checkpoint = marker.checkpoint, sink, "state rebuilt from the sink's commit marker");
     }
     let Some(source) = marker.source.clone() else {
         return Err(Error::new(
             ErrorKind::StateMismatch,
-            format!("sink '{sink}' is at checkpoint {}, which the state folder does not have", marker.checkpoint),
+            format!(
+                "sink '{sink}' is at checkpoint {}, which the state folder does not have",
+                marker.checkpoint
+            ),
         )
         .hint("restore the state folder from a backup, or start over with --fresh"));
     };
@@ -125,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_checkpoint_saved_but_not_committed_is_not_the_restart_point() {
-        let found = reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(4, "four"), saved(5, "five")]);
+        let found =
+            reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(4, "four"), saved(5, "five")]);
         assert_eq!(found.unwrap(), Some(saved(4, "four")));
     }
 
@@ -137,9 +176,11 @@ mod tests {
 
     #[test]
     fn a_store_that_was_rolled_back_gives_way_to_the_marker() {
-        let found = reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(2, "two")]).unwrap().unwrap();
+        let found =
+            reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(2, "two")]).unwrap().unwrap();
         assert_eq!((found.id, found.source), (4, state("four")));
-        let other = reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(4, "other")]).unwrap().unwrap();
+        let other =
+            reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(4, "other")]).unwrap().unwrap();
         assert_eq!(other.source, state("four"));
     }
 

@@ -1,6 +1,6 @@
 //! `culvert check`: every problem at once, nothing written.
 
-use culvert_api::{Error, Finding};
+use culvert_api::{Error, ErrorClass, Finding};
 use culvert_config::{Problem, Report, Severity, raise_unknown_keys};
 use culvert_engine::JobGraph;
 
@@ -28,8 +28,9 @@ pub(crate) async fn check(options: CheckOptions) -> u8 {
     if let (true, Some(graph)) = (options.connect, &job.graph)
         && let Err(error) = connect(&job, graph, &mut report).await
     {
-        report.push(Severity::Error, "connect", error.to_string(), error.hint_text().map(str::to_owned));
-        unable = true;
+        report.push(Severity::Error, "connect", error.to_string(), None);
+        // What a person has to change is a problem that was found; anything else hid the answer.
+        unable = error.class() != ErrorClass::Operator;
     }
     print(&report, options.format);
     match (unable, report.is_ok()) {
@@ -49,7 +50,7 @@ async fn connect(job: &BuiltJob, graph: &JobGraph, report: &mut Report) -> Resul
     }
     let tables = source.tables(None).await?;
     for branch in branches {
-        let mapped = tables.iter().map(|table| branch.map_schema(table)).collect::<Result<Vec<_>, _>>()?;
+        let mapped = branch.map_schemas(&tables)?;
         for finding in branch.sink.check(&mapped).await? {
             push(report, finding);
         }

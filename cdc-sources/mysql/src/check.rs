@@ -1,6 +1,6 @@
 //! What the server must be like, and what a user should know before a job starts.
 
-use culvert_api::{Error, ErrorKind, Finding, Result, TableId};
+use culvert_api::{Error, ErrorClass, ErrorKind, Finding, Result, TableId};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -60,8 +60,10 @@ pub(crate) async fn findings(config: &MySqlConfig) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     let mut conn = match config.endpoint.connect().await {
         Ok(conn) => conn,
+        Err(error) if error.class() == ErrorClass::Transient => return Err(error),
         Err(error) => {
-            found.push(finding("url", &error));
+            let subject = if error.kind() == ErrorKind::Permission { "username" } else { "url" };
+            found.push(finding(subject, &error));
             return Ok(found);
         }
     };
@@ -118,10 +120,13 @@ async fn table(conn: &mut Conn, config: &MySqlConfig, id: &TableId, found: &mut 
 }
 
 async fn rights(conn: &mut Conn, server: &ServerInfo, user: &str, found: &mut Vec<Finding>) -> Result<()> {
-    let grants: Vec<Vec<u8>> =
-        conn.query("SHOW GRANTS").await.map_err(|error| from_client(error, "reading the user's rights"))?;
-    let grants: Vec<String> = grants.iter().map(|grant| String::from_utf8_lossy(grant).to_ascii_uppercase()).collect();
-    let has = |right: &str| grants.iter().any(|grant| grant.contains("ALL PRIVILEGES ON *.*") || grant.contains(right));
+    const DOING: &str = "reading the user's rights";
+    let grants: Vec<Vec<u8>> = conn.query("SHOW GRANTS").await.map_err(|error| from_client(error, DOING))?;
+    let account: Option<Vec<u8>> =
+        conn.query_first("SELECT CURRENT_USER()").await.map_err(|error| from_client(error, DOING))?;
+    let account = grantee(&String::from_utf8_lossy(&account.unwrap_or_default()));
+    let granted: Vec<String> = grants.iter().flat_map(|grant| privileges(&String::from_utf8_lossy(grant))).collect();
+    let has = |right: &str| granted.iter().any(|granted| granted == right || granted == "ALL PRIVILEGES");
     let needed: &[(&str, &[&str])] = match server.flavor {
         Flavor::MySql => &[("REPLICATION SLAVE", &[]), ("REPLICATION CLIENT", &[])],
         Flavor::MariaDb => &[("REPLICATION SLAVE", &[]), ("BINLOG MONITOR", &["REPLICATION CLIENT"])],
@@ -130,15 +135,63 @@ async fn rights(conn: &mut Conn, server: &ServerInfo, user: &str, found: &mut Ve
         if !has(right) && !others.iter().any(|other| has(other)) {
             found.push(
                 Finding::todo("username", format!("user '{user}' lacks the right {right}"))
-                    .hint(format!("GRANT {right} ON *.* TO '{user}'@'…'")),
+                    .hint(format!("GRANT {right} ON *.* TO {account}")),
             );
         }
     }
-    if !has("SELECT") {
+    if !granted.iter().any(|granted| granted.ends_with("SELECT") || granted.ends_with("ALL PRIVILEGES")) {
         found.push(
             Finding::todo("username", format!("user '{user}' has no SELECT right that the check can see"))
-                .hint(format!("GRANT SELECT ON database.* TO '{user}'@'…'")),
+                .hint(format!("GRANT SELECT ON *.* TO {account}")),
         );
     }
     Ok(())
+}
+
+/// The account of `CURRENT_USER()` as GRANT takes it.
+fn grantee(account: &str) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+    match account.rsplit_once('@') {
+        Some((user, host)) => format!("{}@{}", quoted(user), quoted(host)),
+        None => quoted(account),
+    }
+}
+
+/// The rights of a line of SHOW GRANTS; those on less than everything come with a `PART:` before.
+fn privileges(grant: &str) -> Vec<String> {
+    let Some((rights, on)) = grant.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" ON ")) else {
+        return Vec::new();
+    };
+    let part = if on.starts_with("*.*") { "" } else { "PART:" };
+    // The columns of a right are not told apart: `SELECT (a, b)`.
+    let mut outside = String::new();
+    let mut depth = 0_u32;
+    for c in rights.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            c if depth == 0 => outside.push(c),
+            _ => {}
+        }
+    }
+    outside.split(',').map(|right| format!("{part}{}", right.trim().to_ascii_uppercase())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_whole_words_and_know_their_level() {
+        assert_eq!(privileges("GRANT SELECT, REPLICATION SLAVE ADMIN ON *.* TO `u`@`%`"), ["SELECT", "REPLICATION SLAVE ADMIN"]);
+        assert_eq!(privileges("GRANT SELECT (`a`, `b`), INSERT ON `d`.`t` TO `u`@`%`"), ["PART:SELECT", "PART:INSERT"]);
+        assert_eq!(privileges("GRANT ALL PRIVILEGES ON `d`.* TO `u`@`%`"), ["PART:ALL PRIVILEGES"]);
+        assert_eq!(privileges("GRANT `role`@`%` TO `u`@`%`"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_account_is_quoted_for_grant() {
+        assert_eq!(grantee("me@%"), "'me'@'%'");
+        assert_eq!(grantee("o'neil@x@10.0.%"), "'o''neil@x'@'10.0.%'");
+    }
 }

@@ -1,19 +1,35 @@
 //! What the server and the transport say, as one of our four classes.
 
 use culvert_api::{Error, ErrorKind};
-use mysql_async::DriverError;
+use mysql_async::{DriverError, IoError};
 
 /// Turns a failure of the client library into ours. `doing` is what we were about, lower case:
 /// "reading the binlog".
 pub(crate) fn from_client(error: mysql_async::Error, doing: &str) -> Error {
     match error {
         mysql_async::Error::Server(server) => from_server(&server, doing),
+        mysql_async::Error::Io(IoError::Tls(tls)) => {
+            Error::new(ErrorKind::Config, format!("no TLS connection while {doing}")).caused_by(tls).hint(
+                "check sslMode and trustCertificateKeyStoreUrl in the source's url, and the server's certificate",
+            )
+        }
         mysql_async::Error::Io(io) => {
             Error::new(ErrorKind::Connection, format!("connection lost while {doing}")).caused_by(io)
         }
         mysql_async::Error::Driver(DriverError::ConnectionClosed) => {
             Error::new(ErrorKind::Connection, format!("the server closed the connection while {doing}"))
         }
+        mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+            Error::new(ErrorKind::Config, format!("the server offers no TLS while {doing}"))
+                .hint("set sslMode=DISABLED in the source's url, or give the server a certificate")
+        }
+        mysql_async::Error::Driver(
+            driver @ (DriverError::UnknownAuthPlugin { .. }
+            | DriverError::MysqlOldPasswordDisabled
+            | DriverError::CleartextPluginDisabled),
+        ) => Error::new(ErrorKind::Unsupported, format!("the account's authentication plugin is not supported while {doing}"))
+            .caused_by(driver)
+            .hint("give the account caching_sha2_password or mysql_native_password"),
         mysql_async::Error::Driver(driver) => {
             Error::new(ErrorKind::Connection, format!("the connection failed while {doing}")).caused_by(driver)
         }
@@ -51,7 +67,8 @@ fn dump_refused(server: &mysql_async::ServerError, text: String) -> Error {
         return Error::new(ErrorKind::Config, text)
             .hint("another replica or job uses this server-id: give each job a server-id of its own");
     }
-    let gone = ["purged", "could not find first log", "missing", "not in the master", "could not find gtid", "requested"];
+    // "Replica has more GTIDs than the source has" after the source's log was reset.
+    let gone = ["purged", "has more gtids", "could not find first log", "missing", "not in the master", "could not find gtid", "requested"];
     if gone.iter().any(|part| message.contains(part)) {
         return Error::new(ErrorKind::LogGone, text).hint(
             "the position to go on from is no longer in the server's binlog, and rows would be missing; nothing was \

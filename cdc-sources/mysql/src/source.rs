@@ -21,6 +21,7 @@ use crate::enumerator::MySqlEnumerator;
 use crate::error::from_client;
 use crate::gtid::GtidPosition;
 use crate::key::{KeyBound, KeyPlan};
+use crate::log::LogStream;
 use crate::options::{MySqlConfig, Startup, Stop};
 use crate::position::{BinlogPosition, StreamPosition};
 use crate::reader::MySqlReader;
@@ -72,6 +73,8 @@ impl MySqlSource {
         let catalog = read_catalog(conn, &server, &self.config.selection).await?;
         let charsets = database_charsets(conn).await?;
         let position = self.start_position(conn, &server, &catalog).await?;
+        // A job that may not read the log is refused here, before its target is touched.
+        LogStream::open(&self.config.endpoint, &server, self.config.server_id, &position).await?.close().await;
         let stop_at = match &self.config.stop {
             Stop::Latest => Some(catalog.position.binlog.clone()),
             Stop::At(place) => Some(place.clone()),

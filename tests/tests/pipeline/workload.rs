@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use culvert_tests::process::Running;
 use culvert_tests::{Server, oracle, random};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
@@ -66,12 +67,34 @@ impl Scene {
         Scene { source, mirror, log, mirror_job, log_job }
     }
 
-    /// Marks the end of the source's changes and waits until both targets have the mark.
-    pub(crate) async fn catch_up(&self, server: &Server, target: &Server, jobs: [&culvert_tests::process::Running; 2]) {
-        let mark = format!("INSERT INTO {}.item VALUES (-1, 0, 'mark', NULL, NULL)", self.source);
+    /// Marks the end of the source's changes and waits until both targets have the mark and as
+    /// many rows of each table as the source: a mark alone can overtake chunks of a snapshot.
+    pub(crate) async fn catch_up(&self, server: &Server, target: &Server, jobs: [&Running; 2]) {
+        self.catch_up_to(-1, server, target, jobs).await;
+    }
+
+    /// The same with a mark of one's own, for more than one time.
+    pub(crate) async fn catch_up_to(&self, id: i64, server: &Server, target: &Server, jobs: [&Running; 2]) {
+        let mark = format!("INSERT INTO {}.item VALUES ({id}, 0, 'mark', NULL, NULL)", self.source);
         server.execute(&[&mark]).await;
-        until_count(target, &format!("SELECT COUNT(*) FROM {}.item WHERE id = -1", self.mirror), 1, Some(jobs[0])).await;
-        until_count(target, &format!("SELECT COUNT(*) FROM {}.item WHERE id = -1", self.log), 1, Some(jobs[1])).await;
+        let made = format!(
+            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{}' AND TABLE_NAME IN ('item', 'label')",
+            self.mirror
+        );
+        until_count(target, &made, 2, Some(jobs[0])).await;
+        until_count(target, &format!("SELECT COUNT(*) FROM {}.item WHERE id = {id}", self.mirror), 1, Some(jobs[0])).await;
+        until_count(target, &format!("SELECT COUNT(*) FROM {}.item WHERE id = {id}", self.log), 1, Some(jobs[1])).await;
+        let mut conn = server.conn().await;
+        for (table, key) in TABLES {
+            let count: Option<u64> =
+                conn.query_first(format!("SELECT COUNT(*) FROM {}.{table}", self.source)).await.expect("rows can be counted");
+            let count = count.expect("a count");
+            if !key.is_empty() {
+                until_count(target, &format!("SELECT COUNT(*) FROM {}.{table}", self.mirror), count, Some(jobs[0])).await;
+            }
+            let net = format!("SELECT CAST(SUM(IF(row_kind IN ('+I', '+U'), 1, -1)) AS SIGNED) FROM {}.{table}", self.log);
+            until_count(target, &net, count, Some(jobs[1])).await;
+        }
     }
 
     /// Source and mirror are equal row for row; every change log replays, legally, to the source.

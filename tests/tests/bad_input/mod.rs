@@ -1,0 +1,12 @@
+//! Bad input: every mistake of a person ends with exit code 2, a message that names file, line,
+//! option or table and what to do, nothing written, and no secret printed.
+
+mod check;
+mod fixture;
+mod job_file;
+mod restart;
+mod rights;
+mod settings;
+mod stream;
+mod target;
+mod tls;
