@@ -1,6 +1,6 @@
 //! `culvert check`: every problem at once, nothing written.
 
-use culvert_api::{Error, ErrorClass, Finding};
+use culvert_api::{Error, ErrorClass, ErrorKind, Finding};
 use culvert_config::{Problem, Report, Severity, raise_unknown_keys};
 use culvert_engine::JobGraph;
 
@@ -28,7 +28,9 @@ pub(crate) async fn check(options: CheckOptions) -> u8 {
     if let (true, Some(graph)) = (options.connect, &job.graph)
         && let Err(error) = connect(&job, graph, &mut report).await
     {
-        report.push(Severity::Error, "connect", error.to_string(), None);
+        let (text, hint) = (error.to_string(), error.hint_text());
+        let without_hint = hint.and_then(|hint| text.strip_suffix(hint)?.strip_suffix("; "));
+        report.push(Severity::Error, "connect", without_hint.unwrap_or(&text), hint.map(str::to_owned));
         // What a person has to change is a problem that was found; anything else hid the answer.
         unable = error.class() != ErrorClass::Operator;
     }
@@ -44,11 +46,16 @@ async fn connect(job: &BuiltJob, graph: &JobGraph, report: &mut Report) -> Resul
     let (source, branches) = job::ends(graph)?;
     let findings = source.check().await?;
     let sound = !findings.iter().any(|finding| finding.severity == culvert_api::Severity::Error);
+    let waits = findings.iter().any(|finding| finding.severity == culvert_api::Severity::Todo);
     findings.into_iter().for_each(|finding| push(report, finding));
     if !sound {
         return Ok(());
     }
-    let tables = source.tables(None).await?;
+    let tables = match source.tables(None).await {
+        // The right to grant first has been told.
+        Err(error) if waits && error.kind() == ErrorKind::Permission => return Ok(()),
+        tables => tables?,
+    };
     for branch in branches {
         let mapped = branch.map_schemas(&tables)?;
         for finding in branch.sink.check(&mapped).await? {

@@ -1,6 +1,8 @@
 //! Tests against real servers.
 
 mod bad_input;
+mod fuzz;
 mod harness;
 mod pipeline;
 mod tidy;
+mod types;

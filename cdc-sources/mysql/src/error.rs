@@ -8,11 +8,8 @@ use mysql_async::{DriverError, IoError};
 pub(crate) fn from_client(error: mysql_async::Error, doing: &str) -> Error {
     match error {
         mysql_async::Error::Server(server) => from_server(&server, doing),
-        mysql_async::Error::Io(IoError::Tls(tls)) => {
-            Error::new(ErrorKind::Config, format!("no TLS connection while {doing}")).caused_by(tls).hint(
-                "check sslMode and trustCertificateKeyStoreUrl in the source's url, and the server's certificate",
-            )
-        }
+        mysql_async::Error::Io(IoError::Tls(tls)) => no_tls(doing, tls),
+        mysql_async::Error::Io(IoError::Io(io)) if is_about_certificate(&io) => no_tls(doing, io),
         mysql_async::Error::Io(io) => {
             Error::new(ErrorKind::Connection, format!("connection lost while {doing}")).caused_by(io)
         }
@@ -42,12 +39,25 @@ pub(crate) fn from_client(error: mysql_async::Error, doing: &str) -> Error {
     }
 }
 
+fn no_tls(doing: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::Config, format!("no TLS connection while {doing}")).caused_by(cause).hint(
+        "check sslMode and trustCertificateKeyStoreUrl in the source's url, and the server's certificate",
+    )
+}
+
+/// The TLS library hides its refusal of a certificate in a failure of reading.
+fn is_about_certificate(io: &std::io::Error) -> bool {
+    io.kind() == std::io::ErrorKind::InvalidData && io.to_string().starts_with("invalid peer certificate")
+}
+
 /// Server error numbers: "Server Error Message Reference" in the MySQL manual, "MariaDB Error
 /// Codes" in MariaDB's. Their texts about statements of ours carry no row values.
 fn from_server(server: &mysql_async::ServerError, doing: &str) -> Error {
     let text = format!("the server refused while {doing}: error {} {}", server.code, server.message);
     match server.code {
         1236 => dump_refused(server, text),
+        // MariaDB's number of its own.
+        4052 => server_id_taken(text),
         1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1698 | 3118 => Error::new(ErrorKind::Permission, text)
             .hint("check user and password; GRANT SELECT, RELOAD, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the user"),
         1049 | 1051 | 1054 | 1146 => Error::new(ErrorKind::Schema, text),
@@ -60,12 +70,16 @@ fn from_server(server: &mysql_async::ServerError, doing: &str) -> Error {
     }
 }
 
+fn server_id_taken(text: String) -> Error {
+    Error::new(ErrorKind::Config, text)
+        .hint("another replica or job uses this server-id: give each job a server-id of its own")
+}
+
 /// Error 1236 stands for everything that ends a binlog dump.
 fn dump_refused(server: &mysql_async::ServerError, text: String) -> Error {
     let message = server.message.to_ascii_lowercase();
     if message.contains("same server_uuid/server_id") || message.contains("same server_id") {
-        return Error::new(ErrorKind::Config, text)
-            .hint("another replica or job uses this server-id: give each job a server-id of its own");
+        return server_id_taken(text);
     }
     // "Replica has more GTIDs than the source has" after the source's log was reset.
     let gone = ["purged", "has more gtids", "could not find first log", "missing", "not in the master", "could not find gtid", "requested"];

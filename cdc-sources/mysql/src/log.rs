@@ -15,7 +15,7 @@
 //! table never pins an old file. Positions past 4 GiB are widened from the 32 bits on the wire.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use culvert_api::{Error, ErrorKind, Result};
 use futures_util::{FutureExt, StreamExt};
@@ -33,6 +33,8 @@ use crate::position::StreamPosition;
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Without any event or heartbeat for this long the connection counts as lost.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Past this the stream was left alone on purpose, and its silence says nothing.
+const LISTENING_GAP: Duration = Duration::from_secs(2);
 /// The most bytes a compressed statement may expand to.
 const EXPANDED_BYTES_MAX: usize = 1 << 30;
 
@@ -136,6 +138,10 @@ pub(crate) struct LogStream {
     transaction: Option<Transaction>,
     flavor: Flavor,
     bytes: u64,
+    /// When the last event came, or listening began.
+    silent_since: Instant,
+    /// When somebody last listened.
+    listened: Instant,
 }
 
 impl LogStream {
@@ -190,6 +196,8 @@ impl LogStream {
             transaction: None,
             flavor: server.flavor,
             bytes: 0,
+            silent_since: Instant::now(),
+            listened: Instant::now(),
         })
     }
 
@@ -250,7 +258,14 @@ impl LogStream {
     /// The next item; waits for it. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Result<LogItem> {
         loop {
-            let event = match tokio::time::timeout(SILENCE_MAX, self.stream.next()).await {
+            // This future is dropped and made again while nothing happens: the clock of the silence
+            // runs on, but not over a time in which nobody listened.
+            let now = Instant::now();
+            if now.duration_since(self.listened) > LISTENING_GAP {
+                self.silent_since = now;
+            }
+            self.listened = now;
+            let event = match tokio::time::timeout_at((self.silent_since + SILENCE_MAX).into(), self.stream.next()).await {
                 Ok(Some(Ok(event))) => event,
                 Ok(Some(Err(error))) => return Err(from_client(error, "reading the binlog")),
                 Ok(None) => return Err(Error::new(ErrorKind::Connection, "the server ended the binlog stream")),
@@ -268,6 +283,8 @@ impl LogStream {
     }
 
     fn take_in(&mut self, raw: RawEvent) -> Result<Option<LogItem>> {
+        self.silent_since = Instant::now();
+        self.listened = self.silent_since;
         let header = raw.event.header();
         self.bytes += u64::from(header.event_size());
         self.verify(&raw)?;

@@ -246,12 +246,15 @@ fn stop(options: &Options) -> Result<Stop> {
     })
 }
 
-/// The first id of a range, or one of [6500, 2^31) that other jobs will hardly draw.
+/// One of [6500, 2^31) that other jobs will hardly draw.
+pub(crate) fn drawn_server_id() -> u32 {
+    let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
+    6500 + (seed % (i32::MAX as u64 - 6500)) as u32
+}
+
+/// The first id of a range, or a drawn one.
 fn server_id(text: Option<&str>) -> Result<u32> {
-    let Some(text) = text else {
-        let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
-        return Ok(6500 + (seed % (i32::MAX as u64 - 6500)) as u32);
-    };
+    let Some(text) = text else { return Ok(drawn_server_id()) };
     let first = text.split_once('-').map_or(text, |(first, _)| first).trim();
     match first.parse::<u32>() {
         Ok(id) if id > 0 => Ok(id),

@@ -66,6 +66,8 @@ pub struct StreamPosition {
 impl fmt::Display for StreamPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.gtid {
+            // The server tells file and offset with the stream's first event.
+            Some(gtid) if self.binlog.file.is_empty() => write!(f, "gtid {gtid}"),
             Some(gtid) => write!(f, "{} gtid {gtid}", self.binlog),
             None => write!(f, "{}", self.binlog),
         }

@@ -22,7 +22,7 @@ use crate::error::from_client;
 use crate::gtid::GtidPosition;
 use crate::key::{KeyBound, KeyPlan};
 use crate::log::LogStream;
-use crate::options::{MySqlConfig, Startup, Stop};
+use crate::options::{MySqlConfig, Startup, Stop, drawn_server_id};
 use crate::position::{BinlogPosition, StreamPosition};
 use crate::reader::MySqlReader;
 use crate::shapes::database_charsets;
@@ -73,8 +73,9 @@ impl MySqlSource {
         let catalog = read_catalog(conn, &server, &self.config.selection).await?;
         let charsets = database_charsets(conn).await?;
         let position = self.start_position(conn, &server, &catalog).await?;
-        // A job that may not read the log is refused here, before its target is touched.
-        LogStream::open(&self.config.endpoint, &server, self.config.server_id, &position).await?.close().await;
+        // A job that may not read the log is refused here, before its target is touched. The id is
+        // another one, because a check must not push a running job off the server.
+        LogStream::open(&self.config.endpoint, &server, drawn_server_id(), &position).await?.close().await;
         let stop_at = match &self.config.stop {
             Stop::Latest => Some(catalog.position.binlog.clone()),
             Stop::At(place) => Some(place.clone()),

@@ -101,6 +101,9 @@ async fn missing(
         let message = "the target table does not exist, and schema_save_mode does not create it";
         return Ok(vec![Finding::error(name.to_string(), message).hint(format!("run: {statement}"))]);
     }
+    if let Err(failure) = ddl::refuse_created_without_key(settings, schema, name) {
+        return Ok(vec![from_error(&name)(failure)]);
+    }
     if may_create(session, &name.database).await? {
         return Ok(Vec::new());
     }

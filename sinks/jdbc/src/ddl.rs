@@ -20,13 +20,7 @@ pub(crate) fn create_table(
     name: &TargetName,
     server: &Server,
 ) -> Result<String> {
-    let declared = placeholder::fill_list(&settings.primary_keys, source);
-    let key = match (settings.create_index, declared.is_empty(), source.kinds.is_insert_only()) {
-        (false, _, _) => Vec::new(),
-        (true, false, _) => declared,
-        (true, true, true) => Vec::new(),
-        (true, true, false) => source.primary_key.clone(),
-    };
+    let key = created_key(settings, source);
     let in_key = |column: &Column| key.iter().any(|name| same_name(name, &column.name));
     let mut parts = Vec::with_capacity(source.columns.len() + 1);
     for column in &source.columns {
@@ -50,6 +44,44 @@ pub(crate) fn create_table(
         name.quoted(),
         parts.join(", ")
     ))
+}
+
+/// The key that a created table gets.
+fn created_key(settings: &Settings, source: &TableSchema) -> Vec<String> {
+    let declared = placeholder::fill_list(&settings.primary_keys, source);
+    match (settings.create_index, declared.is_empty(), source.kinds.is_insert_only()) {
+        (false, _, _) => Vec::new(),
+        (true, false, _) => declared,
+        (true, true, true) => Vec::new(),
+        (true, true, false) => source.primary_key.clone(),
+    }
+}
+
+/// Refuses to create a table that could not be written to: rows are updated and deleted by a key.
+pub(crate) fn refuse_created_without_key(
+    settings: &Settings,
+    source: &TableSchema,
+    name: &TargetName,
+) -> Result<()> {
+    if source.kinds.is_insert_only() || !created_key(settings, source).is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{name} would be created without a key, and rows of {} can be updated and deleted: the sink could not tell \
+         which row is meant",
+        source.id
+    );
+    let hint = match settings.create_index {
+        true => {
+            "give the source table a primary key, or set primary_keys; or keep every change as a row of its own \
+             with the transform RowKindExtractor"
+        }
+        false => {
+            "remove create_index = false; or keep every change as a row of its own with the transform \
+             RowKindExtractor"
+        }
+    };
+    Err(Error::new(ErrorKind::Schema, message).hint(hint))
 }
 
 /// One column: name, type, NULL, default.

@@ -154,7 +154,9 @@ pub(crate) fn named_in(text: &str) -> Option<(&'static str, String)> {
 }
 
 fn trim_quotes(text: &str) -> String {
-    text.trim().trim_matches(|c| c == '\'' || c == '`').to_string()
+    let name = text.trim().trim_matches(|c| c == '\'' || c == '`');
+    // MariaDB writes `database`.`table`.`column`.
+    name.rsplit("`.`").next().unwrap_or(name).to_string()
 }
 
 fn hint_for(code: u16) -> Option<&'static str> {

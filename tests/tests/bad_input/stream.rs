@@ -13,7 +13,7 @@ async fn an_emptied_table_stops_the_job_and_the_policy_lets_it_go_on() {
         bed.insert(&[7]).await;
         let finished = keeps_the_secret(running.wait(LIMIT));
         finished.assert_code(2);
-        says(&finished.stderr, &[&format!("{}.w", bed.db), "TRUNCATE", "truncate.policy"]);
+        says(&finished.stderr, &[&format!("{}.w", bed.db), "truncated", "truncate.policy = IGNORE"]);
         assert_eq!(bed.ids().await, "1,2", "a row from behind the stop arrived");
 
         // The same again: it does not get past by itself.

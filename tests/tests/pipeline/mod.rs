@@ -44,7 +44,7 @@ impl TestJob {
         let folder = scratch::folder(spec.name);
         let tables: Vec<String> = spec.tables.iter().map(|table| format!("\"{table}\"")).collect();
         let text = format!(
-            "env {{ job.mode = \"STREAMING\", checkpoint.interval = 300, parallelism = 2 }}\n\
+            "env {{ job.mode = \"STREAMING\", checkpoint.interval = 300, parallelism = 2, job.retry.interval.seconds = 0 }}\n\
              source {{ MySQL-CDC {{\n  url = \"{}\"\n  username = root\n  password = root\n  server-id = {}\n  \
              table-names = [{}]\n  {}\n}} }}\n\
              transform {{ {} }}\n\

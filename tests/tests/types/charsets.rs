@@ -13,8 +13,9 @@ const CODES_PER_STATEMENT: usize = 20_000;
 const SHOWN_MAX: usize = 30;
 
 const SINGLE: &[&str] = &[
-    "latin1", "latin2", "latin5", "latin7", "greek", "hebrew", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852",
-    "cp866", "koi8r", "koi8u", "dec8", "hp8", "swe7", "keybcs2", "macce", "macroman", "armscii8", "geostd8", "tis620", "ascii",
+    "latin1", "latin2", "latin5", "latin7", "greek", "hebrew", "cp1250", "cp1251", "cp1256", "cp1257",
+    "cp850", "cp852", "cp866", "koi8r", "koi8u", "dec8", "hp8", "swe7", "keybcs2", "macce", "macroman",
+    "armscii8", "geostd8", "tis620", "ascii",
 ];
 const DOUBLE: &[&str] = &["big5", "gb2312", "gbk", "sjis", "cp932", "ujis", "eucjpms", "euckr", "gb18030"];
 
@@ -25,7 +26,8 @@ fn codes(charset: &str) -> Vec<Vec<u8>> {
         codes.extend((0x80..=0xff_u8).flat_map(|lead| (0x30..=0xff_u8).map(move |trail| vec![lead, trail])));
     }
     if matches!(charset, "ujis" | "eucjpms") {
-        codes.extend((0xa1..=0xfe_u8).flat_map(|row| (0xa1..=0xfe_u8).map(move |cell| vec![0x8f, row, cell])));
+        codes
+            .extend((0xa1..=0xfe_u8).flat_map(|row| (0xa1..=0xfe_u8).map(move |cell| vec![0x8f, row, cell])));
     }
     if charset == "gb18030" {
         // Four bytes: a sample of the million and a half.
@@ -33,7 +35,9 @@ fn codes(charset: &str) -> Vec<Vec<u8>> {
             let (number, last) = (number / 10, number % 10);
             let (number, third) = (number / 126, number % 126);
             let (first, second) = (number / 10, number % 10);
-            [first + 0x81, second + 0x30, third + 0x81, last + 0x30].map(|byte| u8::try_from(byte).expect("small")).to_vec()
+            [first + 0x81, second + 0x30, third + 0x81, last + 0x30]
+                .map(|byte| u8::try_from(byte).expect("small"))
+                .to_vec()
         };
         codes.extend((0..39_420).step_by(7).map(four));
         codes.extend((189_000..1_237_576).step_by(1_999).map(four));
@@ -62,7 +66,13 @@ async fn every_character_decodes_as_the_server_converts_it() {
 }
 
 async fn compare(conn: &mut Conn, charset: &str, wrong: &mut Vec<String>) {
-    run(conn, &format!("CREATE TABLE {charset} (o VARBINARY(4), c VARCHAR(4) CHARACTER SET {charset}) ENGINE=MEMORY")).await;
+    run(
+        conn,
+        &format!(
+            "CREATE TABLE {charset} (o VARBINARY(4), c VARCHAR(4) CHARACTER SET {charset}) ENGINE=MEMORY"
+        ),
+    )
+    .await;
     for part in codes(charset).chunks(CODES_PER_STATEMENT) {
         let values: Vec<String> = part
             .iter()

@@ -10,24 +10,49 @@ use rand::seq::IndexedRandom;
 use super::job::{Mirror, conn, difference, run};
 
 const BOTH: &[&str] = &[
-    "utf8mb4_general_ci", "utf8mb4_bin", "utf8mb4_unicode_ci", "utf8mb4_unicode_520_ci", "utf8mb4_swedish_ci",
-    "utf8mb4_turkish_ci", "utf8mb4_spanish2_ci", "utf8mb3_general_ci", "latin1_swedish_ci", "latin1_bin",
-    "latin1_general_cs", "latin1_german2_ci", "latin2_czech_cs", "ascii_general_ci", "cp1251_general_ci",
-    "gbk_chinese_ci", "sjis_japanese_ci", "ucs2_general_ci", "utf16_unicode_ci", "tis620_thai_ci",
+    "utf8mb4_general_ci",
+    "utf8mb4_bin",
+    "utf8mb4_unicode_ci",
+    "utf8mb4_unicode_520_ci",
+    "utf8mb4_swedish_ci",
+    "utf8mb4_turkish_ci",
+    "utf8mb4_spanish2_ci",
+    "utf8mb3_general_ci",
+    "latin1_swedish_ci",
+    "latin1_bin",
+    "latin1_general_cs",
+    "latin1_german2_ci",
+    "latin2_czech_cs",
+    "ascii_general_ci",
+    "cp1251_general_ci",
+    "gbk_chinese_ci",
+    "sjis_japanese_ci",
+    "ucs2_general_ci",
+    "utf16_unicode_ci",
+    "tis620_thai_ci",
 ];
 const MYSQL: &[&str] = &[
-    "utf8mb4_0900_ai_ci", "utf8mb4_0900_as_cs", "utf8mb4_0900_bin", "utf8mb4_ja_0900_as_cs",
-    "utf8mb4_de_pb_0900_as_cs", "gb18030_chinese_ci",
+    "utf8mb4_0900_ai_ci",
+    "utf8mb4_0900_as_cs",
+    "utf8mb4_0900_bin",
+    "utf8mb4_ja_0900_as_cs",
+    "utf8mb4_de_pb_0900_as_cs",
+    "gb18030_chinese_ci",
 ];
 const MARIADB: &[&str] = &[
-    "utf8mb4_nopad_bin", "utf8mb4_general_nopad_ci", "utf8mb4_unicode_nopad_ci", "latin1_swedish_nopad_ci",
-    "utf8mb4_uca1400_ai_ci", "utf8mb4_uca1400_nopad_as_cs",
+    "utf8mb4_nopad_bin",
+    "utf8mb4_general_nopad_ci",
+    "utf8mb4_unicode_nopad_ci",
+    "latin1_swedish_nopad_ci",
+    "utf8mb4_uca1400_ai_ci",
+    "utf8mb4_uca1400_nopad_as_cs",
 ];
 
 /// Keys are made of these: letters that fold, expand, contract or are ignored, and blanks.
 const PIECES: &[&str] = &[
-    "a", "A", "á", "Ä", "ä", "ae", "ß", "ss", "SS", "z", "Z", "å", "ø", "o", "i", "İ", "ı", "I", " ", "  ", "\t", "_", "-",
-    "0", "9", "漢", "字", "か", "カ", "ガ", "😀", "e\u{301}", "é", "ﬁ", "ll", "ch", "ñ", "n", "Ж", "ж", "ก", "เ", "\u{200d}", "y",
+    "a", "A", "á", "Ä", "ä", "ae", "ß", "ss", "SS", "z", "Z", "å", "ø", "o", "i", "İ", "ı", "I", " ", "  ",
+    "\t", "_", "-", "0", "9", "漢", "字", "か", "カ", "ガ", "😀", "e\u{301}", "é", "ﬁ", "ll", "ch", "ñ", "n",
+    "Ж", "ж", "ก", "เ", "\u{200d}", "y",
 ];
 
 /// Rows per table; chunks have ten.
@@ -68,9 +93,11 @@ async fn cut(server: &Server, own: &[&str]) {
              n INT NOT NULL, v INT NOT NULL, PRIMARY KEY (k, n))"
         );
         run(&mut conn, &create).await;
-        let rows: Vec<String> =
-            (0..ROWS).map(|row| format!("({}, {}, {row})", random_key(&mut random), random.random_range(0..2))).collect();
-        run(&mut conn, &format!("INSERT IGNORE INTO `{source}`.{collation} VALUES {}", rows.join(", "))).await;
+        let rows: Vec<String> = (0..ROWS)
+            .map(|row| format!("({}, {}, {row})", random_key(&mut random), random.random_range(0..2)))
+            .collect();
+        run(&mut conn, &format!("INSERT IGNORE INTO `{source}`.{collation} VALUES {}", rows.join(", ")))
+            .await;
     }
     let options = "snapshot.split.size = 10, snapshot.parallelism = 3";
     let mut job = Mirror { source_options: options, ..Mirror::new(server, &source, &target) }.start();

@@ -75,7 +75,9 @@ impl Table {
     /// `CREATE TABLE` in this database.
     pub(crate) fn create(&self, database: &str) -> String {
         let mut parts = vec!["`id` INT NOT NULL PRIMARY KEY".to_string()];
-        parts.extend(self.columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.declared)));
+        parts.extend(
+            self.columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.declared)),
+        );
         parts.push("`touched` INT NOT NULL DEFAULT 0".into());
         format!(
             "CREATE TABLE {} ({}) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
@@ -96,7 +98,8 @@ impl Table {
         let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
         (0..self.rows())
             .map(|row| {
-                let value = |column: &&Column| column.values.get(row).map_or("NULL", String::as_str).to_string();
+                let value =
+                    |column: &&Column| column.values.get(row).map_or("NULL", String::as_str).to_string();
                 let values: Vec<String> = columns.iter().map(value).collect();
                 format!(
                     "INSERT INTO {} (`id`, {}) VALUES ({}, {})",
@@ -111,10 +114,8 @@ impl Table {
 
     /// Gives the later rows the values of the row after them, all in one statement.
     pub(crate) fn rotate(&self, database: &str) -> String {
-        let set: Vec<String> = self
-            .filled()
-            .map(|column| format!("a.{0} = b.{0}", quoted(&column.name)))
-            .collect();
+        let set: Vec<String> =
+            self.filled().map(|column| format!("a.{0} = b.{0}", quoted(&column.name))).collect();
         format!(
             "UPDATE {0} a JOIN {0} b ON b.id = a.id - {LATER} + 1 SET {1} WHERE a.id >= {LATER}",
             self.quoted(database),

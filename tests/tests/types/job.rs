@@ -35,8 +35,14 @@ impl<'a> Mirror<'a> {
         let folder = scratch::folder("j");
         let file = folder.join("mirror.conf");
         fs::write(&file, self.text()).expect("the scratch folder is ours");
-        let arguments = ["run", "-c", &file.display().to_string(), "--state", &folder.join("state").display().to_string()]
-            .map(str::to_owned);
+        let arguments = [
+            "run",
+            "-c",
+            &file.display().to_string(),
+            "--state",
+            &folder.join("state").display().to_string(),
+        ]
+        .map(str::to_owned);
         let running = Culvert::new(&arguments).env("TZ", self.zone).start();
         Job { running, folder }
     }
@@ -89,7 +95,11 @@ impl Job {
         wait::until_ok(LIMIT, &format!("`{query}` to answer {wanted}"), async || {
             self.assert_running();
             let found = first(conn, query).await;
-            if found.as_deref() == Some(wanted) { Ok(()) } else { Err(format!("{found:?}; {}", self.running.stderr())) }
+            if found.as_deref() == Some(wanted) {
+                Ok(())
+            } else {
+                Err(format!("{found:?}; {}", self.running.stderr()))
+            }
         })
         .await;
     }
@@ -126,7 +136,7 @@ async fn first(conn: &mut Conn, query: &str) -> Option<String> {
 }
 
 /// A connection that takes and prints text in utf8mb4 and instants in UTC.
-pub(super) async fn conn(server: &Server) -> Conn {
+pub(crate) async fn conn(server: &Server) -> Conn {
     let mut conn = server.conn().await;
     run(&mut conn, "SET NAMES utf8mb4").await;
     run(&mut conn, "SET time_zone = '+00:00'").await;
@@ -134,7 +144,7 @@ pub(super) async fn conn(server: &Server) -> Conn {
 }
 
 /// Runs a statement.
-pub(super) async fn run(conn: &mut Conn, statement: &str) {
+pub(crate) async fn run(conn: &mut Conn, statement: &str) {
     use mysql_async::prelude::Queryable;
     if let Err(error) = conn.query_drop(statement).await {
         let shown: String = statement.chars().take(300).collect();
@@ -143,8 +153,16 @@ pub(super) async fn run(conn: &mut Conn, statement: &str) {
 }
 
 /// How a table differs between two databases in the given expressions; `None` when it does not.
-pub(super) async fn difference(conn: &mut Conn, table: &str, expressions: &str, source: &str, target: &str) -> Option<String> {
-    let query = |database: &str| format!("SELECT {expressions} FROM {}.{}", oracle::quoted(database), oracle::quoted(table));
+pub(super) async fn difference(
+    conn: &mut Conn,
+    table: &str,
+    expressions: &str,
+    source: &str,
+    target: &str,
+) -> Option<String> {
+    let query = |database: &str| {
+        format!("SELECT {expressions} FROM {}.{}", oracle::quoted(database), oracle::quoted(table))
+    };
     let left = oracle::rows(conn, &query(source)).await;
     let right = oracle::rows(conn, &query(target)).await;
     oracle::difference((source, &left), (target, &right)).map(|text| format!("{table}: {text}"))

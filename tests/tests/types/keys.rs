@@ -35,14 +35,28 @@ const KEYS: &[Key] = &[
     key("dec", "DECIMAL(20,5)", ["-999.99999", "0.00001", "0", "123456789012345", "-0.00001"]),
     key("wide", "DECIMAL(65,30)", ["-9.5", "99999999999999999999999999999999999", "0", "1e-30", "2"]),
     key("date", "DATE", ["'1000-01-01'", "'9999-12-31'", "'2024-02-29'", "'1970-01-01'", "'1969-12-31'"]),
-    key("datetime", "DATETIME(6)", [
-        "'1000-01-01 00:00:00'", "'9999-12-31 23:59:59.999999'", "'2024-02-29 01:02:03.000004'", "'1970-01-01'",
-        "'1969-12-31 23:59:59.9'",
-    ]),
-    key("stamp", "TIMESTAMP(3)", [
-        "'1971-01-01 00:00:00'", "'2038-01-19 03:14:07'", "'2024-02-29 01:02:03.004'", "'2024-10-27 00:30:00'",
-        "'2024-10-27 01:30:00'",
-    ]),
+    key(
+        "datetime",
+        "DATETIME(6)",
+        [
+            "'1000-01-01 00:00:00'",
+            "'9999-12-31 23:59:59.999999'",
+            "'2024-02-29 01:02:03.000004'",
+            "'1970-01-01'",
+            "'1969-12-31 23:59:59.9'",
+        ],
+    ),
+    key(
+        "stamp",
+        "TIMESTAMP(3)",
+        [
+            "'1971-01-01 00:00:00'",
+            "'2038-01-19 03:14:07'",
+            "'2024-02-29 01:02:03.004'",
+            "'2024-10-27 00:30:00'",
+            "'2024-10-27 01:30:00'",
+        ],
+    ),
     key("span", "TIME(3)", ["'-838:59:59'", "'838:59:59'", "'00:00:00'", "'-00:00:00.001'", "'24:00:00'"]),
     key("yr", "YEAR", ["1901", "2155", "'0000'", "2000", "2024"]),
     key("bin", "BINARY(4)", ["x'00'", "x'ffffffff'", "x'0100'", "x'000001'", "x'20'"]),
@@ -55,11 +69,31 @@ const KEYS: &[Key] = &[
     key("general", "VARCHAR(20) COLLATE utf8mb4_general_ci", ["''", "'a'", "'B '", "'é'", "'漢😀'"]),
     key("binary_text", "VARCHAR(20) COLLATE utf8mb4_bin", ["'A'", "'a'", "'B '", "'é'", "'漢😀'"]),
     key("latin", "VARCHAR(20) CHARACTER SET latin1", ["''", "'a'", "'ß'", "'é'", "'ü ü'"]),
-    only(Flavor::MySql, "uca9", "VARCHAR(20) COLLATE utf8mb4_0900_ai_ci", ["''", "'a'", "'a '", "'b'", "'漢😀'"]),
-    only(Flavor::MariaDb, "nopad", "VARCHAR(20) COLLATE utf8mb4_general_nopad_ci", ["''", "'a'", "'a '", "'b'", "'漢😀'"]),
+    only(
+        Flavor::MySql,
+        "uca9",
+        "VARCHAR(20) COLLATE utf8mb4_0900_ai_ci",
+        ["''", "'a'", "'a '", "'b'", "'漢😀'"],
+    ),
+    only(
+        Flavor::MariaDb,
+        "nopad",
+        "VARCHAR(20) COLLATE utf8mb4_general_nopad_ci",
+        ["''", "'a'", "'a '", "'b'", "'漢😀'"],
+    ),
     only(Flavor::MariaDb, "uuid", "UUID", UUIDS),
-    only(Flavor::MariaDb, "inet6", "INET6", ["'::'", "'::1'", "'2001:db8::1'", "'::ffff:1.2.3.4'", "'fe80::'"]),
-    only(Flavor::MariaDb, "inet4", "INET4", ["'0.0.0.0'", "'1.2.3.4'", "'10.0.0.0'", "'255.255.255.255'", "'9.9.9.9'"]),
+    only(
+        Flavor::MariaDb,
+        "inet6",
+        "INET6",
+        ["'::'", "'::1'", "'2001:db8::1'", "'::ffff:1.2.3.4'", "'fe80::'"],
+    ),
+    only(
+        Flavor::MariaDb,
+        "inet4",
+        "INET4",
+        ["'0.0.0.0'", "'1.2.3.4'", "'10.0.0.0'", "'255.255.255.255'", "'9.9.9.9'"],
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +106,10 @@ async fn rows_are_found_by_keys_of_every_type() {
         let keys: Vec<&Key> = KEYS.iter().filter(here).collect();
         for key in &keys {
             let table = format!("`{source}`.`{}`", key.name);
-            let create = format!("CREATE TABLE {table} (k {} NOT NULL PRIMARY KEY, v INT) CHARSET utf8mb4", key.declared);
+            let create = format!(
+                "CREATE TABLE {table} (k {} NOT NULL PRIMARY KEY, v INT) CHARSET utf8mb4",
+                key.declared
+            );
             run(&mut conn, &create).await;
             let [a, b, c, ..] = key.keys;
             run(&mut conn, &format!("INSERT INTO {table} VALUES ({a}, 1), ({b}, 2), ({c}, 3)")).await;
@@ -183,7 +220,12 @@ async fn keys_of_several_columns_and_keys_that_change_places() {
             }
         }
         run(&mut conn, "COMMIT").await;
-        let shown = [("cased", "HEX(k), v"), ("several", "a, HEX(b), c, v"), ("chain", "id, v"), ("swap", "id, u, v")];
+        let shown = [
+            ("cased", "HEX(k), v"),
+            ("several", "a, HEX(b), c, v"),
+            ("chain", "id, v"),
+            ("swap", "id, u, v"),
+        ];
         for (name, expressions) in shown {
             job.until_none("source and mirror to be equal", async || {
                 difference(&mut conn, name, expressions, &source, &target).await

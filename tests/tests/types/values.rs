@@ -48,7 +48,8 @@ async fn mysql_values_are_equal_when_the_log_is_compressed() {
 }
 
 fn elsewhere() -> ServerOptions {
-    ServerOptions { row_metadata: RowMetadata::NoLog, ..ServerOptions::default() }.arg("--default-time-zone=+05:30")
+    ServerOptions { row_metadata: RowMetadata::NoLog, ..ServerOptions::default() }
+        .arg("--default-time-zone=+05:30")
 }
 
 async fn mirror(server: &Server, zone: &str, source_options: &str) {
@@ -77,18 +78,31 @@ async fn mirror(server: &Server, zone: &str, source_options: &str) {
     let mut found = Vec::new();
     for table in &tables {
         let (was, is) = (shown(&mut conn, table, &source).await, shown(&mut conn, table, &target).await);
-        compare(table, "snapshot and log", (&is[..table.rows()], 0), (&is[table.rows()..], LATER - 1), &mut found);
+        compare(
+            table,
+            "snapshot and log",
+            (&is[..table.rows()], 0),
+            (&is[table.rows()..], LATER - 1),
+            &mut found,
+        );
         compare(table, "source and target", (&was, 0), (&is, 0), &mut found);
     }
     assert!(found.is_empty(), "{}: {}", server.flavor().name(), found.join("\n"));
 
     for table in &tables {
         run(&mut conn, &table.rotate(&source)).await;
-        run(&mut conn, &format!("UPDATE {} SET touched = touched + 1 WHERE id < {LATER}", table.quoted(&source))).await;
+        run(
+            &mut conn,
+            &format!("UPDATE {} SET touched = touched + 1 WHERE id < {LATER}", table.quoted(&source)),
+        )
+        .await;
         run(&mut conn, &format!("DELETE FROM {} WHERE id % 3 = 2", table.quoted(&source))).await;
     }
     let all_touched = |table: &Table| {
-        format!("SELECT COUNT(*) FROM {} WHERE id < {LATER} AND touched = 0 OR id % 3 = 2", table.quoted(&target))
+        format!(
+            "SELECT COUNT(*) FROM {} WHERE id < {LATER} AND touched = 0 OR id % 3 = 2",
+            table.quoted(&target)
+        )
     };
     for table in &tables {
         job.until(&mut conn, &all_touched(table), "0").await;
@@ -112,13 +126,21 @@ async fn shown(conn: &mut Conn, table: &Table, database: &str) -> Vec<Row> {
 }
 
 /// Adds to `found` what differs, column by column. The numbers are how far the ids lie apart.
-fn compare(table: &Table, what: &str, left: (&[Row], usize), right: (&[Row], usize), found: &mut Vec<String>) {
+fn compare(
+    table: &Table,
+    what: &str,
+    left: (&[Row], usize),
+    right: (&[Row], usize),
+    found: &mut Vec<String>,
+) {
     if left.0.len() != right.0.len() {
         found.push(format!("{what}: {} has {} and {} rows", table.name, left.0.len(), right.0.len()));
         return;
     }
     for (a, b) in left.0.iter().zip(right.0) {
-        let id = |row: &Row, less: usize| row[0].as_ref().and_then(|id| id.parse::<usize>().ok()).map(|id| id - less);
+        let id = |row: &Row, less: usize| {
+            row[0].as_ref().and_then(|id| id.parse::<usize>().ok()).map(|id| id - less)
+        };
         if id(a, left.1) != id(b, right.1) {
             found.push(format!("{what}: {} has row {:?} beside {:?}", table.name, a[0], b[0]));
             return;

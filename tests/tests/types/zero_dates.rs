@@ -46,7 +46,11 @@ async fn by_default_they_stop_the_job_before_and_in_the_log() {
             let mut job = Mirror::new(server, &source, &target).start();
             if !before {
                 let mut conn = conn(server).await;
-                run(&mut conn, &format!("INSERT INTO `{source}`.z VALUES (99, '2024-01-01', '2024-01-01', NULL)")).await;
+                run(
+                    &mut conn,
+                    &format!("INSERT INTO `{source}`.z VALUES (99, '2024-01-01', '2024-01-01', NULL)"),
+                )
+                .await;
                 job.until(&mut conn, &format!("SELECT COUNT(*) FROM `{target}`.z"), "1").await;
                 insert(server, &source, 1).await;
             }

@@ -33,7 +33,12 @@ pub(super) fn numbers() -> Vec<Column> {
     for bits in [1, 7, 8, 9, 24, 33, 63, 64] {
         let ones = "1".repeat(bits);
         let (all, high) = (format!("b'{ones}'"), format!("b'1{}'", "0".repeat(bits - 1)));
-        columns.push(column(format!("bit_{bits}"), format!("BIT({bits})"), Shown::Bytes, &["b'0'", "b'1'", &high, &all]));
+        columns.push(column(
+            format!("bit_{bits}"),
+            format!("BIT({bits})"),
+            Shown::Bytes,
+            &["b'0'", "b'1'", &high, &all],
+        ));
     }
     columns.push(column("year_", "YEAR", Shown::Printed, &["'0000'", "1901", "1970", "2000", "2155"]));
     columns.extend(floats());
@@ -42,12 +47,30 @@ pub(super) fn numbers() -> Vec<Column> {
 
 fn floats() -> [Column; 5] {
     let floats = [
-        "0", "-0e0", "0.1", "-1.5", "16777217", "3.4028234663852886e38", "-3.4028234663852886e38",
-        "1.1754943508222875e-38", "1e-45", "3.14159265", "8388608.5",
+        "0",
+        "-0e0",
+        "0.1",
+        "-1.5",
+        "16777217",
+        "3.4028234663852886e38",
+        "-3.4028234663852886e38",
+        "1.1754943508222875e-38",
+        "1e-45",
+        "3.14159265",
+        "8388608.5",
     ];
     let doubles = [
-        "0", "-0e0", "0.1", "1e300", "1.7976931348623157e308", "-1.7976931348623157e308",
-        "2.2250738585072014e-308", "5e-324", "9007199254740993", "123456789012345680", "0.30000000000000004",
+        "0",
+        "-0e0",
+        "0.1",
+        "1e300",
+        "1.7976931348623157e308",
+        "-1.7976931348623157e308",
+        "2.2250738585072014e-308",
+        "5e-324",
+        "9007199254740993",
+        "123456789012345680",
+        "0.30000000000000004",
     ];
     [
         column("float_", "FLOAT", Shown::Real, &floats),
@@ -61,8 +84,23 @@ fn floats() -> [Column; 5] {
 /// DECIMAL in every width of its digits' groups.
 pub(super) fn decimals(flavor: Flavor) -> Vec<Column> {
     let mut sizes = vec![
-        (1, 0), (1, 1), (5, 2), (9, 0), (9, 9), (10, 0), (18, 9), (19, 10), (20, 7), (30, 30), (37, 20),
-        (38, 0), (38, 30), (39, 0), (39, 30), (65, 0), (65, 30),
+        (1, 0),
+        (1, 1),
+        (5, 2),
+        (9, 0),
+        (9, 9),
+        (10, 0),
+        (18, 9),
+        (19, 10),
+        (20, 7),
+        (30, 30),
+        (37, 20),
+        (38, 0),
+        (38, 30),
+        (39, 0),
+        (39, 30),
+        (65, 0),
+        (65, 30),
     ];
     if flavor == Flavor::MariaDb {
         sizes.extend([(38, 38), (65, 38)]);
@@ -83,12 +121,28 @@ pub(super) fn decimals(flavor: Flavor) -> Vec<Column> {
                 name: format!("d_{precision}_{scale}"),
                 declared: format!("DECIMAL({precision},{scale})"),
                 shown: Shown::Printed,
-                values: vec![largest.clone(), format!("-{largest}"), smallest.clone(), format!("-{smallest}"), "0".into()],
+                values: vec![
+                    largest.clone(),
+                    format!("-{largest}"),
+                    smallest.clone(),
+                    format!("-{smallest}"),
+                    "0".into(),
+                ],
             }
         })
         .collect();
-    columns.push(column("unsigned_", "DECIMAL(10,3) UNSIGNED", Shown::Printed, &["9999999.999", "0.001", "0"]));
-    columns.push(column("zerofill_", "DECIMAL(10,3) UNSIGNED ZEROFILL", Shown::Printed, &["9999999.999", "7.5", "0"]));
+    columns.push(column(
+        "unsigned_",
+        "DECIMAL(10,3) UNSIGNED",
+        Shown::Printed,
+        &["9999999.999", "0.001", "0"],
+    ));
+    columns.push(column(
+        "zerofill_",
+        "DECIMAL(10,3) UNSIGNED ZEROFILL",
+        Shown::Printed,
+        &["9999999.999", "7.5", "0"],
+    ));
     columns
 }
 

@@ -32,12 +32,23 @@ pub(super) fn columns(flavor: Flavor) -> Vec<Column> {
     any.push(from_text("POINT(1e300 -1e-300)", 0));
     any.push(from_text("GEOMETRYCOLLECTION EMPTY", 0));
     any.push(from_text("POINT(10 20)", 4326));
-    columns.push(Column { name: "geometry_".into(), declared: "GEOMETRY".into(), shown: Shown::Bytes, values: any });
+    columns.push(Column {
+        name: "geometry_".into(),
+        declared: "GEOMETRY".into(),
+        shown: Shown::Bytes,
+        values: any,
+    });
     if flavor == Flavor::MySql {
-        let srid = column("with_srid", "POINT SRID 4326", Shown::Bytes, &["ST_GeomFromText('POINT(10 20)', 4326)"]);
+        let srid =
+            column("with_srid", "POINT SRID 4326", Shown::Bytes, &["ST_GeomFromText('POINT(10 20)', 4326)"]);
         let long = format!("TO_VECTOR('[{}1]')", "0.5,".repeat(2047));
         columns.push(srid);
-        columns.push(column("vector_3", "VECTOR(3)", Shown::Bytes, &["TO_VECTOR('[1,-2.5,3e38]')", "TO_VECTOR('[0]')"]));
+        columns.push(column(
+            "vector_3",
+            "VECTOR(3)",
+            Shown::Bytes,
+            &["TO_VECTOR('[1,-2.5,3e38]')", "TO_VECTOR('[0]')"],
+        ));
         columns.push(column("vector_", "VECTOR", Shown::Bytes, &["TO_VECTOR('[1]')", &long]));
     }
     columns

@@ -7,7 +7,8 @@ use super::{Column, Shown, column};
 /// DATE, and DATETIME, TIMESTAMP and TIME with 0 to 6 digits. The literals are points in time in
 /// UTC: the session that inserts them speaks UTC.
 pub(super) fn columns(flavor: Flavor) -> Vec<Column> {
-    let dates = ["'1000-01-01'", "'9999-12-31'", "'0001-01-01'", "'1582-10-10'", "'2000-02-29'", "'1970-01-01'"];
+    let dates =
+        ["'1000-01-01'", "'9999-12-31'", "'0001-01-01'", "'1582-10-10'", "'2000-02-29'", "'1970-01-01'"];
     let mut columns = vec![column("date_", "DATE", Shown::Printed, &dates)];
     // MariaDB lets TIME end with a fraction, MySQL at the whole second.
     let last_fraction = match flavor {
@@ -20,7 +21,8 @@ pub(super) fn columns(flavor: Flavor) -> Vec<Column> {
             _ => format!("'{whole}.{}'", fraction.get(..digits).unwrap_or_default()),
         };
         let declared = |name: &str| format!("{name}({digits})");
-        let list = |values: &[(&str, &str)]| values.iter().map(|(whole, fraction)| with(whole, fraction)).collect();
+        let list =
+            |values: &[(&str, &str)]| values.iter().map(|(whole, fraction)| with(whole, fraction)).collect();
         columns.push(Column {
             name: format!("datetime_{digits}"),
             declared: declared("DATETIME"),
