@@ -224,6 +224,12 @@ impl Server {
         }
     }
 
+    /// Starts it again on the same data with other options: a larger disk, another log.
+    pub async fn restart_with(&mut self, options: ServerOptions) {
+        self.options = options;
+        self.restart().await;
+    }
+
     /// Freezes it: from when this returns connections stay and nothing answers.
     pub fn pause(&self) {
         if let Some(child) = self.child().as_mut() {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use culvert_tests::process::Running;
 use culvert_tests::{Flavor, Proxy, Server, ServerOptions, random, seed, wait};
-use mysql_async::prelude::Queryable;
 use rand::Rng;
 
 use super::workload::{Scene, Writers};
@@ -108,31 +107,25 @@ async fn target_down_for_twenty_seconds() {
     assert!(log.contains("next attempt in"), "the job says that it waits: {log}");
 }
 
-/// The system tablespace of the target is full: the server refuses a write as on a full disk.
+/// The system tablespace of the target is full: the server refuses a write as on a full disk,
+/// until somebody gives it more room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn target_disk_refuses_a_write() {
-    let options = ServerOptions::default()
-        .arg("--innodb-file-per-table=0")
-        .arg("--innodb-data-file-path=ibdata1:12M:autoextend:max:24M");
+    let options = |room: &str| {
+        ServerOptions::default()
+            .arg("--innodb-file-per-table=0")
+            .arg(format!("--innodb-data-file-path=ibdata1:12M:autoextend:max:{room}"))
+    };
     let server = Server::start(Flavor::MySql, ServerOptions::default()).await;
-    let target = Server::start(Flavor::MariaDb, options).await;
+    let mut target = Server::start(Flavor::MariaDb, options("24M")).await;
     let scene = Scene::new(&server, &target, 100, 500, None).await;
     let (mut mirror, log) = started(&scene, &server, &target).await;
-    let database = target.fresh_database("filler").await;
-    target.execute(&[&format!("CREATE TABLE {database}.filler (x LONGBLOB)")]).await;
-    let mut conn = target.conn().await;
-    let mut bytes = 1 << 20;
-    while bytes > 200_000 {
-        // Until little fits any more, in ever smaller pieces; undoing it needs a few pages, too.
-        if conn.query_drop(format!("INSERT INTO {database}.filler VALUES (REPEAT('x', {bytes}))")).await.is_err() {
-            bytes /= 2;
-        }
-    }
-    let rows: Vec<String> = (1..8000).map(|n| format!("({}, 1, 'more', REPEAT('y', 200), NULL)", 1_000_000 + n)).collect();
+    let rows: Vec<String> =
+        (1..60_000).map(|n| format!("({}, 1, 'more', REPEAT('y', 200), NULL)", 1_000_000 + n)).collect();
     server.execute(&[&format!("INSERT INTO {}.item VALUES {}", scene.source, rows.join(","))]).await;
     mirror.wait_for_stderr(LIMIT, "next attempt in").await;
     assert!(mirror.stderr().contains("1114"), "the job says why: {}", mirror.stderr());
-    target.execute(&[&format!("DROP TABLE {database}.filler")]).await;
+    target.restart_with(options("1G")).await;
     ended_well(&scene, &server, &target, (mirror, log)).await;
 }
 

@@ -70,10 +70,15 @@ async fn mysql_tables_are_cut_by_text() {
     cut(shared(Flavor::MySql).await, MYSQL).await;
 }
 
-fn random_key(random: &mut StdRng) -> String {
+fn charset_of(collation: &str) -> &str {
+    collation.split('_').next().unwrap_or_default()
+}
+
+/// A literal in the charset; what that does not have becomes a question mark.
+fn random_key(random: &mut StdRng, charset: &str) -> String {
     let pieces = random.random_range(0..=4);
     let text: String = (0..pieces).filter_map(|_| PIECES.choose(random)).copied().collect();
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+    format!("CONVERT('{text}' USING {charset})")
 }
 
 async fn cut(server: &Server, own: &[&str]) {
@@ -85,7 +90,7 @@ async fn cut(server: &Server, own: &[&str]) {
     run(&mut conn, "SET sql_mode = ''").await;
     let collations: Vec<&str> = BOTH.iter().chain(own).copied().collect();
     for (place, collation) in collations.iter().enumerate() {
-        let charset = collation.split('_').next().unwrap_or_default();
+        let charset = charset_of(collation);
         // CHAR and VARCHAR pad differently; a second column tells equal words apart.
         let declared = if place % 3 == 2 { "CHAR(12)" } else { "VARCHAR(24)" };
         let create = format!(
@@ -94,7 +99,9 @@ async fn cut(server: &Server, own: &[&str]) {
         );
         run(&mut conn, &create).await;
         let rows: Vec<String> = (0..ROWS)
-            .map(|row| format!("({}, {}, {row})", random_key(&mut random), random.random_range(0..2)))
+            .map(|row| {
+                format!("({}, {}, {row})", random_key(&mut random, charset), random.random_range(0..2))
+            })
             .collect();
         run(&mut conn, &format!("INSERT IGNORE INTO `{source}`.{collation} VALUES {}", rows.join(", ")))
             .await;
@@ -108,8 +115,8 @@ async fn cut(server: &Server, own: &[&str]) {
     let mut next = arrived.iter();
     let mut awaited = next.next();
     while awaited.is_some() || changes < CHANGES_MIN {
-        let table = format!("`{source}`.{}", collations.choose(&mut random).expect("there are collations"));
-        change(&mut conn, &table, &mut random).await;
+        let collation = collations.choose(&mut random).expect("there are collations");
+        change(&mut conn, &source, collation, &mut random).await;
         changes += 1;
         if changes % 50 == 0
             && let Some(query) = awaited
@@ -135,14 +142,17 @@ async fn has_rows(conn: &mut Conn, query: &str) -> bool {
     conn.query_first::<u8, _>(query).await.is_ok_and(|found| found.is_some())
 }
 
-async fn change(conn: &mut Conn, table: &str, random: &mut StdRng) {
-    let (old, new) = (random_key(random), random_key(random));
+async fn change(conn: &mut Conn, database: &str, collation: &str, random: &mut StdRng) {
+    let (table, charset) = (format!("`{database}`.{collation}"), charset_of(collation));
+    let (old, new) = (random_key(random, charset), random_key(random, charset));
     let (n, v) = (random.random_range(0..2), random.random_range(0..1_000_000));
     let statement = match random.random_range(0..5) {
         0 | 1 => format!("INSERT IGNORE INTO {table} VALUES ({new}, {n}, {v})"),
-        2 => format!("UPDATE {table} SET v = {v} WHERE k >= {old} LIMIT 3"),
-        3 => format!("UPDATE IGNORE {table} SET k = {new}, v = {v} WHERE k >= {old} LIMIT 1"),
-        _ => format!("DELETE FROM {table} WHERE k >= {old} LIMIT 1"),
+        2 => format!("UPDATE {table} SET v = {v} WHERE k >= {old} COLLATE {collation} LIMIT 3"),
+        3 => format!(
+            "UPDATE IGNORE {table} SET k = {new}, v = {v} WHERE k >= {old} COLLATE {collation} LIMIT 1"
+        ),
+        _ => format!("DELETE FROM {table} WHERE k >= {old} COLLATE {collation} LIMIT 1"),
     };
     run(conn, &statement).await;
 }

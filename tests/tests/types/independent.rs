@@ -5,12 +5,12 @@
 use std::fs::File;
 use std::path::Path;
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type,
     Int32Type, Int64Type, TimestampMicrosecondType, UInt16Type, UInt64Type,
 };
-use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use culvert_api::{RowKind, RowKindSet, TableId, TableSchema};
 use culvert_source_mysql::column::{Conversion, MySqlColumn, MySqlType};
@@ -270,7 +270,7 @@ fn their_value(value: &MySqlValue, column: &MySqlColumn) -> String {
         MySqlValue::Decimal(text) => text.replace('.', "").parse::<i128>().expect("digits").to_string(),
         MySqlValue::String(text) => text.clone(),
         MySqlValue::Bit(bits) => {
-            bits.iter().rev().fold(0_u64, |number, bit| number << 1 | u64::from(*bit)).to_string()
+            bits.iter().fold(0_u64, |number, bit| number << 1 | u64::from(*bit)).to_string()
         }
         MySqlValue::Enum(number) => match &column.kind {
             MySqlType::Enum { labels } => labels[*number as usize - 1].clone(),

@@ -91,8 +91,6 @@ const LARGE: &[&str] = &[
     "CONCAT('\"', REPEAT('x', 128), '\"')",
     "CONCAT('\"', REPEAT('x', 16384), '\"')",
     "CONCAT('{\"', REPEAT('k', 60000), '\": 1, \"', REPEAT('j', 60000), '\": [70000]}')",
-    "CONCAT(REPEAT('[', 90), REPEAT(']', 90))",
-    "CONCAT(REPEAT('{\"a\":', 90), '1', REPEAT('}', 90))",
 ];
 
 /// One column with everything, one that is NOT NULL on neither server.
@@ -102,6 +100,13 @@ pub(super) fn columns(flavor: Flavor) -> Vec<Column> {
     if flavor == Flavor::MySql {
         values.extend(MYSQL.iter().map(ToString::to_string));
     }
+    // How deep a document may be.
+    let depth = match flavor {
+        Flavor::MariaDb => 30,
+        Flavor::MySql => 100,
+    };
+    values.push(format!("CONCAT(REPEAT('[', {depth}), REPEAT(']', {depth}))"));
+    values.push(format!("CONCAT(REPEAT('{{\"a\":', {0}), '1', REPEAT('}}', {0}))", depth - 1));
     vec![
         Column { name: "document".into(), declared: "JSON".into(), shown: Shown::Printed, values },
         column("second", "JSON", Shown::Printed, &["'{}'", "'[]'", "'{\"a\": 1}'"]),
