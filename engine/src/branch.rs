@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_api::{
-    ChangeBatch, Checkpoint, CommitMarker, Committer, Result, SchemaChange, SinkWriter,
-    TableId, TableSchema, Transform,
+    ChangeBatch, Checkpoint, CommitMarker, Committer, Result, SchemaChange, SinkWriter, TableId, TableSchema,
+    Transform,
 };
 use tokio::sync::mpsc;
 

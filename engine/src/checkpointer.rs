@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use culvert_api::{Checkpoint, Error, ErrorKind, JobProgress, Result, SourceState, StateStore};
+use culvert_api::{ChangeBatch, Checkpoint, Error, ErrorKind, JobProgress, Result, SourceState, StateStore};
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -38,11 +38,6 @@ struct InFlight {
     warned: bool,
 }
 
-/// A checkpoint that every sink has committed.
-pub(crate) struct Completed {
-    pub(crate) source: SourceState,
-}
-
 /// Takes one checkpoint at a time while rows go on flowing behind its barrier.
 pub(crate) struct Checkpointer {
     store: Arc<dyn StateStore>,
@@ -55,8 +50,10 @@ pub(crate) struct Checkpointer {
     last_source: Option<SourceState>,
     last_started: Instant,
     last_ended: Instant,
-    pub(crate) branches: Vec<BranchHandle>,
-    pub(crate) reports: mpsc::Receiver<BranchReport>,
+    branches: Vec<BranchHandle>,
+    reports: mpsc::Receiver<BranchReport>,
+    /// Completed and not yet told to the source.
+    completed: Option<SourceState>,
 }
 
 impl Checkpointer {
@@ -82,6 +79,7 @@ impl Checkpointer {
             last_ended: now,
             branches,
             reports,
+            completed: None,
         }
     }
 
@@ -97,20 +95,16 @@ impl Checkpointer {
             && self.last_ended.elapsed() >= self.settings.checkpoint_min_pause
     }
 
-    /// Whether a checkpoint is under way.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.in_flight.is_some()
-    }
-
     /// Sends the barrier of a new checkpoint, after the one under way has completed. Nothing is
     /// sent when there is nothing new.
-    pub(crate) async fn begin(&mut self, source: SourceState, position: String, rows: bool) -> Result<Option<Completed>> {
-        let completed = self.settle().await?;
+    pub(crate) async fn begin(&mut self, source: SourceState, position: String, rows: bool) -> Result<()> {
+        self.settle().await?;
         self.last_started = Instant::now();
         if !rows && self.last_source.as_ref() == Some(&source) {
-            return Ok(completed);
+            return Ok(());
         }
-        let created_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let created_ms =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         self.last_id += 1;
         let checkpoint = Arc::new(Checkpoint { id: self.last_id, epoch: self.epoch, created_ms, source });
         self.in_flight = Some(InFlight {
@@ -121,46 +115,73 @@ impl Checkpointer {
             committed: 0,
             warned: false,
         });
-        self.send_all(|| Flow::Barrier(Arc::clone(&checkpoint))).await?;
-        Ok(completed)
+        self.send_all(|| Flow::Barrier(Arc::clone(&checkpoint))).await
     }
 
-    /// Sends an item to every branch.
-    pub(crate) async fn send_all(&mut self, item: impl Fn() -> Flow) -> Result<()> {
+    /// Sends rows to every branch, waiting for room. A branch that waits for the word to commit
+    /// makes no room: its reports are taken in meanwhile, or both would wait for ever.
+    pub(crate) async fn send_batch(&mut self, batch: ChangeBatch) -> Result<()> {
         for at in 0..self.branches.len() {
-            if self.branches[at].queue.send(item()).await.is_err() {
+            let room = loop {
+                tokio::select! {
+                    room = self.branches[at].queue.room_for(&batch) => break room,
+                    report = self.reports.recv() => match report {
+                        Some(report) => self.take_in(report).await?,
+                        None => return Err(gone()),
+                    },
+                }
+            };
+            let sent = match room {
+                Ok(room) => self.branches[at].queue.send(Flow::Batch(batch.clone(), room)).await,
+                Err(closed) => Err(closed),
+            };
+            if sent.is_err() {
                 return Err(self.failure().await);
             }
         }
         Ok(())
     }
 
-    /// Takes in what the branches reported meanwhile, without waiting.
-    pub(crate) async fn poll(&mut self) -> Result<Option<Completed>> {
-        while let Ok(report) = self.reports.try_recv() {
-            if let Some(completed) = self.take_in(report).await? {
-                return Ok(Some(completed));
+    /// Sends an item to every branch.
+    pub(crate) async fn send_all(&mut self, item: impl Fn() -> Flow) -> Result<()> {
+        for at in 0..self.branches.len() {
+            let sent = loop {
+                tokio::select! {
+                    sent = self.branches[at].queue.send(item()) => break sent,
+                    report = self.reports.recv() => match report {
+                        Some(report) => self.take_in(report).await?,
+                        None => return Err(gone()),
+                    },
+                }
+            };
+            if sent.is_err() {
+                return Err(self.failure().await);
             }
         }
+        Ok(())
+    }
+
+    /// Takes in what the branches reported meanwhile, without waiting, and returns the state that
+    /// every sink has committed since the last call.
+    pub(crate) async fn poll(&mut self) -> Result<Option<SourceState>> {
+        while let Ok(report) = self.reports.try_recv() {
+            self.take_in(report).await?;
+        }
         self.warn_when_slow();
-        Ok(None)
+        Ok(self.completed.take())
     }
 
     /// Waits until the checkpoint under way has completed.
-    pub(crate) async fn settle(&mut self) -> Result<Option<Completed>> {
+    pub(crate) async fn settle(&mut self) -> Result<()> {
         while self.in_flight.is_some() {
             let wait = self.settings.checkpoint_warn_after;
             match tokio::time::timeout(wait, self.reports.recv()).await {
-                Ok(Some(report)) => {
-                    if let Some(completed) = self.take_in(report).await? {
-                        return Ok(Some(completed));
-                    }
-                }
+                Ok(Some(report)) => self.take_in(report).await?,
                 Ok(None) => return Err(gone()),
                 Err(_) => self.warn_when_slow(),
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// The error of the branch that has ended.
@@ -173,7 +194,7 @@ impl Checkpointer {
         gone()
     }
 
-    async fn take_in(&mut self, report: BranchReport) -> Result<Option<Completed>> {
+    async fn take_in(&mut self, report: BranchReport) -> Result<()> {
         let branches = self.branches.len();
         let in_flight = match report {
             BranchReport::Failed(error) => return Err(error),
@@ -189,7 +210,7 @@ impl Checkpointer {
             }
         };
         if in_flight.committed == branches {
-            return self.complete().await.map(Some);
+            return self.complete().await;
         }
         if in_flight.prepared == branches && in_flight.committed == 0 {
             let checkpoint = Arc::clone(&in_flight.checkpoint);
@@ -201,27 +222,29 @@ impl Checkpointer {
                 }
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     fn expect(&mut self, id: u64) -> Result<&mut InFlight> {
         match &mut self.in_flight {
             Some(in_flight) if in_flight.checkpoint.id == id => Ok(in_flight),
-            _ => Err(Error::new(ErrorKind::Internal, "a sink answered for a checkpoint that is not under way")
-                .context("checkpoint", id)),
+            _ => {
+                Err(Error::new(ErrorKind::Internal, "a sink answered for a checkpoint that is not under way")
+                    .context("checkpoint", id))
+            }
         }
     }
 
-    async fn complete(&mut self) -> Result<Completed> {
+    async fn complete(&mut self) -> Result<()> {
         let Some(done) = self.in_flight.take() else { return Err(gone()) };
         self.last_ended = Instant::now();
         self.progress.checkpoints.fetch_add(1, Relaxed);
         self.progress.set_position(done.position);
         let keep_from = done.checkpoint.id.saturating_sub(self.settings.checkpoints_kept);
         blocking(&self.store, move |store| store.prune_below(keep_from)).await?;
-        let source = done.checkpoint.source.clone();
-        self.last_source = Some(source.clone());
-        Ok(Completed { source })
+        self.last_source = Some(done.checkpoint.source.clone());
+        self.completed.clone_from(&self.last_source);
+        Ok(())
     }
 
     fn warn_when_slow(&mut self) {

@@ -1,5 +1,8 @@
 //! One attempt of a job, from restore to stop: the eight steps.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -175,31 +178,25 @@ async fn drive(
             }
             SourceEvent::Barrier { reader: state, position } => {
                 let source = SourceState { enumerator: enumerator.snapshot_state()?, reader: state };
-                let done = checkpointer.begin(source, position, rows_waiting).await?;
-                forget(reader, done).await?;
+                checkpointer.begin(source, position, rows_waiting).await?;
                 rows_waiting = false;
                 if let Some(how) = ending {
-                    let done = checkpointer.settle().await?;
-                    forget(reader, done).await?;
+                    checkpointer.settle().await?;
+                    forget(reader, checkpointer).await?;
                     return Ok(how);
                 }
             }
             SourceEvent::Idle => {}
             SourceEvent::End => ending = Some(ending.unwrap_or(Ended::Finished)),
         }
-        if checkpointer.is_busy() {
-            let done = checkpointer.poll().await?;
-            forget(reader, done).await?;
-        } else {
-            checkpointer.poll().await?;
-        }
+        forget(reader, checkpointer).await?;
     }
 }
 
-/// Step 8.
-async fn forget(reader: &mut dyn SourceReader, done: Option<crate::checkpointer::Completed>) -> Result<()> {
-    match done {
-        Some(completed) => reader.checkpoint_complete(&completed.source).await,
+/// Step 8: what every sink has committed, the source may forget.
+async fn forget(reader: &mut dyn SourceReader, checkpointer: &mut Checkpointer) -> Result<()> {
+    match checkpointer.poll().await? {
+        Some(state) => reader.checkpoint_complete(&state).await,
         None => Ok(()),
     }
 }
@@ -217,10 +214,5 @@ async fn send_batch(
         .context("table", &batch.schema.id));
     }
     attempt.progress.rows_read.fetch_add(batch.len() as u64, Relaxed);
-    for at in 0..checkpointer.branches.len() {
-        if checkpointer.branches[at].queue.send_batch(batch.clone()).await.is_err() {
-            return Err(checkpointer.failure().await);
-        }
-    }
-    Ok(())
+    checkpointer.send_batch(batch).await
 }

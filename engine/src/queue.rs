@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use culvert_api::{Checkpoint, ChangeBatch, SchemaChange};
+use culvert_api::{ChangeBatch, Checkpoint, SchemaChange};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// What travels from the source to a sink, in band.
@@ -42,18 +42,17 @@ pub(crate) fn queue(bytes_max: usize) -> (Sender, mpsc::Receiver<Flow>) {
 }
 
 impl Sender {
-    /// Waits for room, then sends rows.
-    pub(crate) async fn send_batch(&self, batch: ChangeBatch) -> Result<(), Closed> {
+    /// Waits for the room that a batch needs. Dropping the future gives up the place in the line.
+    pub(crate) async fn room_for(&self, batch: &ChangeBatch) -> Result<OwnedSemaphorePermit, Closed> {
         let units = u32::try_from(batch.memory_bytes().div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         let permit = tokio::select! {
             permit = self.room.clone().acquire_many_owned(units.clamp(1, self.units_max)) => permit,
             () = self.items.closed() => return Err(Closed),
         };
-        let Ok(permit) = permit else { return Err(Closed) };
-        self.send(Flow::Batch(batch, permit)).await
+        permit.map_err(|_| Closed)
     }
 
-    /// Sends a control item.
+    /// Sends an item.
     pub(crate) async fn send(&self, item: Flow) -> Result<(), Closed> {
         self.items.send(item).await.map_err(|_| Closed)
     }

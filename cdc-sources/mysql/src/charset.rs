@@ -5,6 +5,7 @@
 //! means here is what the server's own `CONVERT(… USING utf8mb4)` makes of it. A byte that means
 //! nothing is an error; nothing is ever replaced.
 
+mod exceptions;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -272,6 +273,24 @@ impl MultiByte {
     }
 
     fn append(self, bytes: &[u8], out: &mut String) -> Option<()> {
+        if !self.has_exceptions() || bytes.is_ascii() {
+            return self.append_encoding(bytes, out);
+        }
+        // What lies between two exceptions is decoded at once.
+        let (mut start, mut at) = (0, 0);
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let length = self.length(rest);
+            if let Some(exception) = rest.get(..length).and_then(|code| self.exception(code)) {
+                self.append_encoding(bytes.get(start..at)?, out)?;
+                out.push(exception);
+                start = at + length;
+            }
+            at += length;
+        }
+        self.append_encoding(bytes.get(start..)?, out)
+    }
+
+    fn append_encoding(self, bytes: &[u8], out: &mut String) -> Option<()> {
         let mut decoder = self.encoding().new_decoder_without_bom_handling();
         out.reserve(decoder.max_utf8_buffer_length_without_replacement(bytes.len())?);
         let (result, _) = decoder.decode_to_string_without_replacement(bytes, out, true);

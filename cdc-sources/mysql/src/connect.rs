@@ -70,6 +70,16 @@ impl Tls {
         }
     }
 
+    /// Refuses a CA file that is not there; the client library would call it a lost connection.
+    fn require_file(&self) -> Result<()> {
+        let Tls::VerifyIdentity(Some(ca)) = self else { return Ok(()) };
+        std::fs::File::open(ca).map(drop).map_err(|error| {
+            Error::new(ErrorKind::Config, format!("the certificate file {} cannot be read", ca.display()))
+                .caused_by(error)
+                .hint("set trustCertificateKeyStoreUrl in the source's url to the authority's certificate as PEM")
+        })
+    }
+
     fn options(&self) -> Option<SslOpts> {
         match self {
             Tls::Off => None,
@@ -101,12 +111,13 @@ impl Endpoint {
     /// conversion of character sets), instants in UTC, no rounding or padding modes.
     pub async fn connect(&self) -> Result<Conn> {
         let address = format!("{}:{}", self.host, self.port);
+        self.tls.require_file()?;
         let mut conn = tokio::time::timeout(self.connect_timeout, Conn::new(self.options()))
             .await
             .map_err(|_| {
                 Error::new(ErrorKind::Connection, format!("no answer from {address} within {:?}", self.connect_timeout))
             })?
-            .map_err(|error| from_client(error, &format!("connecting to {address}")))?;
+            .map_err(|error| from_client(error, &format!("connecting to {address} as '{}'", self.user)))?;
         for statement in [
             "SET NAMES utf8mb4",
             "SET character_set_results = NULL, time_zone = '+00:00', sql_mode = ''",

@@ -26,7 +26,7 @@ pub(crate) fn from_client(error: mysql_async::Error, doing: &str) -> Error {
             | DriverError::CleartextPluginDisabled),
         ) => Error::new(ErrorKind::Unsupported, format!("the account's authentication plugin is not supported while {doing}"))
             .caused_by(driver)
-            .hint("give the account caching_sha2_password or mysql_native_password"),
+            .hint("give the account caching_sha2_password or mysql_native_password; MySQL also answers so to a user it does not know"),
         mysql_async::Error::Driver(driver) => {
             Error::new(ErrorKind::Connection, format!("the connection failed while {doing}")).caused_by(driver)
         }
@@ -87,6 +87,15 @@ fn dump_refused(server: &mysql_async::ServerError, text: String) -> Error {
         return Error::new(ErrorKind::LogGone, text).hint(
             "the position to go on from is no longer in the server's binlog, and rows would be missing; nothing was \
              written. Restore the binlog files, or start over with --fresh (a new snapshot; the target should be emptied first)",
+        );
+    }
+    // What a server says when it reads in the middle of something, as after a reset of its log
+    // under a job that goes by file and offset.
+    if ["bogus data", "exceeded max_allowed_packet"].iter().any(|part| message.contains(part)) {
+        return Error::new(ErrorKind::LogGone, text).hint(
+            "the server's binlog has no event that can be read at the position to go on from: the log was reset, or is \
+             damaged; nothing was written. Restore the binlog files, or start over with --fresh (a new snapshot; the \
+             target should be emptied first)",
         );
     }
     Error::new(ErrorKind::Unavailable, text)

@@ -15,6 +15,7 @@ use mysql_async::{Conn, Opts, OptsBuilder, Params};
 use crate::error::{self, Statement};
 use crate::options::Settings;
 use crate::quote;
+use crate::tls;
 
 /// A connection that was idle for so long is pinged when the engine says that nothing arrives.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(60);
@@ -87,6 +88,7 @@ impl Session {
     /// Connects and sets the session up.
     pub(crate) async fn open(settings: &Settings) -> Result<Session> {
         let address = format!("{}:{}", settings.host, settings.port);
+        tls::require_file(settings.certificate_file.as_deref())?;
         let connecting = Conn::new(driver_options(settings));
         let conn = match tokio::time::timeout(settings.connect_timeout, connecting).await {
             Ok(Ok(conn)) => conn,

@@ -1,5 +1,6 @@
 //! The sink's options, and what they mean once they are checked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use culvert_api::{Error, ErrorKind, Result, TableSchema};
@@ -172,6 +173,7 @@ pub(crate) struct Settings {
     pub(crate) user: String,
     pub(crate) password: Secret,
     pub(crate) tls: Option<SslOpts>,
+    pub(crate) certificate_file: Option<PathBuf>,
     pub(crate) session_variables: Vec<(String, String)>,
     pub(crate) connect_timeout: Duration,
     database: Option<String>,
@@ -215,8 +217,10 @@ impl Settings {
             Some(_) => options.secret("password"),
             None => url.password.clone().unwrap_or_default(),
         };
+        let encryption = tls::options(&params)?;
         let settings = Settings {
-            tls: tls::options(&params)?,
+            certificate_file: encryption.as_ref().and_then(|_| tls::trusted_file(&params)),
+            tls: encryption,
             session_variables: session_variables(&params)?,
             host: url.host,
             port: url.port,

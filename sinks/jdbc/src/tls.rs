@@ -1,5 +1,7 @@
 //! TLS by the parameters that users of Connector/J and of MariaDB's connector write.
 
+use std::path::{Path, PathBuf};
+
 use culvert_api::Result;
 use mysql_async::SslOpts;
 
@@ -67,15 +69,13 @@ pub(crate) fn options(params: &[(String, String)]) -> Result<Option<SslOpts>> {
         "REQUIRED" | "TRUST" => {
             Some(tls.with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true))
         }
-        "VERIFY_IDENTITY" | "VERIFY_FULL" => Some(match param("trustCertificateKeyStoreUrl") {
+        "VERIFY_IDENTITY" | "VERIFY_FULL" => Some(match trusted_file(params) {
             None => tls,
-            Some(url) => {
-                let path = url.strip_prefix("file://").or_else(|| url.strip_prefix("file:")).unwrap_or(&url);
-                if !path.ends_with(".pem") && !path.ends_with(".crt") {
+            Some(file) => {
+                if !file.extension().is_some_and(|ending| ending == "pem" || ending == "crt") {
                     return Err(config("url", "has a trustCertificateKeyStoreUrl that is not a .pem file")
                         .hint("export the authority's certificate as PEM; key stores of Java are not read"));
                 }
-                let file = std::path::PathBuf::from(path);
                 tls.with_root_certs(vec![file.into()]).with_disable_built_in_roots(true)
             }
         }),
@@ -87,6 +87,23 @@ pub(crate) fn options(params: &[(String, String)]) -> Result<Option<SslOpts>> {
             return Err(config("url", "has an unknown sslMode")
                 .hint("one of DISABLED, PREFERRED, REQUIRED, VERIFY_IDENTITY"));
         }
+    })
+}
+
+/// The certificate file that is to be trusted, as a path.
+pub(crate) fn trusted_file(params: &[(String, String)]) -> Option<PathBuf> {
+    let (_, url) = params.iter().find(|(key, _)| key.eq_ignore_ascii_case("trustCertificateKeyStoreUrl"))?;
+    let url = url.trim();
+    Some(PathBuf::from(url.strip_prefix("file://").or_else(|| url.strip_prefix("file:")).unwrap_or(url)))
+}
+
+/// Refuses a certificate file that is not there; the driver would call it a lost connection.
+pub(crate) fn require_file(file: Option<&Path>) -> Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    std::fs::File::open(file).map(drop).map_err(|failure| {
+        let path = file.display();
+        config("url", format!("names the certificate file {path}, which cannot be read: {failure}"))
+            .hint("set trustCertificateKeyStoreUrl to the authority's certificate as PEM")
     })
 }
 

@@ -132,5 +132,15 @@ async fn a_purged_log_is_never_a_silent_new_snapshot_on_mysql() {
     restart_without_its_log(server, "purge", async || purge(server).await).await;
     server.execute(&["FLUSH BINARY LOGS"]).await;
     restart_without_its_log(server, "reset", reset).await;
+    // The new file has grown past the place: there is a log there, and it is another one.
+    let grown = async || {
+        reset().await;
+        server.execute(&["CREATE DATABASE IF NOT EXISTS filler", "CREATE TABLE filler.t (a TEXT)"]).await;
+        for size in [60_000; 8] {
+            server.execute(&[&format!("INSERT INTO filler.t VALUES (REPEAT('x', {size}))")]).await;
+        }
+        server.execute(&["DROP DATABASE filler"]).await;
+    };
+    restart_without_its_log(server, "reset", grown).await;
     set_gtid_mode(server, true).await;
 }

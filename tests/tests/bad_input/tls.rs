@@ -2,7 +2,7 @@
 
 use culvert_tests::Flavor;
 
-use super::fixture::{Bed, LIMIT, keeps_the_secret, spoilable};
+use super::fixture::{Bed, LIMIT, keeps_the_secret, says, spoilable};
 
 #[tokio::test]
 async fn the_wrong_authority_is_refused_and_the_right_one_works() {
@@ -25,7 +25,17 @@ async fn the_wrong_authority_is_refused_and_the_right_one_works() {
         let plain = format!("\"{}\"", held.server.url(&bed.db));
         bed.refused(&job(&plain, &right), &["Access denied", &bed.user]).await;
         let missing = url(&bed.path("missing.pem"));
-        bed.refused(&job(&missing, &right), &["missing.pem"]).await;
+        bed.refused(&job(&missing, &right), &["missing.pem", "trustCertificateKeyStoreUrl"]).await;
+        bed.refused(&job(&right, &missing), &["missing.pem", "trustCertificateKeyStoreUrl"]).await;
+        bed.file("garbage.pem", "no certificate");
+        let garbage = url(&bed.path("garbage.pem"));
+        bed.refused(&job(&garbage, &right), &said).await;
+        for bad in [job(&wrong, &right), job(&right, &wrong), job(&missing, &right)] {
+            let checked = bed.check(&bad, &["--connect"]);
+            says(&checked.assert_code(1).stdout, &["error: ", "certificate"]);
+        }
+        let checked = bed.check(&job(&right, &right), &["--connect"]);
+        says(&checked.assert_code(0).stdout, &["no problems found"]);
 
         let mut running = bed.start(&job(&right, &right)).await;
         bed.insert(&[3]).await;

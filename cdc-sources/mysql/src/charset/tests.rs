@@ -98,3 +98,20 @@ fn names_and_collation_numbers() {
     assert_eq!(stored, "\"utf8mb3\"");
     assert_eq!(serde_json::from_str::<Charset>("\"cp850\"").unwrap().name(), "cp850");
 }
+
+#[test]
+fn where_servers_and_the_web_differ() {
+    // Between characters of one byte, of two, and at both ends.
+    assert_eq!(decode("sjis", b"\x81\x60a\x81\x5f\xb1\x95\x5c\x81\x60").unwrap(), "〜a\\ｱ表〜");
+    assert_eq!(decode("cp932", b"\x81\x60").unwrap(), "～");
+    assert_eq!(decode("ujis", b"\xa1\xc1\x8e\xb1\xb0\xa1").unwrap(), "〜ｱ亜");
+    assert_eq!(decode("eucjpms", b"\xf5\xa1\x8f\xf5\xa1\x8f\xf4\xfe").unwrap(), "\u{e000}\u{e3ac}黑");
+    assert_eq!(decode("big5", b"\xa1\x45\xc6\xa6\xa4\xa4").unwrap(), "\u{2022}\u{3042}中");
+    assert_eq!(decode("gb2312", b"\xa1\xa4\xb0\xa1").unwrap(), "・啊");
+    assert_eq!(decode("gb18030", b"\xfe\x59\x81\x30\x81\x30").unwrap(), "\u{e81e}\u{80}");
+    // Cut off, or no text at all.
+    for broken in [&b"\x81"[..], b"\x81\x60\x81", b"\xff\xff"] {
+        assert!(decode("sjis", broken).is_err(), "{broken:x?}");
+        assert!(decode("gb18030", broken).is_err(), "{broken:x?}");
+    }
+}

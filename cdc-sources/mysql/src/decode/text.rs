@@ -35,6 +35,8 @@ pub(crate) fn append(values: &mut Values, text: &[u8]) -> Result<bool> {
             values.push(text.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte)));
         }
         Values::Date(values) => {
+            // The binary protocol has one form for dates and points in time.
+            let text = text.strip_suffix(b" 00:00:00.000000").unwrap_or(text);
             let date = temporal::parse_date(text).ok_or_else(|| unfit("a date"))?;
             return Ok(push_date(values, date));
         }

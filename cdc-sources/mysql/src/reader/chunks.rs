@@ -188,7 +188,7 @@ impl MySqlReader {
         }
         let mut done = chunk.split.range.clone();
         let rest = read.cut.map(|cut| {
-            let up_to = std::mem::replace(&mut done.up_to, Some(cut.clone()));
+            let up_to = done.up_to.replace(cut.clone());
             KeyRange { after: Some(cut), up_to }
         });
         let set = &mut self.tables.slots[slot].table.done;

@@ -1,0 +1,101 @@
+//! Jobs as users write them, built from the crates that the program is built from.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use culvert_api::{JobProgress, Sink};
+use culvert_config::{Block, OptionDef, Options, Problem, load};
+use culvert_engine::{Job, JobGraph, Node, NodeKind, Settings};
+use culvert_sink_jdbc::JdbcSink;
+use culvert_source_mysql::MySqlSource;
+use culvert_state::{JobIdentity, RocksStore};
+use culvert_tests::Server;
+
+use crate::backlog::{DATABASE, TABLE};
+
+/// The database that the mirror is in.
+pub(crate) const TARGET_DATABASE: &str = "mirror";
+/// The name of every job here.
+const NAME: &str = "bench";
+const STATE_FILE: &str = "job.conf";
+
+/// How a job reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    /// The whole log up to now.
+    Backlog,
+    /// The table as it is now, and nothing more.
+    Snapshot,
+    /// What comes from now on, until it is stopped.
+    Latest,
+}
+
+/// A job file that mirrors the table of `source` into `target`.
+pub(crate) fn text(source: &Server, target: &Server, mode: Mode, checkpoint: Duration) -> String {
+    let (start, stop) = match mode {
+        Mode::Backlog => ("EARLIEST", "LATEST"),
+        Mode::Snapshot => ("SNAPSHOT-ONLY", "NEVER"),
+        Mode::Latest => ("LATEST", "NEVER"),
+    };
+    let (from, to) = (source.url(DATABASE), target.url(TARGET_DATABASE));
+    format!(
+        r#"env {{ parallelism = 1, job.mode = "STREAMING", checkpoint.interval = {} }}
+source {{ MySQL-CDC {{
+  url = "{from}", username = "root", password = "root", server-id = 5400, table-names = ["{DATABASE}.{TABLE}"],
+  startup.mode = "{start}", stop.mode = "{stop}"
+}} }}
+sink {{ jdbc {{
+  url = "{to}", username = "root", password = "root", database = {TARGET_DATABASE}, table = {TABLE}, generate_sink_sql = true
+}} }}
+"#,
+        checkpoint.as_millis()
+    )
+}
+
+/// Builds the job of this text, with its state in a folder, and with this sink instead of its own
+/// when one is given.
+pub(crate) fn build(text: &str, state: &Path, instead: Option<Arc<dyn Sink>>) -> Result<Job> {
+    std::fs::create_dir_all(state)?;
+    let path = state.join(STATE_FILE);
+    std::fs::write(&path, text)?;
+    let file = load(&path, &[])?;
+    let (env, _) = file.settings();
+    let source = file.sources.first().context("the job has a source")?;
+    let source =
+        MySqlSource::from_options(&options(source, culvert_source_mysql::OPTIONS)?, env.parallelism)?;
+    let sink: Arc<dyn Sink> = match instead {
+        Some(sink) => sink,
+        None => {
+            let block = file.sinks.first().context("the job has a sink")?;
+            Arc::new(JdbcSink::from_options(&options(block, culvert_sink_jdbc::OPTIONS)?)?)
+        }
+    };
+    let identity = JobIdentity { name: NAME.to_owned(), fingerprint: NAME.to_owned() };
+    let settings = Settings {
+        checkpoint_interval: Duration::from_millis(env.checkpoint_interval_ms),
+        // A benchmark that waits and tries again measures the waiting.
+        retry_budget: 0,
+        ..Settings::default()
+    };
+    let node = |name: &str, kind, inputs| Node { name: name.to_owned(), kind, inputs };
+    let nodes = vec![
+        node("source", NodeKind::Source(Arc::new(source)), vec![]),
+        node("sink", NodeKind::Sink(sink), vec![0]),
+    ];
+    Ok(Job {
+        name: NAME.to_owned(),
+        graph: JobGraph { nodes },
+        store: Arc::new(RocksStore::open(&state.join("store"), &identity)?),
+        settings,
+        progress: Arc::new(JobProgress::default()),
+    })
+}
+
+fn options(block: &Block, definitions: &[OptionDef]) -> Result<Options> {
+    let (options, problems) = Options::resolve(block, definitions);
+    let errors: Vec<String> = problems.iter().filter(|p| p.is_error()).map(Problem::to_string).collect();
+    ensure!(errors.is_empty(), "{}", errors.join("; "));
+    Ok(options)
+}
