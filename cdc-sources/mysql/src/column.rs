@@ -185,6 +185,10 @@ impl MySqlColumn {
         self.nullable || (conversion.zero_dates == ZeroDatePolicy::Null && self.kind.has_zero_dates())
     }
 
+    pub(crate) fn has_labels(&self) -> bool {
+        matches!(self.kind, MySqlType::Enum { .. } | MySqlType::Set { .. })
+    }
+
     /// The column as the rest of the service knows it.
     pub fn to_column(&self, conversion: &Conversion) -> Column {
         Column {

@@ -142,6 +142,11 @@ impl MySqlReader {
 
     /// Everything that can only happen between two transactions.
     fn settle(&mut self) -> Result<()> {
+        if self.ended {
+            // Perhaps inside the first transaction past the end; nothing of it was taken in, and
+            // the position is still the one behind the last transaction.
+            return if self.barrier_wanted { self.push_barrier() } else { Ok(()) };
+        }
         if !self.log()?.at_boundary() {
             return Ok(());
         }

@@ -58,8 +58,22 @@ async fn mutated_events_never_panic_nor_eat_memory() {
     for flavor in Flavor::ALL {
         collect(flavor, &mut corpus).await;
     }
-    for expected in [kind::TABLE_MAP, kind::WRITE_ROWS, kind::UPDATE_ROWS, kind::DELETE_ROWS, kind::TRANSACTION_PAYLOAD, kind::GTID, kind::MARIADB_GTID, kind::MARIADB_WRITE_ROWS_COMPRESSED_V1, kind::MARIADB_QUERY_COMPRESSED] {
-        assert!(corpus.events_per_type.contains_key(&expected), "no event of type {expected} was written: {:?}", corpus.events_per_type);
+    for expected in [
+        kind::TABLE_MAP,
+        kind::WRITE_ROWS,
+        kind::UPDATE_ROWS,
+        kind::DELETE_ROWS,
+        kind::TRANSACTION_PAYLOAD,
+        kind::GTID,
+        kind::MARIADB_GTID,
+        kind::MARIADB_WRITE_ROWS_COMPRESSED_V1,
+        kind::MARIADB_QUERY_COMPRESSED,
+    ] {
+        assert!(
+            corpus.events_per_type.contains_key(&expected),
+            "no event of type {expected} was written: {:?}",
+            corpus.events_per_type
+        );
     }
     let seed = seed();
     // On a thread of its own: what is counted is that thread's memory.
@@ -85,11 +99,16 @@ async fn collect(flavor: Flavor, corpus: &mut Corpus) {
             for statement in table.inserts("fuzz", first) {
                 run(&mut conn, &statement).await;
             }
-            run(&mut conn, &format!("UPDATE {} SET touched = 1 WHERE id % 5 = 0", table.quoted("fuzz"))).await;
+            run(&mut conn, &format!("UPDATE {} SET touched = 1 WHERE id % 5 = 0", table.quoted("fuzz")))
+                .await;
             run(&mut conn, &format!("DELETE FROM {} WHERE id % 7 = 0", table.quoted("fuzz"))).await;
         }
         run(&mut conn, compress).await;
-        run(&mut conn, "CREATE TABLE IF NOT EXISTS fuzz.statement (id INT COMMENT 'long enough to be compressed')").await;
+        run(
+            &mut conn,
+            "CREATE TABLE IF NOT EXISTS fuzz.statement (id INT COMMENT 'long enough to be compressed')",
+        )
+        .await;
     }
     run(&mut conn, "FLUSH BINARY LOGS").await;
     let mut shapes = std::collections::BTreeMap::new();
@@ -127,7 +146,8 @@ impl Corpus {
 
 fn fuzz(corpus: &Corpus, seed: u64) {
     let duration = duration();
-    let mut mutator = Mutator::new(generator(seed), corpus.samples.iter().map(|sample| sample.whole.as_slice()));
+    let mut mutator =
+        Mutator::new(generator(seed), corpus.samples.iter().map(|sample| sample.whole.as_slice()));
     // Panics are caught and counted once; their messages would fill the screen.
     let begun = Instant::now();
     let (mut inputs, mut highest, mut slowest) = (0_u64, 0, Duration::ZERO);
@@ -160,7 +180,11 @@ fn fuzz(corpus: &Corpus, seed: u64) {
         };
         if let Some(fault) = fault {
             let kept = keep(&input, map.as_ref().map(|(map, _)| map.as_slice()));
-            panic!("input {inputs} of seed {seed} (event type {}) {fault}; it lies in {}", sample.whole[4], kept.display());
+            panic!(
+                "input {inputs} of seed {seed} (event type {}) {fault}; it lies in {}",
+                sample.whole[4],
+                kept.display()
+            );
         }
         inputs += 1;
         highest = highest.max(peak);

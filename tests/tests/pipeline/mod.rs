@@ -3,6 +3,7 @@
 mod faults;
 mod fire;
 mod kill;
+mod modes;
 mod shapes;
 mod workload;
 

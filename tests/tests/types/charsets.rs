@@ -98,7 +98,7 @@ async fn compare(conn: &mut Conn, charset: &str, wrong: &mut Vec<String>) {
         let mut text = String::new();
         let decoded = decoder.append(&bytes, &mut text).map(|()| text);
         // The server has no character for it: ours may be one that others have given it.
-        let unknown = (expected == "3F" && code != "3F") || expected == "EFBFBD";
+        let unknown = (expected.replace("3F", "").is_empty() && code != "3F") || expected == "EFBFBD";
         match decoded {
             _ if unknown => {}
             Ok(text) if hex(text.as_bytes()) == *expected => equal += 1,

@@ -41,6 +41,9 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
 }
 
+/// The table whose target has LONGTEXT in place of every column's type.
+const AS_TEXT: &str = "document_texts";
+
 /// The first `id` of rows that come after the job has started.
 pub(crate) const LATER: usize = 1000;
 
@@ -61,6 +64,7 @@ pub(crate) fn tables(flavor: Flavor) -> Vec<Table> {
         Table { name: "labels", columns: texts::labels() },
         Table { name: "bytes", columns: texts::bytes() },
         Table { name: "documents", columns: documents::columns(flavor) },
+        Table { name: AS_TEXT, columns: documents::texts(flavor) },
         Table { name: "places", columns: places::columns(flavor) },
         Table { name: "ha`rd nämé", columns: texts::names() },
         Table { name: "made", columns: numbers::generated() },

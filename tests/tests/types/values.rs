@@ -59,6 +59,9 @@ async fn mirror(server: &Server, zone: &str, source_options: &str) {
     let mut conn = conn(server).await;
     for table in &tables {
         run(&mut conn, &table.create(&source)).await;
+        if let Some(statement) = table.create_target(&target) {
+            run(&mut conn, &statement).await;
+        }
         insert(&mut conn, table, &source, 1).await;
     }
     let mut job = Mirror { source_options, zone, ..Mirror::new(server, &source, &target) }.start();

@@ -11,8 +11,9 @@ use arrow_buffer::i256;
 
 use crate::wire::{Cursor, WireResult};
 
-/// The most digits either server allows.
-const PRECISION_MAX: u8 = 65;
+/// The most digits a packed number can have: nine groups. A column has at most 65; a number in a
+/// JSON document may be declared with more, for the zeros in front.
+const PRECISION_MAX: u8 = 81;
 
 /// Digits of a full group.
 const GROUP: u8 = 9;
@@ -92,12 +93,14 @@ pub(crate) fn read_i128(cursor: &mut Cursor<'_>, precision: u8, scale: u8) -> Wi
 
 /// A packed DECIMAL of any precision, times ten to the power of its scale.
 pub(crate) fn read_i256(cursor: &mut Cursor<'_>, precision: u8, scale: u8) -> WireResult<i256> {
-    let mut value = i256::ZERO;
+    let invalid = cursor.error("decimal");
+    let mut value = Some(i256::ZERO);
     let negative = read_groups(cursor, precision, scale, |group, digits| {
         let power = i256::from_i128(i128::from(10u32.pow(u32::from(digits))));
-        // At most 65 digits in all: no overflow.
-        value = value.wrapping_mul(power).wrapping_add(i256::from_i128(i128::from(group)));
+        let group = i256::from_i128(i128::from(group));
+        value = value.and_then(|value| value.checked_mul(power)?.checked_add(group));
     })?;
+    let value = value.ok_or(invalid)?;
     Ok(if negative { value.wrapping_neg() } else { value })
 }
 

@@ -179,10 +179,9 @@ fn agrees(index: usize, column: &MySqlColumn, metadata: &TableMetadata) -> Resul
     let collation = of_column(&metadata.collations).or(of_column(&metadata.label_collations));
     let Some(known) = column.charset else { return Ok(()) };
     let mut logged = known;
-    if let Some(collation) = collation {
+    if let Some(collation) = collation.filter(|collation| !(column.has_labels() && *collation == BINARY)) {
         logged = Charset::from_collation(collation)?;
-        let labels = matches!(column.kind, MySqlType::Enum { .. } | MySqlType::Set { .. });
-        if logged != known && !labels {
+        if logged != known {
             let what = format!("has charset {} in the known schema and {}", known.name(), logged.name());
             return Err(disagreement(&what));
         }
@@ -199,6 +198,10 @@ fn agrees(index: usize, column: &MySqlColumn, metadata: &TableMetadata) -> Resul
         _ => Ok(()),
     }
 }
+
+/// The collation of bytes. Labels of a binary ENUM or SET are still the text of the statement that
+/// created them.
+const BINARY: u16 = 63;
 
 fn same_labels(known: &[String], logged: &[Vec<u8>], charset: Charset) -> bool {
     known.len() == logged.len()

@@ -26,6 +26,7 @@ pub struct TableMap<'a> {
     /// One bit per column, lowest first: NULL may occur.
     nullable: &'a [u8],
     optional: &'a [u8],
+    mariadb: bool,
     /// Everything but the number and the flags: equal bytes mean an equal shape.
     pub signature: &'a [u8],
 }
@@ -62,7 +63,8 @@ impl<'a> TableMap<'a> {
         let metadata = cursor.lenenc_bytes("column metadata")?;
         let nullable = cursor.take(count.div_ceil(8), "nullable columns")?;
         let optional = cursor.take_rest();
-        Ok(TableMap { table_id, schema, table, types, metadata, nullable, optional, signature })
+        let mariadb = format.is_mariadb();
+        Ok(TableMap { table_id, schema, table, types, metadata, nullable, optional, mariadb, signature })
     }
 
     /// One entry per column.
@@ -101,7 +103,7 @@ impl<'a> TableMap<'a> {
         while !cursor.is_empty() {
             let field = cursor.u8("optional metadata field")?;
             let value = cursor.lenenc_bytes("optional metadata")?;
-            metadata.read_field(field, value, &columns)?;
+            metadata.read_field(field, value, &columns, self.mariadb)?;
         }
         Ok(metadata)
     }
@@ -155,13 +157,14 @@ pub struct TableMetadata {
 
 impl TableMetadata {
     /// Manual: `Table_map_event::Optional_metadata_field_type`. Unknown fields are skipped.
-    fn read_field(&mut self, field: u8, value: &[u8], columns: &[ColumnMeta]) -> Result<()> {
+    fn read_field(&mut self, field: u8, value: &[u8], columns: &[ColumnMeta], mariadb: bool) -> Result<()> {
         let mut cursor = Cursor::new(value);
         let cursor = &mut cursor;
+        let has_collation = |column: &ColumnMeta| column.has_collation(mariadb);
         match field {
             1 => self.unsigned = Some(read_bits(value, columns, ColumnMeta::is_numeric)),
-            2 => self.collations = Some(read_default_collations(cursor, columns, ColumnMeta::is_character)?),
-            3 => self.collations = Some(read_each(cursor, columns, ColumnMeta::is_character, read_collation)?),
+            2 => self.collations = Some(read_default_collations(cursor, columns, has_collation)?),
+            3 => self.collations = Some(read_each(cursor, columns, has_collation, read_collation)?),
             4 => {
                 let mut names = Vec::with_capacity(columns.len());
                 for _ in columns {
@@ -221,20 +224,23 @@ impl ColumnMeta {
         )
     }
 
-    /// Has a charset of its own; the binary string types have one, too.
-    fn is_character(&self) -> bool {
-        matches!(
-            self.column_type,
+    /// Has an entry among the collations. The binary string types have one, too; MySQL counts
+    /// VECTOR among them and MariaDB GEOMETRY.
+    fn has_collation(&self, mariadb: bool) -> bool {
+        match self.column_type {
             ty::STRING
-                | ty::VAR_STRING
-                | ty::VARCHAR
-                | ty::TINY_BLOB
-                | ty::MEDIUM_BLOB
-                | ty::LONG_BLOB
-                | ty::BLOB
-                | ty::MARIADB_BLOB_COMPRESSED
-                | ty::MARIADB_VARCHAR_COMPRESSED
-        )
+            | ty::VAR_STRING
+            | ty::VARCHAR
+            | ty::TINY_BLOB
+            | ty::MEDIUM_BLOB
+            | ty::LONG_BLOB
+            | ty::BLOB
+            | ty::MARIADB_BLOB_COMPRESSED
+            | ty::MARIADB_VARCHAR_COMPRESSED => true,
+            ty::VECTOR => !mariadb,
+            ty::GEOMETRY => mariadb,
+            _ => false,
+        }
     }
 
     fn has_labels(&self) -> bool {

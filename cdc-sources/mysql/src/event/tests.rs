@@ -269,7 +269,7 @@ fn table_maps_with_everything() {
         (ty::VECTOR, &[4]),
     ];
     let mut optional = field(1, &[0b0110_0000]);
-    optional.extend(field(2, &[255 - 5, 1, 63]));
+    optional.extend(field(2, &[255 - 5, 1, 63, 3, 63]));
     optional.extend(field(4, b"\x02id\x01y\x01b\x01v\x01e\x01s\x01t\x01c\x01g\x01x"));
     optional.extend(field(5, b"\x02\x01a\x01b"));
     optional.extend(field(6, b"\x01\x02no"));
@@ -292,6 +292,14 @@ fn table_maps_with_everything() {
     assert_eq!(metadata.unsigned.unwrap()[..3], [false, true, true]);
     let collations = metadata.collations.unwrap();
     assert_eq!((collations[3], collations[6], collations[7], collations[4]), (Some(250), Some(63), Some(250), None));
+    // MySQL counts VECTOR and not GEOMETRY, MariaDB the other way round.
+    assert_eq!((collations[8], collations[9]), (None, Some(63)));
+    let mut mariadb = context();
+    mariadb.format.server_version = "10.11.6-MariaDB".into();
+    let Event::TableMap(map) = parse(kind::TABLE_MAP, 0, &body, &mariadb).unwrap() else { panic!() };
+    let collations = map.optional_metadata().unwrap().collations.unwrap();
+    assert_eq!((collations[8], collations[9]), (Some(63), None));
+    let Event::TableMap(map) = parse(kind::TABLE_MAP, 0, &body, &context()).unwrap() else { panic!() };
     assert_eq!(metadata.names.unwrap().join(" "), "id y b v e s t c g x");
     assert_eq!(metadata.set_labels.unwrap()[5].as_ref().unwrap()[1], b"b");
     assert_eq!(metadata.enum_labels.unwrap()[4].as_ref().unwrap()[0], b"no");

@@ -116,6 +116,11 @@ fn sql_values_inside_documents() {
     // 12.50 as DECIMAL(4,2); -0.5 as DECIMAL(1,1).
     assert_eq!(text(&opaque(ty::NEWDECIMAL, &[4, 2, 0x8c, 50])), "12.50");
     assert_eq!(text(&opaque(ty::NEWDECIMAL, &[1, 1, 0x7f ^ 5])), "-0.5");
+    // Declared with 66 digits, as the server does for the zeros in front of 35 nines and a half.
+    let mut wide = vec![66, 30, 0x85, 0xf5, 0xe0, 0xff];
+    wide.extend([0x3b, 0x9a, 0xc9, 0xff].repeat(3));
+    wide.extend([0x1d, 0xcd, 0x65, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(text(&opaque(ty::NEWDECIMAL, &wide)), format!("{}.5{}", "9".repeat(35), "0".repeat(29)));
     let packed = |year: i64, month: i64, day: i64, clock: i64, micros: i64| {
         ((((year * 13 + month) << 5 | day) << 17 | clock) << 24 | micros).to_le_bytes()
     };

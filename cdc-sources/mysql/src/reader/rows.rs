@@ -13,6 +13,7 @@ use crate::decode::{RowDecoder, RowsBuilder};
 use crate::event::{Event, RowsEvent};
 use crate::log::{RawEvent, xa_unsupported};
 use crate::merge::LoggedRow;
+use crate::options::Startup;
 
 /// A batch leaves with this many rows …
 const BATCH_ROWS: usize = 8192;
@@ -79,6 +80,9 @@ impl MySqlReader {
             };
         };
         let Some(at) = found else { return Ok(()) };
+        if matches!(self.config.startup, Startup::Time(ms) if u64::from(raw.timestamp()) * 1000 < ms) {
+            return Ok(());
+        }
         let prepared = match log.transaction() {
             Some(transaction) => {
                 transaction.row_events += 1;
