@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use culvert_tests::{Flavor, Server, ServerOptions};
@@ -46,6 +47,8 @@ pub(crate) struct Backlog {
     pub(crate) files: Vec<PathBuf>,
     /// Their bytes.
     pub(crate) bytes: u64,
+    /// How long the server took to take the changes in, from one connection.
+    pub(crate) written_in: Duration,
     /// The table's columns as the server describes them.
     pub(crate) columns: Vec<ColumnText>,
 }
@@ -94,6 +97,7 @@ pub(crate) async fn write(server: &Server, rows: u64) -> Result<Backlog> {
     }
     conn.query_drop("SET time_zone = '+00:00'").await?;
     let mut texts = Texts::new();
+    let begun = Instant::now();
     let cycles = rows.div_ceil(CYCLE_ROWS);
     for cycle in 0..cycles {
         let first = cycle * CYCLE_ROWS + 1;
@@ -108,12 +112,14 @@ pub(crate) async fn write(server: &Server, rows: u64) -> Result<Backlog> {
         conn.query_drop(format!("UPDATE {DATABASE}.{TABLE} {update} {}", range(0))).await?;
         conn.query_drop(format!("DELETE FROM {DATABASE}.{TABLE} {}", range(1))).await?;
     }
+    let written_in = begun.elapsed();
     let files: Vec<mysql_async::Row> = conn.query("SHOW BINARY LOGS").await?;
     let mut backlog = Backlog {
         inserted: cycles * CYCLE_ROWS,
         updated: cycles * TRANSACTION_ROWS,
         files: Vec::new(),
         bytes: 0,
+        written_in,
         columns: columns(&mut conn).await?,
     };
     for mut row in files {

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use culvert_tests::Flavor;
 
+use crate::backlog::Backlog;
 use crate::checkpoint::{Checkpoints, STATE_BYTES};
 use crate::machine;
 use crate::measure::Usage;
@@ -22,8 +23,6 @@ const END: &str = "<!-- end of figures -->";
 pub(crate) struct Environment {
     /// How busy others kept the machine before and after, in per cent.
     pub(crate) busy: (u64, u64),
-    /// Inserted rows of the backlog.
-    pub(crate) rows: u64,
 }
 
 /// What one program or job took.
@@ -50,8 +49,8 @@ pub(crate) struct ServerFigures {
     pub(crate) flavor: Flavor,
     /// What it says about its version.
     pub(crate) version: String,
-    /// Bytes of the log.
-    pub(crate) bytes: u64,
+    /// The log.
+    pub(crate) backlog: Backlog,
     /// Ways through the log: first the server's own reader (raw, text, rows), then ours.
     pub(crate) drain: Vec<Figure>,
     /// Ways through the table: first the server's own client, then ours.
@@ -81,9 +80,11 @@ pub(crate) fn text(
         let _ = writeln!(text, "### Source: {} {}\n", title(server.flavor), server.version);
         let _ = writeln!(
             text,
-            "{} inserted rows, a log of {:.0} MB.\n",
-            thousands(environment.rows),
-            server.bytes as f64 / 1e6
+            "{} changes of rows in a log of {:.0} MB. One connection wrote them in {:.1} s ({} changes/s).\n",
+            thousands(server.backlog.changes()),
+            server.backlog.bytes as f64 / 1e6,
+            server.backlog.written_in.as_secs_f64(),
+            thousands((server.backlog.changes() as f64 / server.backlog.written_in.as_secs_f64()) as u64),
         );
         text.push_str(&drain_table(server));
         text.push('\n');

@@ -36,7 +36,7 @@ pub(crate) async fn run() -> Result<()> {
     say("saving checkpoints");
     let checkpoints = checkpoint::run()?;
     let busy_after = machine::others_busy().await;
-    let environment = Environment { busy: (busy_before, busy_after), rows };
+    let environment = Environment { busy: (busy_before, busy_after) };
     let text = report::text(&environment, &servers, &checkpoints);
     say(&text);
     if rows >= ROWS {
@@ -60,6 +60,7 @@ async fn of_server(flavor: Flavor, rows: u64) -> Result<ServerFigures> {
     let server = Server::start(flavor, backlog::source_options(flavor)).await;
     let target = Server::mariadb(target_options()).await;
     let backlog = backlog::write(&server, rows).await?;
+    say(&format!("{name}: written in {:.1} s", backlog.written_in.as_secs_f64()));
     let bench = Bench { server: &server, target: &target, backlog: &backlog };
     let mut drain = Vec::new();
     for output in Output::ALL {
@@ -85,7 +86,7 @@ async fn of_server(flavor: Flavor, rows: u64) -> Result<ServerFigures> {
     say(&format!("{name}: end to end"));
     let latency = latency::run(&server, &target).await?;
     let version = version(&server).await?;
-    Ok(ServerFigures { flavor, version, bytes: backlog.bytes, drain, table, latency })
+    Ok(ServerFigures { flavor, version, backlog, drain, table, latency })
 }
 
 async fn version(server: &Server) -> Result<String> {

@@ -144,8 +144,11 @@ pub(crate) fn fingerprint(graph: &JobGraph) -> Result<String, Error> {
     Ok(format!("{} -> {}", source.name(), sinks.join(", ")))
 }
 
+/// A sink and its name in the graph.
+pub(crate) type NamedSink = (String, Arc<dyn Sink>);
+
 /// Sinks by name.
-pub(crate) fn sinks(graph: &JobGraph) -> Result<Vec<(String, Arc<dyn Sink>)>, Error> {
+pub(crate) fn sinks(graph: &JobGraph) -> Result<Vec<NamedSink>, Error> {
     let (_, branches) = graph.branches()?;
     Ok(branches.into_iter().map(|branch| (branch.name, branch.sink)).collect())
 }

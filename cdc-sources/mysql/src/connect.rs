@@ -50,7 +50,7 @@ impl Tls {
         let flag = |name: &str| url.param(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let mode = match url.param("sslMode") {
             Some(mode) => mode.to_ascii_uppercase(),
-            None if flag("useSSL") && flag("verifyServerCertificate") => "VERIFY_IDENTITY".to_owned(),
+            None if flag("useSSL") && flag("verifyServerCertificate") => "VERIFY_CA".to_owned(),
             None if flag("useSSL") || flag("requireSSL") => "REQUIRED".to_owned(),
             None => "PREFERRED".to_owned(),
         };

@@ -16,10 +16,10 @@ mod layout;
 mod network;
 mod rows;
 pub(crate) mod temporal;
-mod text;
-mod untrusted;
 #[cfg(test)]
 mod tests;
+mod text;
+mod untrusted;
 
 use culvert_api::{Error, ErrorKind, Result, RowKind, RowPosition};
 

@@ -59,7 +59,7 @@ fn from_server(server: &mysql_async::ServerError, doing: &str) -> Error {
         // MariaDB's number of its own.
         4052 => server_id_taken(text),
         1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1698 | 3118 => Error::new(ErrorKind::Permission, text)
-            .hint("check user and password; GRANT SELECT, RELOAD, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the user"),
+            .hint("check user and password; GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the user (MariaDB: BINLOG MONITOR for REPLICATION CLIENT)"),
         1049 | 1051 | 1054 | 1146 => Error::new(ErrorKind::Schema, text),
         1205 | 1213 | 3024 | 1969 | 1412 => Error::new(ErrorKind::Contention, text),
         1040 | 1053 | 1129 | 1203 | 1226 | 1290 | 1927 | 2002 | 2003 | 2006 | 2013 | 3169 | 4031 | 1317 | 1159..=1161 => {

@@ -292,7 +292,9 @@ pub fn parse<'a>(event_type: u8, flags: u16, body: &'a [u8], context: &ParseCont
         | kind::MARIADB_PARTIAL_ROW_DATA => return Err(unknown_rows(event_type)),
         _ => match RowsEvent::parse(event_type, body, &context.format)? {
             Some(rows) => Event::Rows(rows),
-            None if flags & FLAG_IGNORABLE != 0 || event_type == kind::IGNORABLE => Event::Ignorable(event_type),
+            None if flags & FLAG_IGNORABLE != 0 || event_type == kind::IGNORABLE => {
+                Event::Ignorable(event_type)
+            }
             None => Event::Unknown(event_type),
         },
     };
@@ -303,7 +305,8 @@ fn unknown_rows(event_type: u8) -> Error {
     let message = format!("the binary log holds row events of type {event_type}, which are not supported");
     let error = Error::new(ErrorKind::Unsupported, message);
     if event_type == kind::MARIADB_PARTIAL_ROW_DATA {
-        return error.hint("raise the server's slave_max_allowed_packet so that it stops splitting large rows");
+        return error
+            .hint("raise the server's slave_max_allowed_packet so that it stops splitting large rows");
     }
     error
 }

@@ -189,7 +189,8 @@ impl Printer<'_> {
                 Some('\r') => self.out.push_str("\\r"),
                 Some(sign @ ('"' | '\\')) => self.out.extend(['\\', sign]),
                 Some(control) => {
-                    write!(self.out, "\\u{:04x}", u32::from(control)).map_err(|_| malformed("json string"))?;
+                    write!(self.out, "\\u{:04x}", u32::from(control))
+                        .map_err(|_| malformed("json string"))?;
                 }
                 None => break,
             }

@@ -17,7 +17,7 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::string("url").alias(&["base-url"]).required()
         .doc("JDBC address of the server, `jdbc:mysql://host:port/database`. `sslMode` = DISABLED, REQUIRED or VERIFY_IDENTITY (with `trustCertificateKeyStoreUrl=file:ca.pem`)."),
     OptionDef::string("username").alias(&["user"]).required()
-        .doc("Needs SELECT, RELOAD, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT."),
+        .doc("Needs SELECT, REPLICATION SLAVE and REPLICATION CLIENT (MariaDB: BINLOG MONITOR)."),
     OptionDef::string("password").secret().default("").doc("Its password."),
     OptionDef::list("database-names").default("").doc("Only tables of these databases."),
     OptionDef::regex("database-pattern").doc("Only tables of databases whose name matches."),

@@ -330,6 +330,9 @@ mod tests {
         let error =
             convert(answered(1048, "Column 'name' cannot be null"), Statement::WithRows, "write to d.t");
         assert!(error.to_string().contains("column=name"), "{error}");
+        let text = "Incorrect integer value: 'x' for column `d`.`t`.`mail` at row 1";
+        let error = convert(answered(1366, text), Statement::WithRows, "write to d.t");
+        assert!(error.to_string().contains("column=mail"), "{error}");
     }
 
     #[test]

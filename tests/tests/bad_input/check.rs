@@ -217,3 +217,18 @@ async fn a_connected_check_writes_nothing() {
         assert!(!bed.state().exists());
     }
 }
+
+#[tokio::test]
+async fn a_connected_check_does_not_disturb_the_job_while_it_runs() {
+    both(async |server| {
+        let bed = Bed::new(server, "check").await;
+        let mut running = bed.start(&bed.job()).await;
+        bed.check(&bed.job(), &["--connect"]).assert_code(0);
+        bed.insert(&[3]).await;
+        bed.await_ids(&mut running, "1,2,3").await;
+        let finished = keeps_the_secret(running.terminate(LIMIT));
+        finished.assert_code(0);
+        assert!(!finished.stderr.contains("next attempt"), "{}", finished.stderr);
+    })
+    .await;
+}

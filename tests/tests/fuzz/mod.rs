@@ -161,7 +161,7 @@ fn fuzz(corpus: &Corpus, seed: u64) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             decode_untrusted(&input);
             // From the inside: the type, and the event without its header.
-            if let Some(inside) = input.get(18..) {
+            if let Some(inside) = input.get(18..).filter(|inside| !inside.is_empty()) {
                 let mut inside = inside.to_vec();
                 inside[0] = input[4];
                 decode_untrusted(&inside);

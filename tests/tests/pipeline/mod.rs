@@ -1,5 +1,7 @@
 //! The whole path under load and faults: what is at the target in the end is what the source has.
 
+#![allow(clippy::print_stdout)] // figures of a run, beside its seed
+
 mod faults;
 mod fire;
 mod kill;

@@ -78,9 +78,18 @@ pub(crate) fn tables(flavor: Flavor) -> Vec<Table> {
 impl Table {
     /// `CREATE TABLE` in this database.
     pub(crate) fn create(&self, database: &str) -> String {
+        self.create_with(database, |column| &column.declared)
+    }
+
+    /// `CREATE TABLE` of the target, where the sink is not to make it.
+    pub(crate) fn create_target(&self, database: &str) -> Option<String> {
+        (self.name == AS_TEXT).then(|| self.create_with(database, |_| "LONGTEXT"))
+    }
+
+    fn create_with(&self, database: &str, declared: impl Fn(&Column) -> &str) -> String {
         let mut parts = vec!["`id` INT NOT NULL PRIMARY KEY".to_string()];
         parts.extend(
-            self.columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.declared)),
+            self.columns.iter().map(|column| format!("{} {}", quoted(&column.name), declared(column))),
         );
         parts.push("`touched` INT NOT NULL DEFAULT 0".into());
         format!(

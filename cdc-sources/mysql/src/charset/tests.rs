@@ -12,7 +12,8 @@ fn decode(charset: &str, bytes: &[u8]) -> Result<String, InvalidText> {
 fn latin1_is_windows_1252_without_gaps() {
     assert_eq!(decode("latin1", b"a\x80\x81\x9f\xe9").unwrap(), "a€\u{81}Ÿé");
     for byte in 0u8..=255 {
-        let (expected, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(std::slice::from_ref(&byte));
+        let (expected, _) =
+            encoding_rs::WINDOWS_1252.decode_without_bom_handling(std::slice::from_ref(&byte));
         assert_eq!(decode("latin1", &[byte]).unwrap(), expected);
     }
 }
@@ -31,7 +32,8 @@ fn single_byte_sets_agree_with_their_standards() {
     for (name, encoding) in pairs {
         let mut compared = 0;
         for byte in 0xa0u8..=255 {
-            let expected = encoding.decode_without_bom_handling_and_without_replacement(std::slice::from_ref(&byte));
+            let expected =
+                encoding.decode_without_bom_handling_and_without_replacement(std::slice::from_ref(&byte));
             if let (Ok(ours), Some(theirs)) = (decode(name, &[byte]), expected) {
                 // The servers follow code page 866 as IBM first made it: ⁿ and ² here. Their koi8u
                 // has no Belarusian letter, the web's has.

@@ -24,9 +24,7 @@ impl MySqlType {
             return Ok(kind);
         }
         Ok(match kind {
-            MySqlType::Char => {
-                MySqlType::Binary { length: parts.number(0).unwrap_or(Some(1)).unwrap_or(1) }
-            }
+            MySqlType::Char => MySqlType::Binary { length: parts.number(0).unwrap_or(Some(1)).unwrap_or(1) },
             MySqlType::VarChar => MySqlType::VarBinary,
             MySqlType::Text => MySqlType::Blob,
             other => other,
@@ -103,7 +101,9 @@ impl Parts<'_> {
             "decimal" | "numeric" | "dec" | "fixed" => self.decimal()?,
             "float" | "float4" => self.float()?,
             "double" | "real" | "float8" => MySqlType::Double,
-            "bit" => MySqlType::Bit { bits: self.number(0)?.or(Some(1)).filter(|bits| (1..=64).contains(bits))? },
+            "bit" => {
+                MySqlType::Bit { bits: self.number(0)?.or(Some(1)).filter(|bits| (1..=64).contains(bits))? }
+            }
             "year" => MySqlType::Year,
             "date" => MySqlType::Date,
             "time" => MySqlType::Time { fsp: self.fsp()? },

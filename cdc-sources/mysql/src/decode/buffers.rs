@@ -46,7 +46,8 @@ impl Bytes for String {
     }
 
     fn array(self, offsets: OffsetBuffer<i32>, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
-        let array = StringArray::try_new(offsets, Buffer::from_vec(self.into_bytes()), nulls).map_err(broken)?;
+        let array =
+            StringArray::try_new(offsets, Buffer::from_vec(self.into_bytes()), nulls).map_err(broken)?;
         Ok(Arc::new(array))
     }
 }
@@ -96,7 +97,9 @@ impl<B: Bytes> Strings<B> {
                 self.offsets.push(end);
                 Ok(())
             }
-            Err(_) => Err(Error::new(ErrorKind::Unsupported, "one batch holds more than 2 GiB of one column")),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Unsupported, "one batch holds more than 2 GiB of one column"))
+            }
         }
     }
 

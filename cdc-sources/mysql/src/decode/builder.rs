@@ -134,7 +134,10 @@ impl ColumnBuilder {
     /// Appends NULL. An error where the column cannot hold it.
     pub fn append_null(&mut self) -> Result<()> {
         if !self.nullable {
-            return Err(Error::new(ErrorKind::Schema, "a NULL in a column that is NOT NULL in the known schema"));
+            return Err(Error::new(
+                ErrorKind::Schema,
+                "a NULL in a column that is NOT NULL in the known schema",
+            ));
         }
         each!(&mut self.values, vector => vector.push(Default::default()), strings => strings.end_value()?);
         self.nulls.append_null();
@@ -288,30 +291,44 @@ impl Values {
     #[inline]
     fn append_wire(&mut self, layout: Layout, cursor: &mut Cursor<'_>) -> Result<bool> {
         match (self, layout) {
-            (Values::Int8(values), Layout::Int(1)) => values.push(i8::from_le_bytes(cursor.array("integer")?)),
+            (Values::Int8(values), Layout::Int(1)) => {
+                values.push(i8::from_le_bytes(cursor.array("integer")?))
+            }
             (Values::UInt8(values), Layout::Int(1)) => values.push(cursor.u8("integer")?),
-            (Values::Int16(values), Layout::Int(2)) => values.push(i16::from_le_bytes(cursor.array("integer")?)),
+            (Values::Int16(values), Layout::Int(2)) => {
+                values.push(i16::from_le_bytes(cursor.array("integer")?))
+            }
             (Values::UInt16(values), Layout::Int(2)) => values.push(cursor.u16("integer")?),
             (Values::Int32(values), Layout::Int(3)) => values.push(cursor.i24("integer")?),
             (Values::UInt32(values), Layout::Int(3)) => values.push(cursor.u24("integer")?),
-            (Values::Int32(values), Layout::Int(4)) => values.push(i32::from_le_bytes(cursor.array("integer")?)),
+            (Values::Int32(values), Layout::Int(4)) => {
+                values.push(i32::from_le_bytes(cursor.array("integer")?))
+            }
             (Values::UInt32(values), Layout::Int(4)) => values.push(cursor.u32("integer")?),
-            (Values::Int64(values), Layout::Int(8)) => values.push(i64::from_le_bytes(cursor.array("integer")?)),
+            (Values::Int64(values), Layout::Int(8)) => {
+                values.push(i64::from_le_bytes(cursor.array("integer")?))
+            }
             (Values::UInt64(values), Layout::Int(8)) => values.push(cursor.u64("integer")?),
             (Values::Float(values), Layout::Float) => values.push(f32::from_le_bytes(cursor.array("float")?)),
-            (Values::Double(values), Layout::Double) => values.push(f64::from_le_bytes(cursor.array("double")?)),
+            (Values::Double(values), Layout::Double) => {
+                values.push(f64::from_le_bytes(cursor.array("double")?))
+            }
             (Values::Decimal128(values, _), Layout::Decimal { precision, scale }) => {
                 values.push(decimal::read_i128(cursor, precision, scale)?);
             }
             (Values::Decimal256(values, _), Layout::Decimal { precision, scale }) => {
                 values.push(decimal::read_i256(cursor, precision, scale)?);
             }
-            (Values::Bit(values), Layout::Bit(bytes)) => values.push(cursor.uint_be(usize::from(bytes), "bits")?),
+            (Values::Bit(values), Layout::Bit(bytes)) => {
+                values.push(cursor.uint_be(usize::from(bytes), "bits")?)
+            }
             (Values::Year(values), Layout::Year) => {
                 let years = u16::from(cursor.u8("year")?);
                 values.push(if years == 0 { 0 } else { 1900 + years });
             }
-            (Values::Date(values), Layout::Date) => return Ok(push_date(values, temporal::read_date(cursor)?)),
+            (Values::Date(values), Layout::Date) => {
+                return Ok(push_date(values, temporal::read_date(cursor)?));
+            }
             (Values::Time(values), Layout::Time(fsp)) => values.push(temporal::read_time(cursor, fsp)?),
             (Values::Time(values), Layout::OldTime) => values.push(temporal::read_old_time(cursor)?),
             (Values::DateTime(values), Layout::DateTime(fsp)) => {

@@ -42,10 +42,21 @@ pub const GEOMETRY: u8 = 255;
 /// metadata of the columns after it cannot be found then.
 pub fn metadata_length(column_type: u8) -> Option<usize> {
     match column_type {
-        DECIMAL | TINY | SHORT | LONG | NULL | TIMESTAMP | LONGLONG | INT24 | DATE | TIME | DATETIME | YEAR
-        | NEWDATE => Some(0),
-        FLOAT | DOUBLE | TIMESTAMP2 | DATETIME2 | TIME2 | MARIADB_BLOB_COMPRESSED | VECTOR | JSON
-        | TINY_BLOB | MEDIUM_BLOB | LONG_BLOB | BLOB | GEOMETRY => Some(1),
+        DECIMAL | TINY | SHORT | LONG | NULL | TIMESTAMP | LONGLONG | INT24 | DATE | TIME | DATETIME
+        | YEAR | NEWDATE => Some(0),
+        FLOAT
+        | DOUBLE
+        | TIMESTAMP2
+        | DATETIME2
+        | TIME2
+        | MARIADB_BLOB_COMPRESSED
+        | VECTOR
+        | JSON
+        | TINY_BLOB
+        | MEDIUM_BLOB
+        | LONG_BLOB
+        | BLOB
+        | GEOMETRY => Some(1),
         VARCHAR | BIT | MARIADB_VARCHAR_COMPRESSED | NEWDECIMAL | ENUM | SET | VAR_STRING | STRING => Some(2),
         _ => None,
     }

@@ -42,7 +42,8 @@ fn read_groups(
     mut group: impl FnMut(u32, u8),
 ) -> WireResult<bool> {
     let invalid = cursor.error("decimal");
-    let whole = precision.checked_sub(scale).filter(|_| (1..=PRECISION_MAX).contains(&precision)).ok_or(invalid)?;
+    let whole =
+        precision.checked_sub(scale).filter(|_| (1..=PRECISION_MAX).contains(&precision)).ok_or(invalid)?;
     let length = part_bytes(whole) + part_bytes(scale);
     let mut plain = [0u8; 40];
     let plain = plain.get_mut(..length).ok_or(invalid)?;

@@ -135,7 +135,10 @@ impl KeyValue {
             DataType::Utf8 => KeyValue::Text(array.as_string::<i32>().value(row).to_owned()),
             DataType::Binary => KeyValue::Bytes(array.as_binary::<i32>().value(row).to_vec()),
             other => {
-                return Err(Error::new(ErrorKind::Unsupported, format!("a key of type {other} is not supported")));
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("a key of type {other} is not supported"),
+                ));
             }
         })
     }
@@ -199,7 +202,9 @@ impl fmt::Display for KeyValue {
             KeyValue::Null => f.write_str("n:"),
             KeyValue::Int(value) => write!(f, "i:{value}"),
             KeyValue::Float(value) => write!(f, "f:{:e}", value.plain()),
-            KeyValue::Decimal { high, low, scale } => write!(f, "d:{scale}:{}", i256::from_parts(*low, *high)),
+            KeyValue::Decimal { high, low, scale } => {
+                write!(f, "d:{scale}:{}", i256::from_parts(*low, *high))
+            }
             KeyValue::Date(days) => write!(f, "D:{days}"),
             KeyValue::Time(micros) => write!(f, "T:{micros}"),
             KeyValue::DateTime(micros) => write!(f, "M:{micros}"),
@@ -216,7 +221,8 @@ impl FromStr for KeyValue {
     type Err = Error;
 
     fn from_str(stored: &str) -> Result<KeyValue> {
-        parse_stored(stored).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stored key value cannot be read"))
+        parse_stored(stored)
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stored key value cannot be read"))
     }
 }
 

@@ -107,7 +107,9 @@ fn layout(kind: &MySqlType, meta: &ColumnMeta) -> Option<Layout> {
         (MySqlType::Time { fsp: 0 }, ty::TIME) => Layout::OldTime,
         (MySqlType::DateTime { fsp: 0 }, ty::DATETIME) => Layout::OldDateTime,
         (MySqlType::Timestamp { fsp: 0 }, ty::TIMESTAMP) => Layout::OldTimestamp,
-        (MySqlType::Char | MySqlType::Uuid | MySqlType::Inet4 | MySqlType::Inet6, ty::STRING) => Layout::Bytes(prefix),
+        (MySqlType::Char | MySqlType::Uuid | MySqlType::Inet4 | MySqlType::Inet6, ty::STRING) => {
+            Layout::Bytes(prefix)
+        }
         (MySqlType::Binary { length }, ty::STRING) if *length == meta.length => Layout::Bytes(prefix),
         // MariaDB's VECTOR is a VARBINARY.
         (MySqlType::VarChar | MySqlType::VarBinary | MySqlType::Vector, ty::VARCHAR | ty::VAR_STRING) => {
@@ -136,8 +138,10 @@ fn mismatch(column: &MySqlColumn, meta: &ColumnMeta) -> Error {
             | (MySqlType::Timestamp { fsp: 1.. }, ty::TIMESTAMP)
     );
     if hires {
-        let message =
-            format!("column type `{}` in MariaDB's format of before 10.1 is not supported", column.column_type);
+        let message = format!(
+            "column type `{}` in MariaDB's format of before 10.1 is not supported",
+            column.column_type
+        );
         return Error::new(ErrorKind::Unsupported, message)
             .hint("rebuild the table with mysql56_temporal_format=ON: ALTER TABLE … FORCE");
     }

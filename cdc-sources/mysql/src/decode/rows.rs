@@ -4,8 +4,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use culvert_api::{Error, ErrorKind, Result, RowKind, RowPosition, TableSchema};
 
-use super::builder::ColumnBuilder;
 use super::buffers::broken;
+use super::builder::ColumnBuilder;
 use crate::column::{Conversion, MySqlColumn};
 
 /// Rows of one table in one shape, as they are decoded.
@@ -33,7 +33,11 @@ pub struct FinishedRows {
 impl RowsBuilder {
     /// For a table with these columns; `schema` is made from the same ones by
     /// [`MySqlColumn::to_column`]. An error when it is not.
-    pub fn new(schema: &TableSchema, columns: &[MySqlColumn], conversion: &Conversion) -> Result<RowsBuilder> {
+    pub fn new(
+        schema: &TableSchema,
+        columns: &[MySqlColumn],
+        conversion: &Conversion,
+    ) -> Result<RowsBuilder> {
         let fields = schema.arrow.fields();
         let same = fields.len() == columns.len()
             && fields.iter().zip(columns).all(|(field, column)| {
@@ -133,9 +137,8 @@ impl RowsBuilder {
     pub(super) fn split_if_key_changed(&mut self) {
         let Some(after) = self.len().checked_sub(1) else { return };
         let Some(before) = after.checked_sub(1) else { return };
-        let same = |place: &usize| {
-            self.columns.get(*place).is_none_or(|column| column.equal_rows(before, after))
-        };
+        let same =
+            |place: &usize| self.columns.get(*place).is_none_or(|column| column.equal_rows(before, after));
         if !self.key.iter().all(same)
             && let Some([first, second]) = self.kinds.get_mut(before..)
         {

@@ -36,7 +36,8 @@ fn days_in_month(year: i32, month: i32) -> i32 {
 
 /// Days since 1970, or `None` for a date that is none. Any numbers may be given.
 fn checked_days(year: i64, month: i64, day: i64) -> Option<i32> {
-    let (year, month, day) = (i32::try_from(year).ok()?, i32::try_from(month).ok()?, i32::try_from(day).ok()?);
+    let (year, month, day) =
+        (i32::try_from(year).ok()?, i32::try_from(month).ok()?, i32::try_from(day).ok()?);
     let real = (0..=9999).contains(&year) && day >= 1 && day <= days_in_month(year, month);
     real.then(|| days_from_civil(year, month, day))
 }
@@ -198,9 +199,8 @@ impl TextCursor<'_> {
     fn number(&mut self, digits: usize) -> Option<i64> {
         let (head, rest) = self.0.split_at_checked(digits)?;
         self.0 = rest;
-        head.iter().try_fold(0, |value, byte| {
-            byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0'))
-        })
+        head.iter()
+            .try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
     }
 
     /// The outer `None` is a text of another form.

@@ -102,8 +102,22 @@ fn integers_at_their_limits() {
         ("int(11)", None, (ty::LONG, &[]), &[0, 0, 0, 0x80], b"-2147483648", "-2147483648"),
         ("int(10) unsigned zerofill", None, (ty::LONG, &[]), &[7, 0, 0, 0], b"0000000007", "7"),
         ("int unsigned", None, (ty::LONG, &[]), &[0xff; 4], b"4294967295", "4294967295"),
-        ("bigint(20)", None, (ty::LONGLONG, &[]), &[0, 0, 0, 0, 0, 0, 0, 0x80], b"-9223372036854775808", "-9223372036854775808"),
-        ("bigint(20) unsigned", None, (ty::LONGLONG, &[]), &[0xff; 8], b"18446744073709551615", "18446744073709551615"),
+        (
+            "bigint(20)",
+            None,
+            (ty::LONGLONG, &[]),
+            &[0, 0, 0, 0, 0, 0, 0, 0x80],
+            b"-9223372036854775808",
+            "-9223372036854775808",
+        ),
+        (
+            "bigint(20) unsigned",
+            None,
+            (ty::LONGLONG, &[]),
+            &[0xff; 8],
+            b"18446744073709551615",
+            "18446744073709551615",
+        ),
         ("bit(10)", None, (ty::BIT, &[2, 1]), &[0x03, 0xff], &[0x03, 0xff], "1023"),
         ("bit(64)", None, (ty::BIT, &[0, 8]), &[0xff; 8], &[0xff; 8], "18446744073709551615"),
         ("year(4)", None, (ty::YEAR, &[]), &[255], b"2155", "2155"),
@@ -113,19 +127,42 @@ fn integers_at_their_limits() {
 
 #[test]
 fn fractions() {
-    let nines = [0xe3, 0x3b, 0x9a, 0xc9, 0xff, 0x3b, 0x9a, 0xc9, 0xff, 0x3b, 0x9a, 0xc9, 0xff, 0x3b, 0x9a, 0xc9, 0xff];
+    let nines = [
+        0xe3, 0x3b, 0x9a, 0xc9, 0xff, 0x3b, 0x9a, 0xc9, 0xff, 0x3b, 0x9a, 0xc9, 0xff, 0x3b, 0x9a, 0xc9, 0xff,
+    ];
     check(&[
         ("float", None, (ty::FLOAT, &[4]), &1.1f32.to_le_bytes(), b"1.100000023841858", "1.1"),
         ("float", None, (ty::FLOAT, &[4]), &f32::MAX.to_le_bytes(), b"3.4028234663852886e38", "3.4028235e38"),
         ("double", None, (ty::DOUBLE, &[8]), &0.1f64.to_le_bytes(), b"0.1", "0.1"),
-        ("double", None, (ty::DOUBLE, &[8]), &f64::MIN.to_le_bytes(), b"-1.7976931348623157e308", "-1.7976931348623157e308"),
+        (
+            "double",
+            None,
+            (ty::DOUBLE, &[8]),
+            &f64::MIN.to_le_bytes(),
+            b"-1.7976931348623157e308",
+            "-1.7976931348623157e308",
+        ),
         ("decimal(4,2)", None, (ty::NEWDECIMAL, &[4, 2]), &[0x8c, 50], b"12.50", "12.50"),
         ("decimal(4,2)", None, (ty::NEWDECIMAL, &[4, 2]), &[!0x8c, !50], b"-12.50", "-12.50"),
         ("decimal(2,2)", None, (ty::NEWDECIMAL, &[2, 2]), &[0x7f - 99], b"-0.99", "-0.99"),
         ("decimal(10,0)", None, (ty::NEWDECIMAL, &[10, 0]), &[0x80, 0, 0, 0, 0], b"0", "0"),
         // 1234567890.1234: from the MySQL sources' own example.
-        ("decimal(14,4)", None, (ty::NEWDECIMAL, &[14, 4]), &[0x81, 0x0d, 0xfb, 0x38, 0xd2, 0x04, 0xd2], b"1234567890.1234", "1234567890.1234"),
-        ("decimal(38,0)", None, (ty::NEWDECIMAL, &[38, 0]), &nines, b"99999999999999999999999999999999999999", "99999999999999999999999999999999999999"),
+        (
+            "decimal(14,4)",
+            None,
+            (ty::NEWDECIMAL, &[14, 4]),
+            &[0x81, 0x0d, 0xfb, 0x38, 0xd2, 0x04, 0xd2],
+            b"1234567890.1234",
+            "1234567890.1234",
+        ),
+        (
+            "decimal(38,0)",
+            None,
+            (ty::NEWDECIMAL, &[38, 0]),
+            &nines,
+            b"99999999999999999999999999999999999999",
+            "99999999999999999999999999999999999999",
+        ),
     ]);
     // 65 digits: 35 before the point, 30 after it.
     let mut wire = vec![0x80 | 0x05, 0xf5, 0xe0, 0xff];
@@ -157,17 +194,94 @@ fn dates_and_times_at_their_limits() {
         ("date", None, (ty::NEWDATE, &[]), &date(1, 1, 1), b"0001-01-01", "0001-01-01"),
         ("date", None, (ty::DATE, &[]), &date(2000, 2, 29), b"2000-02-29", "2000-02-29"),
         ("datetime", None, (ty::DATETIME2, &[0]), &last, b"9999-12-31 23:59:59", "9999-12-31T23:59:59"),
-        ("datetime(1)", None, (ty::DATETIME2, &[1]), &with(last.clone(), &[90]), b"9999-12-31 23:59:59.9", "9999-12-31T23:59:59.900"),
-        ("datetime(2)", None, (ty::DATETIME2, &[2]), &with(last.clone(), &[99]), b"9999-12-31 23:59:59.99", "9999-12-31T23:59:59.990"),
-        ("datetime(3)", None, (ty::DATETIME2, &[3]), &with(last.clone(), &[0x27, 0x06]), b"9999-12-31 23:59:59.999", "9999-12-31T23:59:59.999"),
-        ("datetime(4)", None, (ty::DATETIME2, &[4]), &with(last.clone(), &[0x27, 0x0f]), b"9999-12-31 23:59:59.9999", "9999-12-31T23:59:59.999900"),
-        ("datetime(6)", None, (ty::DATETIME2, &[6]), &with(last.clone(), &[0x0f, 0x42, 0x3f]), b"9999-12-31 23:59:59.999999", "9999-12-31T23:59:59.999999"),
-        ("datetime(6)", None, (ty::DATETIME2, &[6]), &with(datetime(1000, 1, 1, 0, 0, 0), &[0, 0, 1]), b"1000-01-01 00:00:00.000001", "1000-01-01T00:00:00.000001"),
-        ("timestamp", None, (ty::TIMESTAMP2, &[0]), &[0x7f, 0xff, 0xff, 0xff], b"2038-01-19 03:14:07", instant),
-        ("timestamp(6)", None, (ty::TIMESTAMP2, &[6]), &[0, 0, 0, 1, 0, 0, 1], b"1970-01-01 00:00:01.000001", "1970-01-01T00:00:01.000001Z"),
-        ("timestamp", None, (ty::TIMESTAMP2, &[0]), &[0xff; 4], b"2106-02-07 06:28:15", "2106-02-07T06:28:15Z"),
-        ("timestamp", None, (ty::TIMESTAMP, &[]), &[1, 0, 0, 0], b"1970-01-01 00:00:01", "1970-01-01T00:00:01Z"),
-        ("datetime", None, (ty::DATETIME, &[]), &20_240_229_235_958u64.to_le_bytes(), b"2024-02-29 23:59:58", "2024-02-29T23:59:58"),
+        (
+            "datetime(1)",
+            None,
+            (ty::DATETIME2, &[1]),
+            &with(last.clone(), &[90]),
+            b"9999-12-31 23:59:59.9",
+            "9999-12-31T23:59:59.900",
+        ),
+        (
+            "datetime(2)",
+            None,
+            (ty::DATETIME2, &[2]),
+            &with(last.clone(), &[99]),
+            b"9999-12-31 23:59:59.99",
+            "9999-12-31T23:59:59.990",
+        ),
+        (
+            "datetime(3)",
+            None,
+            (ty::DATETIME2, &[3]),
+            &with(last.clone(), &[0x27, 0x06]),
+            b"9999-12-31 23:59:59.999",
+            "9999-12-31T23:59:59.999",
+        ),
+        (
+            "datetime(4)",
+            None,
+            (ty::DATETIME2, &[4]),
+            &with(last.clone(), &[0x27, 0x0f]),
+            b"9999-12-31 23:59:59.9999",
+            "9999-12-31T23:59:59.999900",
+        ),
+        (
+            "datetime(6)",
+            None,
+            (ty::DATETIME2, &[6]),
+            &with(last.clone(), &[0x0f, 0x42, 0x3f]),
+            b"9999-12-31 23:59:59.999999",
+            "9999-12-31T23:59:59.999999",
+        ),
+        (
+            "datetime(6)",
+            None,
+            (ty::DATETIME2, &[6]),
+            &with(datetime(1000, 1, 1, 0, 0, 0), &[0, 0, 1]),
+            b"1000-01-01 00:00:00.000001",
+            "1000-01-01T00:00:00.000001",
+        ),
+        (
+            "timestamp",
+            None,
+            (ty::TIMESTAMP2, &[0]),
+            &[0x7f, 0xff, 0xff, 0xff],
+            b"2038-01-19 03:14:07",
+            instant,
+        ),
+        (
+            "timestamp(6)",
+            None,
+            (ty::TIMESTAMP2, &[6]),
+            &[0, 0, 0, 1, 0, 0, 1],
+            b"1970-01-01 00:00:01.000001",
+            "1970-01-01T00:00:01.000001Z",
+        ),
+        (
+            "timestamp",
+            None,
+            (ty::TIMESTAMP2, &[0]),
+            &[0xff; 4],
+            b"2106-02-07 06:28:15",
+            "2106-02-07T06:28:15Z",
+        ),
+        (
+            "timestamp",
+            None,
+            (ty::TIMESTAMP, &[]),
+            &[1, 0, 0, 0],
+            b"1970-01-01 00:00:01",
+            "1970-01-01T00:00:01Z",
+        ),
+        (
+            "datetime",
+            None,
+            (ty::DATETIME, &[]),
+            &20_240_229_235_958u64.to_le_bytes(),
+            b"2024-02-29 23:59:58",
+            "2024-02-29T23:59:58",
+        ),
     ]);
 }
 
@@ -195,7 +309,12 @@ fn times_keep_sign_and_days() {
     assert_eq!(time("-00:00:00.0001", "time(4)", 4, &[0x7f, 0xff, 0xff, 0xff, 0xff]), -100);
     assert_eq!(time("-00:00:00.000001", "time(6)", 6, &[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff]), -1);
     assert_eq!(time("00:00:00.000001", "time(6)", 6, &[0x80, 0, 0, 0, 0, 1]), 1);
-    let old = from_log(&column("time", None), (ty::TIME, &[]), &(-8_385_959i32).to_le_bytes()[..3], &Conversion::default());
+    let old = from_log(
+        &column("time", None),
+        (ty::TIME, &[]),
+        &(-8_385_959i32).to_le_bytes()[..3],
+        &Conversion::default(),
+    );
     assert_eq!(KeyValue::read(&old.unwrap(), 0).unwrap(), KeyValue::Time(-3_020_399_000_000));
 }
 
@@ -233,12 +352,8 @@ fn labels() {
         ("set('a','b','c')", Some("utf8mb4"), (ty::STRING, &[ty::SET, 1]), &[0b101], b"a,c", "a,c"),
         ("set('a','b','c')", Some("utf8mb4"), (ty::STRING, &[ty::SET, 1]), &[0], b"", ""),
     ]);
-    let unknown = from_log(
-        &column("enum('x')", None),
-        (ty::STRING, &[ty::ENUM, 1]),
-        &[2],
-        &Conversion::default(),
-    );
+    let unknown =
+        from_log(&column("enum('x')", None), (ty::STRING, &[ty::ENUM, 1]), &[2], &Conversion::default());
     assert_eq!(unknown.unwrap_err().kind(), ErrorKind::Schema);
 }
 

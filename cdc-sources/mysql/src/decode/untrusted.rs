@@ -101,8 +101,11 @@ fn samples() -> Result<Vec<(MySqlColumn, Layout)>> {
 }
 
 fn builder(columns: &[MySqlColumn]) -> Result<RowsBuilder> {
-    let conversion =
-        Conversion { zero_dates: ZeroDatePolicy::Null, expanded_bytes_max: EXPANDED_MAX, ..Conversion::default() };
+    let conversion = Conversion {
+        zero_dates: ZeroDatePolicy::Null,
+        expanded_bytes_max: EXPANDED_MAX,
+        ..Conversion::default()
+    };
     let shape = columns.iter().map(|column| column.to_column(&conversion)).collect();
     let key = columns.first().map(|column| column.name.clone()).into_iter().collect();
     let schema = TableSchema::new(TableId::new("d", "t"), 1, shape, key, culvert_api::RowKindSet::ALL);

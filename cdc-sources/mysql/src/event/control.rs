@@ -100,7 +100,8 @@ fn version_text(padded: &[u8]) -> String {
 pub(super) fn has_checksum_byte(body: &[u8]) -> bool {
     let Some(padded) = body.get(2..2 + VERSION_LENGTH) else { return false };
     let version = version_text(padded);
-    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut numbers =
+        version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
     (next(), next(), next()) >= (5, 6, 1)
 }

@@ -117,10 +117,9 @@ pub fn decompress(compressed: &[u8], limit: usize) -> Result<Vec<u8>> {
     // The buffer grows with what really comes out, whatever length is stated.
     let mut expanded = Vec::new();
     let ceiling = u64::try_from(stated).unwrap_or(u64::MAX).saturating_add(1);
-    flate2::read::ZlibDecoder::new(cursor.rest())
-        .take(ceiling)
-        .read_to_end(&mut expanded)
-        .map_err(|error| Error::new(ErrorKind::Corrupt, "a compressed event cannot be expanded").caused_by(error))?;
+    flate2::read::ZlibDecoder::new(cursor.rest()).take(ceiling).read_to_end(&mut expanded).map_err(
+        |error| Error::new(ErrorKind::Corrupt, "a compressed event cannot be expanded").caused_by(error),
+    )?;
     if expanded.len() != stated {
         let message = "a compressed event does not expand to its stated length";
         return Err(Error::new(ErrorKind::Corrupt, message).context("stated", stated));

@@ -106,7 +106,9 @@ impl PayloadEvents<'_> {
             return match self.stated {
                 Some(stated) if stated != self.read => {
                     let message = "a transaction payload does not expand to its stated length";
-                    Err(Error::new(ErrorKind::Corrupt, message).context("stated", stated).context("found", self.read))
+                    Err(Error::new(ErrorKind::Corrupt, message)
+                        .context("stated", stated)
+                        .context("found", self.read))
                 }
                 _ => Ok(None),
             };
@@ -116,7 +118,8 @@ impl PayloadEvents<'_> {
         if size > self.event_bytes_max {
             return Err(too_large(size, self.event_bytes_max));
         }
-        let body = size.checked_sub(HEADER_LENGTH).ok_or_else(|| Cursor::new(&self.buffer).error("event size"))?;
+        let body =
+            size.checked_sub(HEADER_LENGTH).ok_or_else(|| Cursor::new(&self.buffer).error("event size"))?;
         self.fill(body)?;
         let mut cursor = Cursor::new(&self.buffer);
         cursor.take(HEADER_LENGTH, "event in a payload")?;

@@ -104,7 +104,15 @@ impl<'a> RowsEvent<'a> {
         }
         let bytes = cursor.take_rest();
         let data = if compressed { RowsData::Compressed(bytes) } else { RowsData::Plain(bytes) };
-        Ok(Some(RowsEvent { table_id, flags, kind: rows_kind, column_count, present_before, present_after, data }))
+        Ok(Some(RowsEvent {
+            table_id,
+            flags,
+            kind: rows_kind,
+            column_count,
+            present_before,
+            present_after,
+            data,
+        }))
     }
 
     /// The statement ends with this event: the table maps before it are no longer in force.
@@ -115,7 +123,11 @@ impl<'a> RowsEvent<'a> {
     /// Whether every image holds every column (`binlog_row_image=FULL`).
     pub fn has_full_images(&self) -> bool {
         let full = |bitmap: &[u8]| {
-            bitmap.is_empty() || (0..self.column_count).all(|column| bit(bitmap, column))
+            let (whole, part) = (self.column_count / 8, self.column_count % 8);
+            let mask = (1u8 << part) - 1;
+            bitmap.is_empty()
+                || (bitmap.iter().take(whole).all(|byte| *byte == 0xff)
+                    && bitmap.get(whole).copied().unwrap_or(0) & mask == mask)
         };
         full(self.present_before) && full(self.present_after)
     }

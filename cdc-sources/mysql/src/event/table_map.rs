@@ -84,7 +84,8 @@ impl<'a> TableMap<'a> {
                 Some(1) => column.first = cursor.u8("column metadata")?,
                 Some(_) => [column.first, column.second] = cursor.array("column metadata")?,
                 None => {
-                    let message = format!("column {index} has type number {column_type}, which is not supported");
+                    let message =
+                        format!("column {index} has type number {column_type}, which is not supported");
                     return Err(Error::new(ErrorKind::Unsupported, message)
                         .context("table", format!("{}.{}", self.schema, self.table)));
                 }
@@ -174,8 +175,13 @@ impl TableMetadata {
                 }
                 self.names = Some(names);
             }
-            5 => self.set_labels = Some(read_each(cursor, columns, |c| c.column_type == ty::SET, read_labels)?),
-            6 => self.enum_labels = Some(read_each(cursor, columns, |c| c.column_type == ty::ENUM, read_labels)?),
+            5 => {
+                self.set_labels = Some(read_each(cursor, columns, |c| c.column_type == ty::SET, read_labels)?)
+            }
+            6 => {
+                self.enum_labels =
+                    Some(read_each(cursor, columns, |c| c.column_type == ty::ENUM, read_labels)?)
+            }
             7 => {
                 let wanted = |c: &ColumnMeta| c.column_type == ty::GEOMETRY;
                 self.geometry_types =
@@ -190,9 +196,13 @@ impl TableMetadata {
                 }
                 self.primary_key = Some(key);
             }
-            10 => self.label_collations = Some(read_default_collations(cursor, columns, ColumnMeta::has_labels)?),
+            10 => {
+                self.label_collations =
+                    Some(read_default_collations(cursor, columns, ColumnMeta::has_labels)?)
+            }
             11 => {
-                self.label_collations = Some(read_each(cursor, columns, ColumnMeta::has_labels, read_collation)?);
+                self.label_collations =
+                    Some(read_each(cursor, columns, ColumnMeta::has_labels, read_collation)?);
             }
             12 => self.visible = Some(read_bits(value, columns, |_| true)),
             13 => {

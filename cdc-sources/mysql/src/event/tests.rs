@@ -231,7 +231,9 @@ fn mariadb_gtids() {
     let mut body = 9u64.to_le_bytes().to_vec();
     body.extend([3, 0, 0, 0, 1 | 32]);
     body.extend([0; 6]);
-    let Event::MariaDbGtid(event) = parse(kind::MARIADB_GTID, 0, &body, &context()).unwrap() else { panic!() };
+    let Event::MariaDbGtid(event) = parse(kind::MARIADB_GTID, 0, &body, &context()).unwrap() else {
+        panic!()
+    };
     assert_eq!(event.gtid(8).to_string(), "3-8-9");
     assert!(event.is_standalone() && event.is_ddl() && !event.is_prepared_xa());
 
@@ -239,7 +241,9 @@ fn mariadb_gtids() {
     body.truncate(13);
     body.extend([1; 8]);
     body.extend([1, 0, 0, 0, 2, 1, b'g', b'h', b'b']);
-    let Event::MariaDbGtid(event) = parse(kind::MARIADB_GTID, 0, &body, &context()).unwrap() else { panic!() };
+    let Event::MariaDbGtid(event) = parse(kind::MARIADB_GTID, 0, &body, &context()).unwrap() else {
+        panic!()
+    };
     assert_eq!(event.xid, Some((1, b"ghb".to_vec())));
     assert!(event.is_prepared_xa() && !event.is_completed_xa());
 
@@ -291,7 +295,10 @@ fn table_maps_with_everything() {
     // YEAR has a bit of its own, between those of `id` and `b`.
     assert_eq!(metadata.unsigned.unwrap()[..3], [false, true, true]);
     let collations = metadata.collations.unwrap();
-    assert_eq!((collations[3], collations[6], collations[7], collations[4]), (Some(250), Some(63), Some(250), None));
+    assert_eq!(
+        (collations[3], collations[6], collations[7], collations[4]),
+        (Some(250), Some(63), Some(250), None)
+    );
     // MySQL counts VECTOR and not GEOMETRY, MariaDB the other way round.
     assert_eq!((collations[8], collations[9]), (None, Some(63)));
     let mut mariadb = context();
@@ -311,7 +318,9 @@ fn table_maps_with_everything() {
 
     let mut other = body.clone();
     other[0] = 8;
-    let Event::TableMap(renumbered) = parse(kind::TABLE_MAP, 0, &other, &context()).unwrap() else { panic!() };
+    let Event::TableMap(renumbered) = parse(kind::TABLE_MAP, 0, &other, &context()).unwrap() else {
+        panic!()
+    };
     assert_eq!(renumbered.signature, map.signature, "only the number differs");
 
     let unknown = table_map_body(&[(77, &[])], &[]);
@@ -322,7 +331,9 @@ fn table_maps_with_everything() {
 #[test]
 fn row_events_of_both_versions() {
     let version_one = [7, 0, 0, 0, 0, 0, 1, 0, 2, 0b01, 0b11, 9, 9];
-    let Event::Rows(rows) = parse(kind::UPDATE_ROWS_V1, 0, &version_one, &context()).unwrap() else { panic!() };
+    let Event::Rows(rows) = parse(kind::UPDATE_ROWS_V1, 0, &version_one, &context()).unwrap() else {
+        panic!()
+    };
     assert_eq!((rows.table_id, rows.kind, rows.column_count), (7, RowsKind::Update, 2));
     assert!(rows.ends_statement());
     assert!(!rows.has_full_images());
@@ -379,7 +390,8 @@ fn compressed_transactions() {
     inner.extend(whole(kind::XID, &42u64.to_le_bytes(), false));
     let zstd = zstd::encode_all(&inner[..], 3).unwrap();
     let read_all = |body: &[u8], limit: usize| -> Result<Vec<u8>> {
-        let Event::TransactionPayload(payload) = parse(kind::TRANSACTION_PAYLOAD, 0, body, &context())? else {
+        let Event::TransactionPayload(payload) = parse(kind::TRANSACTION_PAYLOAD, 0, body, &context())?
+        else {
             panic!()
         };
         payload.decompress(limit)
@@ -394,7 +406,8 @@ fn compressed_transactions() {
     let plain = payload_body(&inner, &inner, 255 - 255, inner.len());
     assert_eq!(read_all(&plain, 1000).unwrap_err().kind(), ErrorKind::Corrupt, "not zstd at all");
 
-    let Event::TransactionPayload(payload) = parse(kind::TRANSACTION_PAYLOAD, 0, &body, &context()).unwrap() else {
+    let Event::TransactionPayload(payload) = parse(kind::TRANSACTION_PAYLOAD, 0, &body, &context()).unwrap()
+    else {
         panic!()
     };
     let mut events = payload.events(1000).unwrap();

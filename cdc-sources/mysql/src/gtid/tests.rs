@@ -33,7 +33,9 @@ fn intervals_merge_whatever_their_order() {
 
 #[test]
 fn nonsense_is_refused() {
-    for text in ["x", "1-2-3", &format!("{A}:0"), &format!("{A}:1-"), &format!("{A}x:1"), &format!("{A}:9t:1")] {
+    for text in
+        ["x", "1-2-3", &format!("{A}:0"), &format!("{A}:1-"), &format!("{A}x:1"), &format!("{A}:9t:1")]
+    {
         assert!(text.parse::<GtidSet>().is_err(), "{text}");
     }
 }

@@ -126,7 +126,10 @@ fn sql_values_inside_documents() {
     };
     let clock = 23 << 12 | 59 << 6 | 58;
     assert_eq!(text(&opaque(ty::DATE, &packed(2024, 2, 29, 0, 0))), "\"2024-02-29\"");
-    assert_eq!(text(&opaque(ty::DATETIME, &packed(2024, 2, 29, clock, 12))), "\"2024-02-29 23:59:58.000012\"");
+    assert_eq!(
+        text(&opaque(ty::DATETIME, &packed(2024, 2, 29, clock, 12))),
+        "\"2024-02-29 23:59:58.000012\""
+    );
     let time = -((838i64 << 12 | 59 << 6 | 58) << 24 | 500_000);
     assert_eq!(text(&opaque(ty::TIME, &time.to_le_bytes())), "\"-838:59:58.500000\"");
     assert_eq!(text(&opaque(ty::BLOB, b"ab")), "\"base64:type252:YWI=\"");
@@ -143,7 +146,9 @@ fn documents_that_do_not_fit_are_errors() {
     for length in 1..good.len() {
         assert!(append_text(&good[..length], &mut String::new()).is_err(), "{length}");
     }
-    for bad in [&[99][..], &[LITERAL, 9], &[STRING, 0x80, 0x80, 0x80, 0x80, 0x80], &[STRING, 1, 0xff], &[INT64, 1]] {
+    for bad in
+        [&[99][..], &[LITERAL, 9], &[STRING, 0x80, 0x80, 0x80, 0x80, 0x80], &[STRING, 1, 0xff], &[INT64, 1]]
+    {
         assert!(append_text(bad, &mut String::new()).is_err(), "{bad:?}");
     }
 }

@@ -37,7 +37,8 @@ fn values_are_read_and_ordered() {
     let read = |array: ArrayRef| -> Vec<KeyValue> {
         (0..array.len()).map(|row| KeyValue::read(&array, row).unwrap()).collect()
     };
-    let decimals = Decimal128Array::from(vec![Some(-150), Some(99), None]).with_precision_and_scale(20, 2).unwrap();
+    let decimals =
+        Decimal128Array::from(vec![Some(-150), Some(99), None]).with_precision_and_scale(20, 2).unwrap();
     let columns: [ArrayRef; 5] = [
         Arc::new(UInt64Array::from(vec![u64::MAX, 0])),
         Arc::new(StringArray::from(vec!["b", "a"])),

@@ -30,8 +30,7 @@ fn events_become_kinds_and_positions() {
     let decoder = RowDecoder::new(&columns, &table_map(&body), 1 << 20).unwrap();
     let writes = [image(1, Some("a")), image(2, None)].concat();
     assert_eq!(decoder.decode(&event(RowsKind::Write, 2, &writes), &mut rows, 0, 0).unwrap(), 2);
-    let updates =
-        [image(1, Some("a")), image(1, Some("b")), image(2, None), image(3, None)].concat();
+    let updates = [image(1, Some("a")), image(1, Some("b")), image(2, None), image(3, None)].concat();
     assert_eq!(decoder.decode(&event(RowsKind::Update, 2, &updates), &mut rows, 0, 1).unwrap(), 4);
     assert_eq!(decoder.decode(&event(RowsKind::Delete, 2, &image(3, None)), &mut rows, 1, 0).unwrap(), 1);
     assert!(rows.bytes() > 7 * 4);
@@ -84,7 +83,8 @@ fn a_failed_event_leaves_nothing_behind() {
         assert_eq!(error.kind(), expected, "{error}");
         assert_eq!(rows.len(), 1);
     }
-    let error = rows.append_text_row([Some(&b"5"[..]), Some(b"\xff")], RowKind::Insert, POSITION).unwrap_err();
+    let error =
+        rows.append_text_row([Some(&b"5"[..]), Some(b"\xff")], RowKind::Insert, POSITION).unwrap_err();
     assert!(error.to_string().contains("column=name"), "{error}");
     let finished = rows.finish().unwrap();
     assert_eq!(finished.rows.num_rows(), 1);
