@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use culvert_api::{DeliveryContract, Error, ErrorKind, Result, Sink, Source, TableSchema, Transform};
+use culvert_api::{
+    DeliveryContract, Error, ErrorKind, Result, Severity, Sink, Source, TableSchema, Transform,
+};
 
 /// What a node does.
 pub enum NodeKind {
@@ -111,6 +113,30 @@ impl JobGraph {
         transforms.reverse();
         Ok(transforms)
     }
+}
+
+/// A new job whose targets do not fit is refused before anything is written anywhere.
+pub async fn refuse_unfit_targets(branches: &[Branch], tables: &[Arc<TableSchema>]) -> Result<()> {
+    for branch in branches {
+        let mapped = branch.map_schemas(tables)?;
+        let findings = branch.sink.check(&mapped).await?;
+        let mut errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error);
+        let Some(first) = errors.next() else { continue };
+        let message = match first.message.contains(&first.subject) {
+            true => first.message,
+            false => format!("{}: {}", first.subject, first.message),
+        };
+        let more = match errors.count() {
+            0 => String::new(),
+            count => format!(" (and {count} more: run culvert check --connect)"),
+        };
+        let error = Error::new(ErrorKind::Schema, message + &more).context("sink", &branch.name);
+        return Err(match first.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        });
+    }
+    Ok(())
 }
 
 fn unsupported(node: &str, what: &str) -> Error {

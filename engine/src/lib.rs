@@ -13,7 +13,7 @@ mod restore;
 mod settings;
 mod supervisor;
 
-pub use graph::{Branch, JobGraph, Node, NodeKind};
+pub use graph::{Branch, JobGraph, Node, NodeKind, refuse_unfit_targets};
 pub use pipeline::Ended;
 pub use settings::{Settings, StopSignal, stop_channel};
 pub use supervisor::{Job, run};

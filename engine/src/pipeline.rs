@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use culvert_api::{
-    ChangeBatch, Error, ErrorKind, JobProgress, Phase, ReaderContext, Result, Severity, Source, SourceEvent,
+    ChangeBatch, Error, ErrorKind, JobProgress, Phase, ReaderContext, Result, Source, SourceEvent,
     SourceReader, SourceState, SplitEnumerator, StateStore, TableSchema,
 };
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use tracing::info;
 
 use crate::branch::BranchWorker;
 use crate::checkpointer::{BranchHandle, Checkpointer};
-use crate::graph::Branch;
+use crate::graph::{Branch, refuse_unfit_targets};
 use crate::queue::{Flow, queue};
 use crate::restore::{Restored, look, restore};
 use crate::settings::{Settings, StopSignal};
@@ -70,30 +70,6 @@ pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ende
     drop(checkpointer);
     while tasks.join_next().await.is_some() {}
     result
-}
-
-/// A new job whose targets do not fit is refused before anything is written anywhere.
-async fn refuse_unfit_targets(branches: &[Branch], tables: &[Arc<TableSchema>]) -> Result<()> {
-    for branch in branches {
-        let mapped = branch.map_schemas(tables)?;
-        let findings = branch.sink.check(&mapped).await?;
-        let mut errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error);
-        let Some(first) = errors.next() else { continue };
-        let message = match first.message.contains(&first.subject) {
-            true => first.message,
-            false => format!("{}: {}", first.subject, first.message),
-        };
-        let more = match errors.count() {
-            0 => String::new(),
-            count => format!(" (and {count} more: run culvert check --connect)"),
-        };
-        let error = Error::new(ErrorKind::Schema, message + &more).context("sink", &branch.name);
-        return Err(match first.hint {
-            Some(hint) => error.hint(hint),
-            None => error,
-        });
-    }
-    Ok(())
 }
 
 async fn start_branches(

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use culvert_api::{ErrorClass, JobProgress, Phase, Result, StateStore};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::graph::JobGraph;
 use crate::pipeline::{self, Attempt, Ended};
@@ -54,7 +54,6 @@ pub async fn run(job: &Job, mut stop: StopSignal) -> Result<Ended> {
         }
         failures += 1;
         if error.class() != ErrorClass::Transient || failures > job.settings.retry_budget {
-            error!(job = job.name, "{error}");
             return Err(error);
         }
         if stop.is_set() {

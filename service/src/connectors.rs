@@ -31,7 +31,9 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         name: MySqlSource::NAME,
         options: culvert_source_mysql::OPTIONS,
         rules: &[],
-        build: Build::Source(|options, parallelism| Ok(Arc::new(MySqlSource::from_options(options, parallelism)?))),
+        build: Build::Source(|options, parallelism| {
+            Ok(Arc::new(MySqlSource::from_options(options, parallelism)?))
+        }),
     },
     Plugin {
         name: "RowKindExtractor",

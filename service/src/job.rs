@@ -7,7 +7,7 @@ use culvert_api::{Boundedness, Error, ErrorKind, Sink, Source};
 use culvert_config::{
     JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, load, parse_variables,
 };
-use culvert_engine::{JobGraph, Node, NodeKind, Settings};
+use culvert_engine::{JobGraph, Node, NodeKind, Settings, refuse_unfit_targets};
 
 use crate::arguments::JobArguments;
 use crate::connectors::{Build, find, refused};
@@ -137,11 +137,18 @@ pub(crate) fn ends(graph: &JobGraph) -> Result<(Arc<dyn Source>, Vec<culvert_eng
 /// job may move to another server of its group or take in more tables.
 pub(crate) fn fingerprint(graph: &JobGraph) -> Result<String, Error> {
     let (source, branches) = graph.branches()?;
-    let sinks: Vec<String> = branches.iter().map(|branch| format!("{}={}", branch.name, branch.sink.name())).collect();
+    let sinks: Vec<String> =
+        branches.iter().map(|branch| format!("{}={}", branch.name, branch.sink.name())).collect();
     if sinks.is_empty() {
         return Err(Error::new(ErrorKind::Config, "the job has no sink"));
     }
     Ok(format!("{} -> {}", source.name(), sinks.join(", ")))
+}
+
+/// Looks at source and targets without writing; the first thing that keeps the job from starting.
+pub(crate) async fn refuse_unfit(graph: &JobGraph) -> Result<(), Error> {
+    let (source, branches) = graph.branches()?;
+    refuse_unfit_targets(&branches, &source.tables(None).await?).await
 }
 
 /// A sink and its name in the graph.

@@ -79,7 +79,10 @@ impl View {
             }
             Phase::Stream => {
                 let lag = progress.lag_ms.load(Relaxed) as f64 / 1000.0;
-                format!("stream, {:.0} s up · {common}, lag {lag:.1} s at the last commit", self.begun.elapsed().as_secs_f64())
+                format!(
+                    "stream, {:.0} s up · {common}, lag {lag:.1} s at the last commit",
+                    self.begun.elapsed().as_secs_f64()
+                )
             }
         }
     }

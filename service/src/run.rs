@@ -87,23 +87,32 @@ fn contract(graph: &JobGraph) -> &'static str {
 
 /// `$XDG_STATE_HOME/culvert/NAME`, or below the home folder.
 fn default_folder(name: &str) -> PathBuf {
-    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local").join("state"))
-    });
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local").join("state")));
     let safe: String =
         name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
     base.unwrap_or_else(|| PathBuf::from(".")).join("culvert").join(safe)
 }
 
-async fn open_store(graph: &JobGraph, name: &str, folder: &std::path::Path, fresh: bool) -> Result<Arc<dyn StateStore>, Error> {
+async fn open_store(
+    graph: &JobGraph,
+    name: &str,
+    folder: &std::path::Path,
+    fresh: bool,
+) -> Result<Arc<dyn StateStore>, Error> {
     let identity = JobIdentity { name: name.to_owned(), fingerprint: job::fingerprint(graph)? };
+    if fresh {
+        // Nothing is forgotten for the sake of a job that cannot start.
+        job::refuse_unfit(graph).await?;
+    }
     let path = folder.to_owned();
     let opened = tokio::task::spawn_blocking(move || {
         if fresh { RocksStore::open_reset(&path, &identity) } else { RocksStore::open(&path, &identity) }
     });
-    let store = opened
-        .await
-        .map_err(|error| Error::new(ErrorKind::Internal, "opening the state folder failed").caused_by(error))??;
+    let store = opened.await.map_err(|error| {
+        Error::new(ErrorKind::Internal, "opening the state folder failed").caused_by(error)
+    })??;
     if fresh {
         for (sink_name, sink) in job::sinks(graph)? {
             sink.forget(name, &sink_name).await?;

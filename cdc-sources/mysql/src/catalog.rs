@@ -53,7 +53,11 @@ pub(crate) async fn list_tables(conn: &mut Conn, selection: &TableSelection) -> 
 ///
 /// A metadata lock on every table, taken by a transaction that reads nothing, keeps DDL out while
 /// both are read; writers are not blocked ("Metadata Locking" in the MySQL manual).
-pub(crate) async fn read_catalog(conn: &mut Conn, server: &ServerInfo, selection: &TableSelection) -> Result<Catalog> {
+pub(crate) async fn read_catalog(
+    conn: &mut Conn,
+    server: &ServerInfo,
+    selection: &TableSelection,
+) -> Result<Catalog> {
     let ids = list_tables(conn, selection).await?;
     run(conn, "START TRANSACTION").await?;
     for id in &ids {
@@ -125,7 +129,9 @@ pub(crate) async fn read_table(conn: &mut Conn, id: &TableId) -> Result<TableDef
                 collation: collation.map(text),
                 nullable: text(nullable).eq_ignore_ascii_case("YES"),
                 // DEFAULT_GENERATED marks an expression default, which is an ordinary column.
-                generated: extra.contains("VIRTUAL") || extra.contains("STORED") || extra.contains("PERSISTENT"),
+                generated: extra.contains("VIRTUAL")
+                    || extra.contains("STORED")
+                    || extra.contains("PERSISTENT"),
             }
         })
         .collect();

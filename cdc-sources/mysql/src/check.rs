@@ -24,7 +24,11 @@ fn mistakes(server: &ServerInfo) -> Vec<Mistake> {
         found.push(Mistake { variable, message, hint: hint.to_owned() });
     };
     if !server.log_bin {
-        add("log_bin", "the server writes no binary log (log_bin = OFF)".into(), "start the server with --log-bin");
+        add(
+            "log_bin",
+            "the server writes no binary log (log_bin = OFF)".into(),
+            "start the server with --log-bin",
+        );
     } else if server.binlog_format != "ROW" {
         add(
             "binlog_format",
@@ -68,7 +72,11 @@ pub(crate) async fn findings(config: &MySqlConfig) -> Result<Vec<Finding>> {
         }
     };
     let server = ServerInfo::read(&mut conn).await?;
-    found.extend(mistakes(&server).into_iter().map(|mistake| Finding::error(mistake.variable, mistake.message).hint(mistake.hint)));
+    found.extend(
+        mistakes(&server)
+            .into_iter()
+            .map(|mistake| Finding::error(mistake.variable, mistake.message).hint(mistake.hint)),
+    );
     rights(&mut conn, &server, &config.endpoint.user, &mut found).await?;
     if !server.gtid {
         found.push(
@@ -108,11 +116,17 @@ async fn table(conn: &mut Conn, config: &MySqlConfig, id: &TableId, found: &mut 
     match key_of(&def, &config.keys) {
         Err(error) => found.push(finding(&subject, &error)),
         Ok(key) if key.is_empty() => found.push(
-            Finding::warning(&subject, "the table has no primary key: it is read in one piece, and a target cannot mirror it by key")
-                .hint("add a primary key, or name one in table-names-config"),
+            Finding::warning(
+                &subject,
+                "the table has no primary key: it is read in one piece, and a target cannot mirror it by key",
+            )
+            .hint("add a primary key, or name one in table-names-config"),
         ),
         Ok(key) if KeyPlan::new(id, &def, &columns, &key).is_none() => {
-            found.push(Finding::warning(&subject, "the table's key cannot be cut into chunks by its first column: it is read in one piece"));
+            found.push(Finding::warning(
+                &subject,
+                "the table's key cannot be cut into chunks by its first column: it is read in one piece",
+            ));
         }
         Ok(_) => {}
     }
@@ -125,7 +139,8 @@ async fn rights(conn: &mut Conn, server: &ServerInfo, user: &str, found: &mut Ve
     let account: Option<Vec<u8>> =
         conn.query_first("SELECT CURRENT_USER()").await.map_err(|error| from_client(error, DOING))?;
     let account = grantee(&String::from_utf8_lossy(&account.unwrap_or_default()));
-    let granted: Vec<String> = grants.iter().flat_map(|grant| privileges(&String::from_utf8_lossy(grant))).collect();
+    let granted: Vec<String> =
+        grants.iter().flat_map(|grant| privileges(&String::from_utf8_lossy(grant))).collect();
     let has = |right: &str| granted.iter().any(|granted| granted == right || granted == "ALL PRIVILEGES");
     let needed: &[(&str, &[&str])] = match server.flavor {
         Flavor::MySql => &[("REPLICATION SLAVE", &[]), ("REPLICATION CLIENT", &[])],
@@ -183,8 +198,14 @@ mod tests {
 
     #[test]
     fn rights_are_whole_words_and_know_their_level() {
-        assert_eq!(privileges("GRANT SELECT, REPLICATION SLAVE ADMIN ON *.* TO `u`@`%`"), ["SELECT", "REPLICATION SLAVE ADMIN"]);
-        assert_eq!(privileges("GRANT SELECT (`a`, `b`), INSERT ON `d`.`t` TO `u`@`%`"), ["PART:SELECT", "PART:INSERT"]);
+        assert_eq!(
+            privileges("GRANT SELECT, REPLICATION SLAVE ADMIN ON *.* TO `u`@`%`"),
+            ["SELECT", "REPLICATION SLAVE ADMIN"]
+        );
+        assert_eq!(
+            privileges("GRANT SELECT (`a`, `b`), INSERT ON `d`.`t` TO `u`@`%`"),
+            ["PART:SELECT", "PART:INSERT"]
+        );
         assert_eq!(privileges("GRANT ALL PRIVILEGES ON `d`.* TO `u`@`%`"), ["PART:ALL PRIVILEGES"]);
         assert_eq!(privileges("GRANT `role`@`%` TO `u`@`%`"), Vec::<String>::new());
     }

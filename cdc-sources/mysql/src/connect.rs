@@ -115,7 +115,10 @@ impl Endpoint {
         let mut conn = tokio::time::timeout(self.connect_timeout, Conn::new(self.options()))
             .await
             .map_err(|_| {
-                Error::new(ErrorKind::Connection, format!("no answer from {address} within {:?}", self.connect_timeout))
+                Error::new(
+                    ErrorKind::Connection,
+                    format!("no answer from {address} within {:?}", self.connect_timeout),
+                )
             })?
             .map_err(|error| from_client(error, &format!("connecting to {address} as '{}'", self.user)))?;
         for statement in [
@@ -177,7 +180,8 @@ impl ServerInfo {
             found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
         };
         let version = get("version");
-        let flavor = if version.to_ascii_lowercase().contains("mariadb") { Flavor::MariaDb } else { Flavor::MySql };
+        let flavor =
+            if version.to_ascii_lowercase().contains("mariadb") { Flavor::MariaDb } else { Flavor::MySql };
         Ok(ServerInfo {
             flavor,
             gtid: flavor == Flavor::MariaDb || get("gtid_mode").eq_ignore_ascii_case("ON"),
@@ -222,7 +226,9 @@ pub(crate) async fn log_end(conn: &mut Conn, server: &ServerInfo) -> Result<Stre
             .unwrap_or_default()
     };
     let file = text(0);
-    let offset: u64 = text(1).parse().map_err(|_| Error::new(ErrorKind::Corrupt, "an offset that is no number").context("doing", doing))?;
+    let offset: u64 = text(1)
+        .parse()
+        .map_err(|_| Error::new(ErrorKind::Corrupt, "an offset that is no number").context("doing", doing))?;
     let executed = text(4);
     let gtid = match server.flavor {
         Flavor::MariaDb => {

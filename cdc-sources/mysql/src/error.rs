@@ -82,7 +82,15 @@ fn dump_refused(server: &mysql_async::ServerError, text: String) -> Error {
         return server_id_taken(text);
     }
     // "Replica has more GTIDs than the source has" after the source's log was reset.
-    let gone = ["purged", "has more gtids", "could not find first log", "missing", "not in the master", "could not find gtid", "requested"];
+    let gone = [
+        "purged",
+        "has more gtids",
+        "could not find first log",
+        "missing",
+        "not in the master",
+        "could not find gtid",
+        "requested",
+    ];
     if gone.iter().any(|part| message.contains(part)) {
         return Error::new(ErrorKind::LogGone, text).hint(
             "the position to go on from is no longer in the server's binlog, and rows would be missing; nothing was \

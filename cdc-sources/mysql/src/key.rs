@@ -86,7 +86,12 @@ pub(crate) struct KeyPlan {
 impl KeyPlan {
     /// The plan for a table, or `None` when it has no key that chunks can be cut by; such a table
     /// is read whole.
-    pub(crate) fn new(table: &TableId, def: &TableDef, columns: &[MySqlColumn], key: &[String]) -> Option<KeyPlan> {
+    pub(crate) fn new(
+        table: &TableId,
+        def: &TableDef,
+        columns: &[MySqlColumn],
+        key: &[String],
+    ) -> Option<KeyPlan> {
         let mut identity = Vec::new();
         let mut cut_by = Vec::new();
         let mut usable = true;
@@ -160,7 +165,12 @@ impl KeyPlan {
     }
 
     /// The key of the row that is `rows` rows after a bound, or `None` past the end.
-    pub(crate) async fn bound_after(&self, conn: &mut Conn, range: &KeyRange<KeyBound>, rows: u64) -> Result<Option<KeyBound>> {
+    pub(crate) async fn bound_after(
+        &self,
+        conn: &mut Conn,
+        range: &KeyRange<KeyBound>,
+        rows: u64,
+    ) -> Result<Option<KeyBound>> {
         let mut select = String::new();
         for column in &self.columns {
             // The raw bytes, and the weight where the order is a collation's.
@@ -174,8 +184,10 @@ impl KeyPlan {
             self.order_by(),
             rows.saturating_sub(1)
         );
-        let row: Option<Row> =
-            conn.query_first(statement).await.map_err(|error| from_client(error, "looking for a chunk's end").context("table", &self.table))?;
+        let row: Option<Row> = conn
+            .query_first(statement)
+            .await
+            .map_err(|error| from_client(error, "looking for a chunk's end").context("table", &self.table))?;
         row.map(|row| self.bound_of(row)).transpose()
     }
 
@@ -186,8 +198,10 @@ impl KeyPlan {
             sort.push(match column.order {
                 KeyOrder::Weight { .. } => {
                     let statement = format!("SELECT {}", column.weight_of(&column.literal(raw)));
-                    let row: Option<Row> =
-                        conn.query_first(statement).await.map_err(|error| from_client(error, "asking for a sort weight"))?;
+                    let row: Option<Row> = conn
+                        .query_first(statement)
+                        .await
+                        .map_err(|error| from_client(error, "asking for a sort weight"))?;
                     KeyValue::Bytes(bytes(row.and_then(|mut row| row.take(0)))?)
                 }
                 _ => column.parse(raw)?,
@@ -216,7 +230,11 @@ impl KeyPlan {
     }
 
     /// What rows of a batch sort by. Asks the server where the order is a collation's.
-    pub(crate) async fn sort_keys(&self, conn: Option<&mut Conn>, batch: &RecordBatch) -> Result<Vec<KeyBound>> {
+    pub(crate) async fn sort_keys(
+        &self,
+        conn: Option<&mut Conn>,
+        batch: &RecordBatch,
+    ) -> Result<Vec<KeyBound>> {
         let rows = batch.num_rows();
         let mut keys: Vec<Vec<KeyValue>> = vec![Vec::with_capacity(self.columns.len()); rows];
         let mut conn = conn;
@@ -253,7 +271,9 @@ impl KeyColumn {
             KeyOrder::Number => String::from_utf8_lossy(raw).into_owned(),
             KeyOrder::Temporal => format!("'{}'", String::from_utf8_lossy(raw)),
             KeyOrder::Binary => format!("x'{}'", hex(raw)),
-            KeyOrder::Weight { charset, collation, .. } => format!("_{charset} x'{}' COLLATE {collation}", hex(raw)),
+            KeyOrder::Weight { charset, collation, .. } => {
+                format!("_{charset} x'{}' COLLATE {collation}", hex(raw))
+            }
         }
     }
 
@@ -266,7 +286,9 @@ impl KeyColumn {
 
     fn weight_of(&self, expression: &str) -> String {
         match &self.order {
-            KeyOrder::Weight { pad_to: Some(chars), .. } => format!("WEIGHT_STRING({expression} AS CHAR({chars}))"),
+            KeyOrder::Weight { pad_to: Some(chars), .. } => {
+                format!("WEIGHT_STRING({expression} AS CHAR({chars}))")
+            }
             KeyOrder::Weight { .. } => format!("WEIGHT_STRING({expression})"),
             _ => "1".to_owned(),
         }
@@ -282,7 +304,10 @@ impl KeyColumn {
                 let text = match key_value(batch, self.index, *row)? {
                     KeyValue::Text(text) => text.into_bytes(),
                     KeyValue::Bytes(bytes) => bytes,
-                    _ => return Err(Error::new(ErrorKind::Internal, "a text key that is no text").context("table", table)),
+                    _ => {
+                        return Err(Error::new(ErrorKind::Internal, "a text key that is no text")
+                            .context("table", table));
+                    }
                 };
                 let mut hex = String::with_capacity(text.len() * 2);
                 for byte in text {
@@ -303,7 +328,11 @@ impl KeyColumn {
             }
         }
         if weights.len() != batch.num_rows() {
-            return Err(Error::new(ErrorKind::Corrupt, "the server answered with another number of sort weights").context("table", table));
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "the server answered with another number of sort weights",
+            )
+            .context("table", table));
         }
         Ok(weights)
     }
@@ -313,7 +342,9 @@ fn order_of(column: &MySqlColumn, collation: Option<&str>) -> Option<KeyOrder> {
     match &column.kind {
         MySqlType::Int { .. } | MySqlType::Year => Some(KeyOrder::Number),
         MySqlType::Decimal { precision, .. } if *precision <= 38 => Some(KeyOrder::Number),
-        MySqlType::Date | MySqlType::DateTime { .. } | MySqlType::Timestamp { .. } => Some(KeyOrder::Temporal),
+        MySqlType::Date | MySqlType::DateTime { .. } | MySqlType::Timestamp { .. } => {
+            Some(KeyOrder::Temporal)
+        }
         MySqlType::Binary { .. } | MySqlType::VarBinary => Some(KeyOrder::Binary),
         MySqlType::Char | MySqlType::VarChar => {
             let length = declared_length(&column.column_type)?;

@@ -155,7 +155,8 @@ impl LogStream {
     ) -> Result<LogStream> {
         let mut conn = endpoint.connect().await?;
         let nanos = HEARTBEAT.as_nanos();
-        let mut setup = vec![format!("SET @master_heartbeat_period = {nanos}, @source_heartbeat_period = {nanos}")];
+        let mut setup =
+            vec![format!("SET @master_heartbeat_period = {nanos}, @source_heartbeat_period = {nanos}")];
         let mut request = BinlogStreamRequest::new(server_id);
         let by_file = from.gtid.is_none();
         match &from.gtid {
@@ -171,26 +172,39 @@ impl LogStream {
                     .filter(|part| !part.is_empty())
                     .map(|part| part.parse::<Sid<'static>>())
                     .collect::<Result<_, _>>()
-                    .map_err(|error| Error::new(ErrorKind::Internal, "a GTID set that the client library refuses").caused_by(error))?;
+                    .map_err(|error| {
+                        Error::new(ErrorKind::Internal, "a GTID set that the client library refuses")
+                            .caused_by(error)
+                    })?;
                 request = request.with_gtid().with_gtid_set(sids);
             }
             None => {
                 if server.flavor == Flavor::MariaDb {
                     setup.push("SET @mariadb_slave_capability = 4".to_owned());
                 }
-                request = request.with_filename(from.binlog.file.as_bytes()).with_pos(from.binlog.offset.max(4));
+                request =
+                    request.with_filename(from.binlog.file.as_bytes()).with_pos(from.binlog.offset.max(4));
             }
         }
         for statement in setup {
-            conn.query_drop(statement).await.map_err(|error| from_client(error, "preparing the binlog stream"))?;
+            conn.query_drop(statement)
+                .await
+                .map_err(|error| from_client(error, "preparing the binlog stream"))?;
         }
-        let stream = conn.get_binlog_stream(request).await.map_err(|error| from_client(error, "opening the binlog stream"))?;
+        let stream = conn
+            .get_binlog_stream(request)
+            .await
+            .map_err(|error| from_client(error, "opening the binlog stream"))?;
         // By GTID the server tells file and offset itself, with a rotate event at the start.
         let read_to = if by_file { from.binlog.clone() } else { crate::position::BinlogPosition::default() };
-        let position = StreamPosition { binlog: read_to.clone(), gtid: from.gtid.clone(), server: server.id.clone() };
+        let position =
+            StreamPosition { binlog: read_to.clone(), gtid: from.gtid.clone(), server: server.id.clone() };
         Ok(LogStream {
             stream,
-            context: ParseContext { format: FormatDescription::assumed(), expanded_bytes_max: EXPANDED_BYTES_MAX },
+            context: ParseContext {
+                format: FormatDescription::assumed(),
+                expanded_bytes_max: EXPANDED_BYTES_MAX,
+            },
             position,
             read_to,
             transaction: None,
@@ -265,17 +279,22 @@ impl LogStream {
                 self.silent_since = now;
             }
             self.listened = now;
-            let event = match tokio::time::timeout_at((self.silent_since + SILENCE_MAX).into(), self.stream.next()).await {
-                Ok(Some(Ok(event))) => event,
-                Ok(Some(Err(error))) => return Err(from_client(error, "reading the binlog")),
-                Ok(None) => return Err(Error::new(ErrorKind::Connection, "the server ended the binlog stream")),
-                Err(_) => {
-                    return Err(Error::new(
-                        ErrorKind::Connection,
-                        format!("no event and no heartbeat from the server for {SILENCE_MAX:?}"),
-                    ));
-                }
-            };
+            let event =
+                match tokio::time::timeout_at((self.silent_since + SILENCE_MAX).into(), self.stream.next())
+                    .await
+                {
+                    Ok(Some(Ok(event))) => event,
+                    Ok(Some(Err(error))) => return Err(from_client(error, "reading the binlog")),
+                    Ok(None) => {
+                        return Err(Error::new(ErrorKind::Connection, "the server ended the binlog stream"));
+                    }
+                    Err(_) => {
+                        return Err(Error::new(
+                            ErrorKind::Connection,
+                            format!("no event and no heartbeat from the server for {SILENCE_MAX:?}"),
+                        ));
+                    }
+                };
             if let Some(item) = self.take_in(RawEvent { event })? {
                 return Ok(item);
             }
@@ -347,13 +366,22 @@ impl LogStream {
             }
             Event::Query(query) => return self.statement(&query, before, timestamp),
             Event::Incident(incident) => {
-                return Err(Error::new(ErrorKind::LogGone, format!("the server reports an incident (code {}): events may be missing from its binlog", incident.code))
-                    .hint("compare source and target, or start over with --fresh"));
+                return Err(Error::new(
+                    ErrorKind::LogGone,
+                    format!(
+                        "the server reports an incident (code {}): events may be missing from its binlog",
+                        incident.code
+                    ),
+                )
+                .hint("compare source and target, or start over with --fresh"));
             }
             Event::Unknown(kind) => {
-                return Err(Error::new(ErrorKind::Unsupported, format!("an event of unknown type {kind} in the binlog"))
-                    .context("position", &self.read_to)
-                    .hint("the server is newer than this version knows; skipping the event could lose rows"));
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("an event of unknown type {kind} in the binlog"),
+                )
+                .context("position", &self.read_to)
+                .hint("the server is newer than this version knows; skipping the event could lose rows"));
             }
             _ => {}
         }
@@ -367,15 +395,20 @@ impl LogStream {
         }
         let Some(stored) = raw.event.checksum() else { return Ok(()) };
         let algorithm = match raw.event.footer().get_checksum_alg() {
-            Ok(Some(BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32)) => BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32,
+            Ok(Some(BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32)) => {
+                BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32
+            }
             _ => return Ok(()),
         };
         if raw.event.calc_checksum(algorithm) == u32::from_le_bytes(stored) {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Connection, "an event of the binlog fails its checksum: damaged on the way or on the server's disk")
-            .context("position", &self.read_to)
-            .hint("if it stays, run mysqlbinlog --verify-binlog-checksum on the server's file"))
+        Err(Error::new(
+            ErrorKind::Connection,
+            "an event of the binlog fails its checksum: damaged on the way or on the server's disk",
+        )
+        .context("position", &self.read_to)
+        .hint("if it stays, run mysqlbinlog --verify-binlog-checksum on the server's file"))
     }
 
     /// Moves the position while no transaction is open.
@@ -425,10 +458,16 @@ impl LogStream {
         self.commit(0).map(drop)
     }
 
-    fn statement(&mut self, query: &event::Query<'_>, before: u64, timestamp: u32) -> Result<Option<LogItem>> {
+    fn statement(
+        &mut self,
+        query: &event::Query<'_>,
+        before: u64,
+        timestamp: u32,
+    ) -> Result<Option<LogItem>> {
         let sql: &[u8] = &query.sql;
         let word = |text: &str| sql.len() == text.len() && sql.eq_ignore_ascii_case(text.as_bytes());
-        let starts = |text: &str| sql.len() >= text.len() && sql[..text.len()].eq_ignore_ascii_case(text.as_bytes());
+        let starts =
+            |text: &str| sql.len() >= text.len() && sql[..text.len()].eq_ignore_ascii_case(text.as_bytes());
         if self.transaction.is_none() {
             // Servers before GTIDs, and statements outside any group.
             self.begin(None, before, false)?;
@@ -484,8 +523,11 @@ impl LogStream {
 
 /// Row events of an XA transaction that is not committed yet.
 pub(crate) fn xa_unsupported() -> Error {
-    Error::new(ErrorKind::Unsupported, "a captured table was changed by a two-phase XA transaction, which is not supported yet")
-        .hint("exclude the table, or let the application use ordinary transactions")
+    Error::new(
+        ErrorKind::Unsupported,
+        "a captured table was changed by a two-phase XA transaction, which is not supported yet",
+    )
+    .hint("exclude the table, or let the application use ordinary transactions")
 }
 
 fn contains_start_transaction(sql: &[u8]) -> bool {

@@ -80,7 +80,8 @@ pub(crate) fn overlay(
 fn gather(rows: Vec<LoggedRow>) -> Result<Option<RecordBatch>> {
     let mut by_batch: HashMap<*const RecordBatch, (Arc<RecordBatch>, Vec<u32>)> = HashMap::new();
     for row in rows {
-        let entry = by_batch.entry(Arc::as_ptr(&row.batch)).or_insert_with(|| (Arc::clone(&row.batch), Vec::new()));
+        let entry =
+            by_batch.entry(Arc::as_ptr(&row.batch)).or_insert_with(|| (Arc::clone(&row.batch), Vec::new()));
         entry.1.push(row.row);
     }
     let mut parts = Vec::with_capacity(by_batch.len());

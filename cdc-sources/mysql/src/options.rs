@@ -121,18 +121,26 @@ impl MySqlConfig {
     pub fn from_options(options: &Options, parallelism: u32) -> Result<MySqlConfig> {
         let url = JdbcUrl::parse(options.str("url")).map_err(|error| bad("url", error))?;
         let zone = options.str("server-time-zone");
-        let zone: chrono_tz::Tz = zone
-            .parse()
-            .map_err(|_| bad("server-time-zone", format!("'{zone}' is no IANA time zone, such as UTC or Europe/Berlin")))?;
+        let zone: chrono_tz::Tz = zone.parse().map_err(|_| {
+            bad("server-time-zone", format!("'{zone}' is no IANA time zone, such as UTC or Europe/Berlin"))
+        })?;
         if options.enum_value("format") != "DEFAULT" {
-            return Err(bad("format", "only DEFAULT is supported in a source").hint("rows in Debezium's format are made by the Kafka sink"));
+            return Err(bad("format", "only DEFAULT is supported in a source")
+                .hint("rows in Debezium's format are made by the Kafka sink"));
         }
         if options.bool("int_type_narrowing") {
-            return Err(bad("int_type_narrowing", "`true` is not supported: TINYINT(1) holds -128 to 127 and is kept as it is"));
+            return Err(bad(
+                "int_type_narrowing",
+                "`true` is not supported: TINYINT(1) holds -128 to 127 and is kept as it is",
+            ));
         }
         let follow = follow_shapes(options)?;
         let concurrent = options.bool("enable_concurrent_read");
-        let parallelism = if concurrent { (options.unsigned("snapshot.parallelism") as usize).max(parallelism as usize) } else { 1 };
+        let parallelism = if concurrent {
+            (options.unsigned("snapshot.parallelism") as usize).max(parallelism as usize)
+        } else {
+            1
+        };
         let pattern = |name: &str| options.opt_str(name).map(str::to_owned);
         let selection = TableSelection::new(
             options.list("database-names").to_vec(),
@@ -192,16 +200,23 @@ fn key_overrides(options: &Options) -> Result<KeyOverrides> {
     let mut keys = KeyOverrides::new();
     for object in options.objects(OPTION) {
         let get = |name: &str| object.iter().find(|entry| entry.key == name).map(|entry| &entry.value);
-        let table = get("table").and_then(Value::scalar_text).ok_or_else(|| bad(OPTION, "an entry names no `table`"))?;
+        let table = get("table")
+            .and_then(Value::scalar_text)
+            .ok_or_else(|| bad(OPTION, "an entry names no `table`"))?;
         if get("snapshotSplitColumn").is_some() {
             return Err(bad(OPTION, "'snapshotSplitColumn' is not supported: chunks are cut by the key"));
         }
         let columns = match get("primaryKeys") {
             None => continue,
-            Some(Value::List(items)) => items.iter().map(|item| item.scalar_text().map(str::to_owned)).collect(),
-            Some(other) => other.scalar_text().map(|text| text.split(',').map(|part| part.trim().to_owned()).collect()),
+            Some(Value::List(items)) => {
+                items.iter().map(|item| item.scalar_text().map(str::to_owned)).collect()
+            }
+            Some(other) => {
+                other.scalar_text().map(|text| text.split(',').map(|part| part.trim().to_owned()).collect())
+            }
         };
-        let columns: Vec<String> = columns.ok_or_else(|| bad(OPTION, "`primaryKeys` is a list of column names"))?;
+        let columns: Vec<String> =
+            columns.ok_or_else(|| bad(OPTION, "`primaryKeys` is a list of column names"))?;
         keys.insert(table.to_owned(), columns);
     }
     Ok(keys)
@@ -210,7 +225,10 @@ fn key_overrides(options: &Options) -> Result<KeyOverrides> {
 fn place(options: &Options, prefix: &str) -> Result<BinlogPosition> {
     let file = options.opt_str(&format!("{prefix}.specific-offset.file"));
     let Some(file) = file else {
-        return Err(bad(&format!("{prefix}.specific-offset.file"), format!("required because {prefix}.mode is SPECIFIC")));
+        return Err(bad(
+            &format!("{prefix}.specific-offset.file"),
+            format!("required because {prefix}.mode is SPECIFIC"),
+        ));
     };
     let offset = options.opt_int(&format!("{prefix}.specific-offset.pos")).unwrap_or(4);
     Ok(BinlogPosition::new(file, u64::try_from(offset).unwrap_or(4)))
@@ -248,7 +266,8 @@ fn stop(options: &Options) -> Result<Stop> {
 
 /// One of [6500, 2^31) that other jobs will hardly draw.
 pub(crate) fn drawn_server_id() -> u32 {
-    let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
+    let seed =
+        std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
     6500 + (seed % (i32::MAX as u64 - 6500)) as u32
 }
 
@@ -261,4 +280,3 @@ fn server_id(text: Option<&str>) -> Result<u32> {
         _ => Err(bad("server-id", format!("'{text}' is no id such as 5400 and no range such as 5400-5408"))),
     }
 }
-

@@ -100,16 +100,18 @@ impl MySqlReader {
 
     /// Connects to the log at the position of the state.
     async fn open(&mut self) -> Result<()> {
-        let state = self
-            .start
-            .take()
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "the reader was asked for rows before it had its split"))?;
+        let state = self.start.take().ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "the reader was asked for rows before it had its split")
+        })?;
         self.tables = Tables::restore(&state, &self.config)?;
         let captured = state.tables.iter().map(|table| table.def.clone());
         let others = state.others.iter().cloned();
         self.shapes = Some(Shapes::new(&self.server, state.charsets.clone(), captured.chain(others)));
         self.stop_at.clone_from(&state.stop_at);
-        self.log = Some(LogStream::open(&self.config.endpoint, &self.server, self.config.server_id, &state.position).await?);
+        self.log = Some(
+            LogStream::open(&self.config.endpoint, &self.server, self.config.server_id, &state.position)
+                .await?,
+        );
         tracing::info!(position = %state.position, tables = state.tables.len(), "following the binlog");
         self.report_phase();
         Ok(())
@@ -129,7 +131,13 @@ impl MySqlReader {
         let position = self.log()?.position().clone();
         let shapes = self.shapes.as_ref();
         let others = shapes
-            .map(|shapes| shapes.tables().filter(|def| self.tables.find(&def.database, &def.table).is_none()).cloned().collect())
+            .map(|shapes| {
+                shapes
+                    .tables()
+                    .filter(|def| self.tables.find(&def.database, &def.table).is_none())
+                    .cloned()
+                    .collect()
+            })
             .unwrap_or_default();
         Ok(ReaderState {
             position,
@@ -223,7 +231,8 @@ impl MySqlReader {
         self.context.progress.bytes_read.fetch_add(bytes - self.bytes_reported, Relaxed);
         self.bytes_reported = bytes;
         if timestamp > 0 {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+            let now =
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
             self.context.progress.lag_ms.store(now.saturating_sub(u64::from(timestamp) * 1000), Relaxed);
         }
     }

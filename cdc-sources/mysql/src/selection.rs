@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn names_are_anchored_expressions() {
-        let selection = TableSelection::new(vec![], None, vec!["cdc.w".into(), r"shop\.order_\d+".into()], None).unwrap();
+        let selection =
+            TableSelection::new(vec![], None, vec!["cdc.w".into(), r"shop\.order_\d+".into()], None).unwrap();
         assert!(selection.matches(&TableId::new("cdc", "w")));
         assert!(!selection.matches(&TableId::new("cdc", "w2")));
         assert!(selection.matches(&TableId::new("shop", "order_17")));

@@ -29,7 +29,11 @@ pub(crate) struct Shapes {
 
 impl Shapes {
     /// `tables` are the definitions known at the position, captured or not.
-    pub(crate) fn new(server: &ServerInfo, charsets: BTreeMap<String, String>, tables: impl Iterator<Item = TableDef>) -> Shapes {
+    pub(crate) fn new(
+        server: &ServerInfo,
+        charsets: BTreeMap<String, String>,
+        tables: impl Iterator<Item = TableDef>,
+    ) -> Shapes {
         let options = ParseOptions {
             mariadb: server.flavor == Flavor::MariaDb,
             version: version_number(&server.version),
@@ -59,12 +63,18 @@ impl Shapes {
 
     /// Default character sets of databases, for the checkpoint.
     pub(crate) fn charsets(&self) -> BTreeMap<String, String> {
-        let known = |name: &String| self.catalog.database_charset(name).map(|charset| (name.clone(), charset));
+        let known =
+            |name: &String| self.catalog.database_charset(name).map(|charset| (name.clone(), charset));
         self.charsets.keys().filter_map(known).collect()
     }
 
     /// Reads a statement and applies it.
-    pub(crate) fn apply(&mut self, sql: &[u8], schema: &str, sql_mode: Option<u64>) -> (Statement, Vec<Effect>) {
+    pub(crate) fn apply(
+        &mut self,
+        sql: &[u8],
+        schema: &str,
+        sql_mode: Option<u64>,
+    ) -> (Statement, Vec<Effect>) {
         let text = String::from_utf8_lossy(sql);
         let options = ParseOptions { sql_mode: sql_mode.unwrap_or(0), ..self.options.clone() };
         let statement = parse(&text, schema, &options);

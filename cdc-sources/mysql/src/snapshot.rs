@@ -84,7 +84,11 @@ pub(crate) struct ChunkReader {
 }
 
 impl ChunkReader {
-    pub(crate) fn new(endpoint: Endpoint, server: ServerInfo, answers: mpsc::Sender<ChunkMessage>) -> ChunkReader {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        server: ServerInfo,
+        answers: mpsc::Sender<ChunkMessage>,
+    ) -> ChunkReader {
         ChunkReader { endpoint, server, idle: Arc::default(), answers }
     }
 
@@ -144,7 +148,10 @@ impl ChunkReader {
     }
 
     async fn send(&self, message: ChunkMessage) -> Result<()> {
-        self.answers.send(message).await.map_err(|_| Error::new(ErrorKind::Unavailable, "the attempt has ended"))
+        self.answers
+            .send(message)
+            .await
+            .map_err(|_| Error::new(ErrorKind::Unavailable, "the attempt has ended"))
     }
 
     /// Opens a view that shows everything up to the stream's place.
@@ -173,7 +180,8 @@ impl ChunkReader {
 
     /// Opens a view whose place in the log is known exactly, not before the stream's.
     async fn open_exact_view(&self, conn: &mut Conn, request: &ChunkRequest) -> Result<BinlogPosition> {
-        if let (Flavor::MariaDb, Some(GtidPosition::MariaDb(set))) = (self.server.flavor, &request.not_before.gtid)
+        if let (Flavor::MariaDb, Some(GtidPosition::MariaDb(set))) =
+            (self.server.flavor, &request.not_before.gtid)
             && let Some(at) = self.exact_mariadb_view(conn, set).await?
         {
             return Ok(at);
@@ -182,7 +190,11 @@ impl ChunkReader {
     }
 
     /// MariaDB: a consistent snapshot and its place. `None`: the server does not tell it.
-    async fn exact_mariadb_view(&self, conn: &mut Conn, set: &MariaDbGtidSet) -> Result<Option<BinlogPosition>> {
+    async fn exact_mariadb_view(
+        &self,
+        conn: &mut Conn,
+        set: &MariaDbGtidSet,
+    ) -> Result<Option<BinlogPosition>> {
         let begun = Instant::now();
         loop {
             run(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
@@ -269,8 +281,11 @@ fn reading(error: mysql_async::Error, request: &ChunkRequest) -> Error {
 }
 
 fn not_visible(table: &TableId) -> Error {
-    Error::new(ErrorKind::Contention, format!("transactions before the chunk did not become visible within {VISIBLE_WITHIN:?}"))
-        .context("table", table)
+    Error::new(
+        ErrorKind::Contention,
+        format!("transactions before the chunk did not become visible within {VISIBLE_WITHIN:?}"),
+    )
+    .context("table", table)
 }
 
 fn select(request: &ChunkRequest, key: Option<&KeyPlan>) -> String {
@@ -287,11 +302,16 @@ fn select(request: &ChunkRequest, key: Option<&KeyPlan>) -> String {
 
 /// Reads the rows of a keyed chunk up to its bounds. The second value is the raw key of the last
 /// row when there are more.
-async fn read_rows(conn: &mut Conn, request: &ChunkRequest, key: &KeyPlan) -> Result<(Vec<RecordBatch>, Option<Vec<Vec<u8>>>)> {
+async fn read_rows(
+    conn: &mut Conn,
+    request: &ChunkRequest,
+    key: &KeyPlan,
+) -> Result<(Vec<RecordBatch>, Option<Vec<Vec<u8>>>)> {
     let mut builder = ChunkRows::new(request)?;
     let mut batches = Vec::new();
     let (mut rows, mut bytes) = (0, 0);
-    let mut result = conn.exec_iter(select(request, Some(key)), ()).await.map_err(|error| reading(error, request))?;
+    let mut result =
+        conn.exec_iter(select(request, Some(key)), ()).await.map_err(|error| reading(error, request))?;
     let mut last: Option<Vec<Vec<u8>>> = None;
     while let Some(row) = result.next().await.map_err(|error| reading(error, request))? {
         if let Some(key) = last.take() {

@@ -49,7 +49,10 @@ impl MySqlSource {
 
     /// Builds the source from its options; `parallelism` is the job's. Nothing is connected yet.
     pub fn from_options(options: &Options, parallelism: u32) -> Result<MySqlSource> {
-        Ok(MySqlSource { config: Arc::new(MySqlConfig::from_options(options, parallelism)?), prepared: Mutex::new(None) })
+        Ok(MySqlSource {
+            config: Arc::new(MySqlConfig::from_options(options, parallelism)?),
+            prepared: Mutex::new(None),
+        })
     }
 
     async fn prepare(&self, state: Option<&SourceState>) -> Result<Prepared> {
@@ -93,12 +96,21 @@ impl MySqlSource {
                 known_from: None,
             })
             .collect();
-        let plans = if snapshots { tables.iter().map(|table| (table.id(), TablePlan::new())).collect() } else { Vec::new() };
+        let plans = if snapshots {
+            tables.iter().map(|table| (table.id(), TablePlan::new())).collect()
+        } else {
+            Vec::new()
+        };
         let start = ReaderState { position, stop_at, tables, others: Vec::new(), charsets };
         Ok(Prepared { server, start, plans })
     }
 
-    async fn start_position(&self, conn: &mut Conn, server: &ServerInfo, catalog: &Catalog) -> Result<StreamPosition> {
+    async fn start_position(
+        &self,
+        conn: &mut Conn,
+        server: &ServerInfo,
+        catalog: &Catalog,
+    ) -> Result<StreamPosition> {
         let at = |binlog, gtid| StreamPosition { binlog, gtid, server: server.id.clone() };
         match &self.config.startup {
             Startup::Initial | Startup::SnapshotOnly | Startup::Latest => Ok(catalog.position.clone()),
@@ -130,7 +142,12 @@ impl MySqlSource {
     }
 
     /// The state as saved, less the tables the job no longer names, plus those it names now.
-    async fn prepare_restored(&self, conn: &mut Conn, server: ServerInfo, state: &SourceState) -> Result<Prepared> {
+    async fn prepare_restored(
+        &self,
+        conn: &mut Conn,
+        server: ServerInfo,
+        state: &SourceState,
+    ) -> Result<Prepared> {
         let mut start: ReaderState = decode(&state.reader)?;
         let saved: EnumeratorState = decode(&state.enumerator)?;
         if start.position.server != server.id && start.position.gtid.is_none() {
@@ -144,11 +161,8 @@ impl MySqlSource {
         let mut plans: Vec<_> =
             saved.tables.into_iter().filter(|(id, _)| self.config.selection.matches(id)).collect();
         let known = |id: &TableId| start.tables.iter().any(|table| table.id() == *id);
-        let joined: Vec<TableId> = list_tables(conn, &self.config.selection)
-            .await?
-            .into_iter()
-            .filter(|id| !known(id))
-            .collect();
+        let joined: Vec<TableId> =
+            list_tables(conn, &self.config.selection).await?.into_iter().filter(|id| !known(id)).collect();
         if !joined.is_empty() {
             let catalog = read_catalog(conn, &server, &self.config.selection).await?;
             for def in catalog.tables {
@@ -161,7 +175,13 @@ impl MySqlSource {
                 if self.snapshots() {
                     plans.push((id, TablePlan::new()));
                 }
-                start.tables.push(TableState { def, output: None, version: 0, done, known_from: Some(catalog.position.binlog.clone()) });
+                start.tables.push(TableState {
+                    def,
+                    output: None,
+                    version: 0,
+                    done,
+                    known_from: Some(catalog.position.binlog.clone()),
+                });
             }
         }
         Ok(Prepared { server, start, plans })
@@ -177,8 +197,10 @@ impl MySqlSource {
 }
 
 async fn first_file(conn: &mut Conn) -> Result<BinlogPosition> {
-    let row: Option<mysql_async::Row> =
-        conn.query_first("SHOW BINARY LOGS").await.map_err(|error| from_client(error, "listing binlog files"))?;
+    let row: Option<mysql_async::Row> = conn
+        .query_first("SHOW BINARY LOGS")
+        .await
+        .map_err(|error| from_client(error, "listing binlog files"))?;
     let name: Option<Vec<u8>> = row.and_then(|mut row| row.take(0));
     let name = name.ok_or_else(|| Error::new(ErrorKind::LogGone, "the server has no binlog file"))?;
     Ok(BinlogPosition::new(String::from_utf8_lossy(&name).into_owned(), 4))
@@ -226,13 +248,22 @@ impl Source for MySqlSource {
         let mut schemas = Vec::new();
         for table in &ready.start.tables {
             let def = table.output.as_ref().unwrap_or(&table.def);
-            schemas.push(Arc::new(schema_of(def, table.version, &self.config.conversion, &self.config.keys)?));
+            schemas.push(Arc::new(schema_of(
+                def,
+                table.version,
+                &self.config.conversion,
+                &self.config.keys,
+            )?));
         }
         *self.prepared.lock().await = Some(ready);
         Ok(schemas)
     }
 
-    async fn enumerator(&self, context: ReaderContext, state: Option<&SourceState>) -> Result<Box<dyn SplitEnumerator>> {
+    async fn enumerator(
+        &self,
+        context: ReaderContext,
+        state: Option<&SourceState>,
+    ) -> Result<Box<dyn SplitEnumerator>> {
         let ready = self.prepared(state).await?;
         let mut keys: HashMap<TableId, Option<KeyPlan>> = HashMap::new();
         for table in &ready.start.tables {
@@ -251,7 +282,11 @@ impl Source for MySqlSource {
         Ok(Box::new(enumerator))
     }
 
-    async fn reader(&self, context: ReaderContext, state: Option<&SourceState>) -> Result<Box<dyn SourceReader>> {
+    async fn reader(
+        &self,
+        context: ReaderContext,
+        state: Option<&SourceState>,
+    ) -> Result<Box<dyn SourceReader>> {
         let ready = self.prepared(state).await?;
         // The next attempt prepares anew.
         *self.prepared.lock().await = None;

@@ -82,8 +82,9 @@ pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
 
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     match bytes.split_first() {
-        Some((&VERSION, body)) => serde_json::from_slice(body)
-            .map_err(|error| Error::new(ErrorKind::Corrupt, "stored source state is damaged").caused_by(error)),
+        Some((&VERSION, body)) => serde_json::from_slice(body).map_err(|error| {
+            Error::new(ErrorKind::Corrupt, "stored source state is damaged").caused_by(error)
+        }),
         Some((version, _)) => Err(Error::new(
             ErrorKind::StateMismatch,
             format!("stored source state has version {version}, this program knows {VERSION}"),
@@ -121,7 +122,10 @@ mod tests {
         let def = TableDef {
             database: "shop".into(),
             table: "item".into(),
-            columns: vec![column("id", "bigint(20) unsigned", None), column("näme", "varchar(50)", Some("utf8mb4"))],
+            columns: vec![
+                column("id", "bigint(20) unsigned", None),
+                column("näme", "varchar(50)", Some("utf8mb4")),
+            ],
             primary_key: vec!["id".into()],
             default_charset: Some("utf8mb4".into()),
             ..TableDef::default()

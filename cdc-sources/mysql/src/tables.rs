@@ -58,7 +58,10 @@ pub(crate) fn key_of(def: &TableDef, overrides: &KeyOverrides) -> Result<Vec<Str
             let columns: Vec<&str> = def.columns.iter().map(|column| column.name.as_str()).collect();
             return Err(Error::new(
                 ErrorKind::Config,
-                format!("option 'table-names-config': primary key column '{name}' is not in table {full} (columns: {})", columns.join(", ")),
+                format!(
+                    "option 'table-names-config': primary key column '{name}' is not in table {full} (columns: {})",
+                    columns.join(", ")
+                ),
             ));
         }
     }
@@ -66,14 +69,23 @@ pub(crate) fn key_of(def: &TableDef, overrides: &KeyOverrides) -> Result<Vec<Str
 }
 
 /// The schema of a definition.
-pub(crate) fn schema_of(def: &TableDef, version: u64, conversion: &Conversion, overrides: &KeyOverrides) -> Result<TableSchema> {
+pub(crate) fn schema_of(
+    def: &TableDef,
+    version: u64,
+    conversion: &Conversion,
+    overrides: &KeyOverrides,
+) -> Result<TableSchema> {
     let columns = columns_of(def)?.iter().map(|column| column.to_column(conversion)).collect();
     let id = TableId::new(&def.database, &def.table);
     Ok(TableSchema::new(id, version, columns, key_of(def, overrides)?, RowKindSet::ALL))
 }
 
 impl Captured {
-    pub(crate) fn from_state(state: TableState, conversion: &Conversion, overrides: &KeyOverrides) -> Result<Captured> {
+    pub(crate) fn from_state(
+        state: TableState,
+        conversion: &Conversion,
+        overrides: &KeyOverrides,
+    ) -> Result<Captured> {
         let id = state.id();
         let columns: Arc<[MySqlColumn]> = columns_of(&state.def)?.into();
         let schema = Arc::new(schema_of(&state.def, state.version, conversion, overrides)?);
@@ -108,7 +120,13 @@ impl Captured {
     }
 
     /// Takes a new shape; rows leave with it when `follow` says so, else with the shape of before.
-    pub(crate) fn reshape(&mut self, def: TableDef, follow: bool, conversion: &Conversion, overrides: &KeyOverrides) -> Result<()> {
+    pub(crate) fn reshape(
+        &mut self,
+        def: TableDef,
+        follow: bool,
+        conversion: &Conversion,
+        overrides: &KeyOverrides,
+    ) -> Result<()> {
         let version = self.version + 1;
         let state = TableState {
             output: (!follow).then(|| self.output_def.clone()),
@@ -153,7 +171,10 @@ fn projection(from: &TableSchema, to: &TableSchema) -> Result<Option<Vec<Option<
         {
             return Err(Error::new(
                 ErrorKind::Schema,
-                format!("column '{}' changed its type and the job does not follow changes of shape", column.name),
+                format!(
+                    "column '{}' changed its type and the job does not follow changes of shape",
+                    column.name
+                ),
             )
             .context("table", &from.id)
             .hint("set schema-changes.enabled = true so that the target follows"));

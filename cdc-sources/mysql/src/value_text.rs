@@ -88,8 +88,10 @@ mod tests {
             Value::Time(true, 34, 22, 59, 59, 1),
         ];
         let mut text = RowText::default();
-        let texts: Vec<Option<String>> =
-            text.of(&values).map(|text| text.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())).collect();
+        let texts: Vec<Option<String>> = text
+            .of(&values)
+            .map(|text| text.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()))
+            .collect();
         let expected = [
             None,
             Some("x\0y"),

@@ -39,14 +39,12 @@ impl<K: Ord + Clone> RangeSet<K> {
     pub fn insert(&mut self, range: KeyRange<K>) {
         let at = match &range.after {
             None => 0,
-            Some(after) => self
-                .ranges
-                .partition_point(|other| other.up_to.as_ref().is_some_and(|end| end <= after)),
+            Some(after) => {
+                self.ranges.partition_point(|other| other.up_to.as_ref().is_some_and(|end| end <= after))
+            }
         };
         self.ranges.insert(at, range);
-        let joins = |left: &KeyRange<K>, right: &KeyRange<K>| {
-            matches!((&left.up_to, &right.after), (Some(end), Some(start)) if end == start)
-        };
+        let joins = |left: &KeyRange<K>, right: &KeyRange<K>| matches!((&left.up_to, &right.after), (Some(end), Some(start)) if end == start);
         if at + 1 < self.ranges.len() && joins(&self.ranges[at], &self.ranges[at + 1]) {
             self.ranges[at].up_to = self.ranges.remove(at + 1).up_to;
         }

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, RowPosition, SourceEvent, Split, SplitFinished};
+use culvert_api::{
+    ChangeBatch, Error, ErrorKind, Result, RowKind, RowPosition, SourceEvent, Split, SplitFinished,
+};
 use culvert_snapshot::{KeyRange, Window};
 use tracing::warn;
 
@@ -70,15 +72,28 @@ impl MySqlReader {
                 columns: Arc::clone(&table.columns),
                 schema: Arc::clone(&table.schema),
                 key: table.key.clone(),
-                rows_max: usize::try_from(self.config.chunk_rows.saturating_mul(2)).unwrap_or(usize::MAX >> 1),
+                rows_max: usize::try_from(self.config.chunk_rows.saturating_mul(2))
+                    .unwrap_or(usize::MAX >> 1),
                 bytes_max: CHUNK_BYTES_MAX,
                 conversion: self.config.conversion.clone(),
             };
             self.chunk_reader.start(&mut self.chunk_tasks, request);
             if alone {
-                self.whole = Some(WholeTable { split, at: None, emitting: false, early: VecDeque::new(), rows: 0, spoilt: false });
+                self.whole = Some(WholeTable {
+                    split,
+                    at: None,
+                    emitting: false,
+                    early: VecDeque::new(),
+                    rows: 0,
+                    spoilt: false,
+                });
             } else {
-                self.active.push(ActiveChunk { split, window: Window::new(WINDOW_BYTES_MAX), read: None, spoilt: false });
+                self.active.push(ActiveChunk {
+                    split,
+                    window: Window::new(WINDOW_BYTES_MAX),
+                    read: None,
+                    spoilt: false,
+                });
             }
         }
         self.incoming = later;
@@ -137,7 +152,11 @@ impl MySqlReader {
         self.finish_split(&split, Some(range))
     }
 
-    fn finish_split(&mut self, split: &ChunkSplit, rest: Option<KeyRange<crate::key::KeyBound>>) -> Result<()> {
+    fn finish_split(
+        &mut self,
+        split: &ChunkSplit,
+        rest: Option<KeyRange<crate::key::KeyBound>>,
+    ) -> Result<()> {
         let remainder = match rest {
             None => None,
             Some(range) => {
@@ -161,7 +180,10 @@ impl MySqlReader {
             }
             let chunk = self.active.remove(at);
             if chunk.spoilt {
-                warn!(chunk = chunk.split.id(), "a chunk has to be read again: its table changed its shape, or too many of its rows changed meanwhile");
+                warn!(
+                    chunk = chunk.split.id(),
+                    "a chunk has to be read again: its table changed its shape, or too many of its rows changed meanwhile"
+                );
                 self.give_back(chunk.split)?;
                 continue;
             }
@@ -176,7 +198,10 @@ impl MySqlReader {
             return self.finish_split(&chunk.split, None);
         };
         let table = &self.tables.slots[slot].table;
-        let key = table.key.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "a chunk of a table without a key"))?;
+        let key = table
+            .key
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a chunk of a table without a key"))?;
         let batches = overlay(chunk.window, read.batches, read.cut.as_ref(), key)?;
         self.flush_slot(slot)?;
         let name: Arc<str> = Arc::from(format!("snapshot:{}", chunk.split.id()));
@@ -201,7 +226,13 @@ impl MySqlReader {
         Ok(())
     }
 
-    fn push_snapshot_batch(&mut self, slot: usize, batch: RecordBatch, name: &Arc<str>, first: u32) -> Result<()> {
+    fn push_snapshot_batch(
+        &mut self,
+        slot: usize,
+        batch: RecordBatch,
+        name: &Arc<str>,
+        first: u32,
+    ) -> Result<()> {
         let table = &self.tables.slots[slot].table;
         let rows = table.project(batch)?;
         let count = rows.num_rows();
@@ -228,8 +259,11 @@ impl MySqlReader {
         if whole.at.as_ref().is_some_and(|at| position.has_reached(at)) {
             whole.emitting = true;
             if whole.spoilt {
-                return Err(Error::new(ErrorKind::Contention, "a table without a key changed its shape while it was read")
-                    .context("table", &whole.split.table));
+                return Err(Error::new(
+                    ErrorKind::Contention,
+                    "a table without a key changed its shape while it was read",
+                )
+                .context("table", &whole.split.table));
             }
             self.emit_whole()?;
         }

@@ -65,9 +65,11 @@ impl MySqlReader {
                 let captured = self.names.get(&table_id).copied().flatten();
                 return match captured {
                     None => Ok(()),
-                    Some(at) => Err(Error::new(ErrorKind::Unsupported, "row events hold JSON columns as edits")
-                        .context("table", &self.tables.slots[at].table.id)
-                        .hint("set binlog_row_value_options='' at the source")),
+                    Some(at) => {
+                        Err(Error::new(ErrorKind::Unsupported, "row events hold JSON columns as edits")
+                            .context("table", &self.tables.slots[at].table.id)
+                            .hint("set binlog_row_value_options='' at the source"))
+                    }
                 };
             }
             _ => return Ok(()),
@@ -76,7 +78,8 @@ impl MySqlReader {
             return if event.column_count == 0 {
                 Ok(())
             } else {
-                Err(Error::new(ErrorKind::Corrupt, "a row event without a table map before it").context("position", log.position()))
+                Err(Error::new(ErrorKind::Corrupt, "a row event without a table map before it")
+                    .context("position", log.position()))
             };
         };
         let Some(at) = found else { return Ok(()) };
@@ -119,9 +122,9 @@ impl MySqlReader {
             pending.transactions.push(name);
         }
         let transaction = u32::try_from(pending.transactions.len() - 1).unwrap_or(u32::MAX);
-        decoder.decode(event, &mut pending.builder, transaction, number).map_err(|error| {
-            error.context("table", &table.id).context("position", log.position())
-        })?;
+        decoder
+            .decode(event, &mut pending.builder, transaction, number)
+            .map_err(|error| error.context("table", &table.id).context("position", log.position()))?;
         self.waiting_since.get_or_insert_with(Instant::now);
         if pending.builder.len() >= BATCH_ROWS || pending.builder.bytes() >= BATCH_BYTES {
             self.flush_slot(at)?;
@@ -143,9 +146,9 @@ impl MySqlReader {
         }
         let Some(decoder) = &slot.decoder else { return Err(no_decoder(&table.id)) };
         let mut builder = RowsBuilder::new(&table.schema, &table.columns, &self.config.conversion)?;
-        decoder.decode(event, &mut builder, 0, number).map_err(|error| {
-            error.context("table", &table.id).context("position", log.position())
-        })?;
+        decoder
+            .decode(event, &mut builder, 0, number)
+            .map_err(|error| error.context("table", &table.id).context("position", log.position()))?;
         let rows = builder.finish()?;
         if key.needs_server() && self.control.is_none() {
             self.control = Some(self.config.endpoint.connect().await?);
@@ -169,7 +172,8 @@ impl MySqlReader {
                 continue;
             }
             let identity = key.identity(&batch, row)?;
-            let state = (kind != RowKind::Delete).then(|| LoggedRow { batch: Arc::clone(&batch), row: place, sort });
+            let state =
+                (kind != RowKind::Delete).then(|| LoggedRow { batch: Arc::clone(&batch), row: place, sort });
             if chunk.window.record(identity, state, weight).is_err() {
                 chunk.spoilt = true;
             }
@@ -181,8 +185,9 @@ impl MySqlReader {
         let table = &self.tables.slots[at].table;
         let kinds = out.iter().map(|row| rows.kinds[*row as usize]).collect();
         let positions = out.iter().map(|row| rows.positions[*row as usize]).collect();
-        let taken = take_record_batch(&batch, &UInt32Array::from(out))
-            .map_err(|error| Error::new(ErrorKind::Internal, "rows of an event could not be taken apart").caused_by(error))?;
+        let taken = take_record_batch(&batch, &UInt32Array::from(out)).map_err(|error| {
+            Error::new(ErrorKind::Internal, "rows of an event could not be taken apart").caused_by(error)
+        })?;
         self.ready.push_back(SourceEvent::Batch(ChangeBatch {
             schema: Arc::clone(&table.output),
             rows: table.project(taken)?,

@@ -18,7 +18,12 @@ const STATEMENT_BYTES_MAX: usize = 4096;
 
 impl MySqlReader {
     /// Applies a statement to the known shapes and passes on what it changed.
-    pub(super) async fn change_shape(&mut self, sql: &[u8], schema: &str, sql_mode: Option<u64>) -> Result<()> {
+    pub(super) async fn change_shape(
+        &mut self,
+        sql: &[u8],
+        schema: &str,
+        sql_mode: Option<u64>,
+    ) -> Result<()> {
         let before = self.state()?;
         let shapes = self.shapes.as_mut().ok_or_else(|| Error::new(ErrorKind::Internal, "no shapes"))?;
         let (statement, effects) = shapes.apply(sql, schema, sql_mode);
@@ -51,7 +56,8 @@ impl MySqlReader {
         match effect {
             Effect::Created { after } => wanted(&after.name()),
             Effect::Altered { before, after, changed } => {
-                (*changed != Changed::Nothing || before.name() != after.name()) && (captured(&before.name()) || wanted(&after.name()))
+                (*changed != Changed::Nothing || before.name() != after.name())
+                    && (captured(&before.name()) || wanted(&after.name()))
             }
             Effect::Dropped { table, .. } | Effect::RowsMoved { table, .. } => captured(table),
             Effect::NeedsReread { table: Some(table), .. } => wanted(table),
@@ -83,7 +89,9 @@ impl MySqlReader {
                 Ok(())
             }
             Effect::RowsMoved { table, emptied } => self.rows_moved(&id_of(&table), emptied),
-            Effect::NeedsReread { table: Some(table), reason } => self.reread(&id_of(&table), &reason, text).await,
+            Effect::NeedsReread { table: Some(table), reason } => {
+                self.reread(&id_of(&table), &reason, text).await
+            }
             Effect::NeedsReread { table: None, .. } => Ok(()),
         }
     }
@@ -93,7 +101,8 @@ impl MySqlReader {
         if !captured {
             return Ok(());
         }
-        let name = table.map_or_else(|| "a table that cannot be told".to_owned(), |table| id_of(table).to_string());
+        let name =
+            table.map_or_else(|| "a table that cannot be told".to_owned(), |table| id_of(table).to_string());
         Err(Error::new(ErrorKind::Config, "the log holds a data change as a statement instead of rows")
             .context("table", name)
             .hint("set binlog_format=ROW at the source, for every session that writes; what the statement changed is not in the log"))
@@ -109,9 +118,11 @@ impl MySqlReader {
             return Ok(());
         }
         info!(table = %id, "a new table joins the job");
-        let state = TableState { def, output: None, version: 0, done: RangeSet::complete(), known_from: None };
+        let state =
+            TableState { def, output: None, version: 0, done: RangeSet::complete(), known_from: None };
         let table = Captured::from_state(state, &self.config.conversion, &self.config.keys)?;
-        let change = SchemaChange { before: None, after: Some(Arc::clone(&table.output)), statement: text.to_owned() };
+        let change =
+            SchemaChange { before: None, after: Some(Arc::clone(&table.output)), statement: text.to_owned() };
         self.tables.add(table);
         self.ready.push_back(SourceEvent::SchemaChange(change));
         Ok(())
@@ -129,9 +140,12 @@ impl MySqlReader {
         slot.pending = None;
         let id = slot.table.id.clone();
         if unfinished && slot.table.schema.primary_key != key_before {
-            return Err(Error::new(ErrorKind::Unsupported, "a table changed its primary key while its snapshot ran")
-                .context("table", &id)
-                .hint("start over with --fresh once the table rests"));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a table changed its primary key while its snapshot ran",
+            )
+            .context("table", &id)
+            .hint("start over with --fresh once the table rests"));
         }
         let after = Arc::clone(&slot.table.output);
         self.spoil(&id);
@@ -139,7 +153,8 @@ impl MySqlReader {
             warn!(table = %id, "the table changed its shape; rows keep the shape the job started with (schema-changes.enabled = false)");
         } else if before.columns != after.columns || before.primary_key != after.primary_key {
             info!(table = %id, version = after.version, "the table changed its shape");
-            let change = SchemaChange { before: Some(before), after: Some(after), statement: text.to_owned() };
+            let change =
+                SchemaChange { before: Some(before), after: Some(after), statement: text.to_owned() };
             self.ready.push_back(SourceEvent::SchemaChange(change));
         }
         Ok(())
