@@ -32,15 +32,26 @@ pub(crate) fn quote_table(id: &TableId) -> String {
 
 /// Every base table that the job captures.
 pub(crate) async fn list_tables(conn: &mut Conn, selection: &TableSelection) -> Result<Vec<TableId>> {
-    let rows: Vec<(Vec<u8>, Vec<u8>)> = conn
+    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = conn
         .query(
-            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES \
              WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY TABLE_SCHEMA, TABLE_NAME",
         )
         .await
         .map_err(|error| from_client(error, "listing tables"))?;
-    let existing: Vec<TableId> =
-        rows.into_iter().map(|(database, table)| TableId::new(text(database), text(table))).collect();
+    let mut existing = Vec::with_capacity(rows.len());
+    for (database, table, table_type) in rows {
+        let id = TableId::new(text(database), text(table));
+        if table_type == b"SYSTEM VERSIONED" && selection.matches(&id) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "system-versioned tables are not supported: their row events hold hidden columns",
+            )
+            .context("table", &id)
+            .hint("leave the table out of table-names"));
+        }
+        existing.push(id);
+    }
     let unmet = selection.unmet(&existing);
     if !unmet.is_empty() {
         return Err(Error::new(ErrorKind::Schema, format!("no table matches '{}'", unmet.join("', '")))

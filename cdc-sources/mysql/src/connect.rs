@@ -198,7 +198,27 @@ impl ServerInfo {
 
 /// The end of the binlog, and on MySQL the transactions that are visible.
 pub(crate) async fn log_end(conn: &mut Conn, server: &ServerInfo) -> Result<StreamPosition> {
-    let doing = "asking for the end of the binlog";
+    let (binlog, executed) = log_end_place(conn, server).await?;
+    let gtid = match server.flavor {
+        Flavor::MariaDb => {
+            // The server reads the file up to the place for this: once per start, never per chunk.
+            let found: Option<Option<Vec<u8>>> = conn
+                .exec_first("SELECT BINLOG_GTID_POS(?, ?)", (&binlog.file, binlog.offset))
+                .await
+                .map_err(|error| from_client(error, LOG_END))?;
+            let list = String::from_utf8_lossy(&found.flatten().unwrap_or_default()).into_owned();
+            Some(GtidPosition::MariaDb(list.parse()?))
+        }
+        Flavor::MySql if server.gtid => Some(GtidPosition::MySql(executed.parse()?)),
+        Flavor::MySql => None,
+    };
+    Ok(StreamPosition { binlog, gtid, server: server.id.clone() })
+}
+
+const LOG_END: &str = "asking for the end of the binlog";
+
+/// The end of the binlog alone; the second value is MySQL's executed GTID set.
+pub(crate) async fn log_end_place(conn: &mut Conn, server: &ServerInfo) -> Result<(BinlogPosition, String)> {
     let mut row: Option<mysql_async::Row> = None;
     // SHOW MASTER STATUS is gone in MySQL 8.4, its successor is unknown before 8.2 and to MariaDB.
     let statements: &[&str] = match server.flavor {
@@ -212,7 +232,7 @@ pub(crate) async fn log_end(conn: &mut Conn, server: &ServerInfo) -> Result<Stre
                 break;
             }
             Err(mysql_async::Error::Server(error)) if error.code == 1064 && at + 1 < statements.len() => {}
-            Err(error) => return Err(from_client(error, doing)),
+            Err(error) => return Err(from_client(error, LOG_END)),
         }
     }
     let mut row = row.ok_or_else(|| {
@@ -226,21 +246,9 @@ pub(crate) async fn log_end(conn: &mut Conn, server: &ServerInfo) -> Result<Stre
             .unwrap_or_default()
     };
     let file = text(0);
-    let offset: u64 = text(1)
-        .parse()
-        .map_err(|_| Error::new(ErrorKind::Corrupt, "an offset that is no number").context("doing", doing))?;
+    let offset: u64 = text(1).parse().map_err(|_| {
+        Error::new(ErrorKind::Corrupt, "an offset that is no number").context("doing", LOG_END)
+    })?;
     let executed = text(4);
-    let gtid = match server.flavor {
-        Flavor::MariaDb => {
-            let found: Option<Option<Vec<u8>>> = conn
-                .exec_first("SELECT BINLOG_GTID_POS(?, ?)", (&file, offset))
-                .await
-                .map_err(|error| from_client(error, doing))?;
-            let list = String::from_utf8_lossy(&found.flatten().unwrap_or_default()).into_owned();
-            Some(GtidPosition::MariaDb(list.parse()?))
-        }
-        Flavor::MySql if server.gtid => Some(GtidPosition::MySql(executed.parse()?)),
-        Flavor::MySql => None,
-    };
-    Ok(StreamPosition { binlog: BinlogPosition::new(file, offset), gtid, server: server.id.clone() })
+    Ok((BinlogPosition::new(file, offset), executed))
 }

@@ -25,7 +25,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::catalog::{quote, quote_table};
 use crate::column::{Conversion, MySqlColumn};
-use crate::connect::{Endpoint, Flavor, ServerInfo, log_end};
+use crate::connect::{Endpoint, Flavor, ServerInfo, log_end_place};
 use crate::decode::RowsBuilder;
 use crate::error::from_client;
 use crate::gtid::{GtidPosition, MariaDbGtidSet};
@@ -37,7 +37,7 @@ use crate::value_text::RowText;
 /// How long a view may take to show what the stream has passed.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
 /// Pause between two looks at MariaDB's snapshot position.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Rows per batch while reading.
 const BATCH_ROWS: usize = 8192;
 
@@ -131,7 +131,7 @@ impl ChunkReader {
                         Some(key.bound_at(&mut conn, raw).await?)
                     }
                 };
-                let high = log_end(&mut conn, &self.server).await?.binlog;
+                let high = log_end_place(&mut conn, &self.server).await?.0;
                 run(&mut conn, "COMMIT").await?;
                 self.idle.lock().await.push(conn);
                 Ok(ChunkMessage::Read { split: request.split.id(), batches, high, cut })
@@ -169,7 +169,7 @@ impl ChunkReader {
                 run(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT").await
             }
             Some(GtidPosition::MariaDb(set)) => {
-                if self.exact_mariadb_view(conn, set).await?.is_some() {
+                if self.exact_mariadb_view(conn, &request.not_before, set).await?.is_some() {
                     return Ok(());
                 }
                 self.locked_view(conn, &request.split.table).await.map(drop)
@@ -182,7 +182,7 @@ impl ChunkReader {
     async fn open_exact_view(&self, conn: &mut Conn, request: &ChunkRequest) -> Result<BinlogPosition> {
         if let (Flavor::MariaDb, Some(GtidPosition::MariaDb(set))) =
             (self.server.flavor, &request.not_before.gtid)
-            && let Some(at) = self.exact_mariadb_view(conn, set).await?
+            && let Some(at) = self.exact_mariadb_view(conn, &request.not_before, set).await?
         {
             return Ok(at);
         }
@@ -193,6 +193,7 @@ impl ChunkReader {
     async fn exact_mariadb_view(
         &self,
         conn: &mut Conn,
+        not_before: &StreamPosition,
         set: &MariaDbGtidSet,
     ) -> Result<Option<BinlogPosition>> {
         let begun = Instant::now();
@@ -202,12 +203,10 @@ impl ChunkReader {
                 run(conn, "ROLLBACK").await?;
                 return Ok(None);
             };
-            let found: Option<Option<Vec<u8>>> = conn
-                .exec_first("SELECT BINLOG_GTID_POS(?, ?)", (&at.file, at.offset))
-                .await
-                .map_err(|error| from_client(error, "asking for a snapshot's place"))?;
-            let text = String::from_utf8_lossy(&found.flatten().unwrap_or_default()).into_owned();
-            if text.parse::<MariaDbGtidSet>()? >= *set {
+            // By file and offset where that can say yes. It cannot right after a rotation, when the
+            // stream is in the new file and the last commit in the old one; GTIDs can, but the
+            // server reads the file for them.
+            if at.has_reached(&not_before.binlog) || gtids_at(conn, &at).await? >= *set {
                 return Ok(Some(at));
             }
             run(conn, "ROLLBACK").await?;
@@ -227,7 +226,7 @@ impl ChunkReader {
                 "this table needs a short read lock: GRANT LOCK TABLES to the user, or give the table a primary key and the server GTIDs",
             )
         })?;
-        let at = log_end(&mut lock, &self.server).await?.binlog;
+        let at = log_end_place(&mut lock, &self.server).await?.0;
         run(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
         run(&mut lock, "UNLOCK TABLES").await?;
         // Already unlocked; a failure to say goodbye changes nothing.
@@ -253,6 +252,14 @@ impl ChunkReader {
         }
         Ok(())
     }
+}
+
+async fn gtids_at(conn: &mut Conn, place: &BinlogPosition) -> Result<MariaDbGtidSet> {
+    let found: Option<Option<Vec<u8>>> = conn
+        .exec_first("SELECT BINLOG_GTID_POS(?, ?)", (&place.file, place.offset))
+        .await
+        .map_err(|error| from_client(error, "asking for a snapshot's place"))?;
+    String::from_utf8_lossy(&found.flatten().unwrap_or_default()).parse()
 }
 
 /// MariaDB's `binlog_snapshot_file` and `binlog_snapshot_position` of the open transaction.
