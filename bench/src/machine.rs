@@ -20,9 +20,18 @@ pub(crate) fn date() -> String {
     std::env::var(DATE_VARIABLE).unwrap_or_else(|_| Utc::now().format("%Y-%m-%d").to_string())
 }
 
+/// How this program and all it starts stand against others: the nice value, 0 unless somebody
+/// chose another; field 19 of proc(5), `/proc/self/stat`.
+pub(crate) fn niceness() -> i64 {
+    let stat = read("/proc/self/stat");
+    // Fields are counted behind the name, which may hold anything.
+    let fields = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
+    fields.split_ascii_whitespace().nth(16).and_then(|field| field.parse().ok()).unwrap_or(0)
+}
+
 /// Clock ticks that all cores were busy since the machine started, and that all cores had, busy or
 /// not; proc(5), `/proc/stat`.
-pub(crate) fn ticks() -> (u64, u64) {
+fn ticks() -> (u64, u64) {
     let text = read("/proc/stat");
     let fields = text.lines().next().unwrap_or_default().split_ascii_whitespace().skip(1);
     // user nice system idle iowait irq softirq steal

@@ -67,11 +67,15 @@ pub(crate) fn text(
 ) -> String {
     let mut text = String::new();
     let (before, after) = environment.busy;
+    let nice = match machine::niceness() {
+        0 => String::new(),
+        nice => format!(" Everything here ran at nice {nice}."),
+    };
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
         "{}, on {}. Culvert {}. Other programs kept the machine {before} % busy just before and {after} % just \
-         after.\n",
+         after.{nice}\n",
         machine::date(),
         machine::describe(),
         env!("CARGO_PKG_VERSION"),

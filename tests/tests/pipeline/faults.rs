@@ -153,7 +153,11 @@ async fn second_run_fences_the_first() {
     wait::until(LIMIT, "transactions", async || writers.committed() > 20).await;
     let file = std::fs::read_to_string(&scene.log_job.file).expect("the job file is there");
     // Another replica id: otherwise the server itself ends the first one's stream.
-    let other = TestJob { name: scene.log_job.name.clone(), file: scene.log_job.file.with_extension("2.conf"), state: scene.log_job.state.join("../other") };
+    let other = TestJob {
+        name: scene.log_job.name.clone(),
+        file: scene.log_job.file.with_extension("2.conf"),
+        state: scene.log_job.state.join("../other"),
+    };
     let id = file.lines().find(|line| line.contains("server-id")).expect("it has an id");
     std::fs::write(&other.file, file.replace(id, "server-id = 77777")).expect("it is written");
     let second = other.start();
@@ -225,9 +229,8 @@ async fn large_rows(flavor: Flavor) {
     until_count(&server, &format!("SELECT COUNT(*) FROM {target}.t"), 1, Some(&running)).await;
     server.execute(&[&format!("INSERT INTO {source}.t VALUES (2, REPEAT('b', 33000000))")]).await;
     server.execute(&[&format!("UPDATE {source}.t SET data = REPEAT('c', 18000000) WHERE id = 1")]).await;
-    let same = format!(
-        "SELECT COUNT(*) FROM {source}.t s JOIN {target}.t c ON s.id = c.id AND s.data = c.data"
-    );
+    let same =
+        format!("SELECT COUNT(*) FROM {source}.t s JOIN {target}.t c ON s.id = c.id AND s.data = c.data");
     until_count(&server, &same, 2, Some(&running)).await;
     running.terminate(LIMIT).assert_code(0);
 }

@@ -14,7 +14,9 @@ const WRITERS: u64 = 4;
 /// the end of the log would miss rows.
 pub(crate) fn widened(flavor: Flavor) -> ServerOptions {
     match flavor {
-        Flavor::MySql => ServerOptions::default().arg("--binlog-group-commit-sync-delay=3000").arg("--sync-binlog=1"),
+        Flavor::MySql => {
+            ServerOptions::default().arg("--binlog-group-commit-sync-delay=3000").arg("--sync-binlog=1")
+        }
         Flavor::MariaDb => {
             ServerOptions::default().arg("--binlog-commit-wait-count=4").arg("--binlog-commit-wait-usec=5000")
         }
@@ -36,7 +38,8 @@ async fn snapshot_under_fire(flavor: Flavor, options: ServerOptions, rows: u64) 
         until_count(&server, &query, 1, Some(job)).await;
     }
     let so_far = writers.committed();
-    culvert_tests::wait::until(LIMIT, "200 more transactions", async || writers.committed() > so_far + 200).await;
+    culvert_tests::wait::until(LIMIT, "200 more transactions", async || writers.committed() > so_far + 200)
+        .await;
     let committed = writers.stop().await;
     scene.catch_up(&server, &server, [&mirror, &log]).await;
     mirror.terminate(LIMIT).assert_code(0);

@@ -68,9 +68,24 @@ impl Modes {
     async fn endless(&self, name: &str, source: &str, id: u32) -> Vec<String> {
         let mut running = self.job(name, source).start();
         running.wait_for_stderr(LIMIT, "following the binlog").await;
-        until_count(&self.server, &format!("SELECT COUNT(*) FROM {}.culvert_commit WHERE job LIKE '%-{name}' AND checkpoint > 0", self.target), 1, Some(&running)).await;
+        until_count(
+            &self.server,
+            &format!(
+                "SELECT COUNT(*) FROM {}.culvert_commit WHERE job LIKE '%-{name}' AND checkpoint > 0",
+                self.target
+            ),
+            1,
+            Some(&running),
+        )
+        .await;
         self.server.execute(&[&format!("INSERT INTO {}.t VALUES ({id})", self.source)]).await;
-        until_count(&self.server, &format!("SELECT COUNT(*) FROM {}.{name} WHERE id = {id}", self.target), 1, Some(&running)).await;
+        until_count(
+            &self.server,
+            &format!("SELECT COUNT(*) FROM {}.{name} WHERE id = {id}", self.target),
+            1,
+            Some(&running),
+        )
+        .await;
         running.terminate(LIMIT).assert_code(0);
         self.ids(name).await
     }
@@ -100,7 +115,9 @@ async fn begin_and_end(flavor: Flavor, gtid: bool) {
     );
     assert_eq!(modes.bounded("until", &until).await, ["1", "2", "3"]);
     if gtid {
-        let behind = format!("startup.mode = SPECIFIC, startup.specific-offset.gtid-set = \"{gtids}\", stop.mode = LATEST");
+        let behind = format!(
+            "startup.mode = SPECIFIC, startup.specific-offset.gtid-set = \"{gtids}\", stop.mode = LATEST"
+        );
         assert_eq!(modes.bounded("behind", &behind).await, ["4"]);
     }
     // The server's clock counts seconds here: the next row is in a later one.

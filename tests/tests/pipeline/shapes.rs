@@ -40,7 +40,8 @@ impl Shaped {
     }
 
     async fn run(&self, statements: &[&str]) {
-        let statements: Vec<String> = statements.iter().map(|text| text.replace("DB", &self.source)).collect();
+        let statements: Vec<String> =
+            statements.iter().map(|text| text.replace("DB", &self.source)).collect();
         let list: Vec<&str> = statements.iter().map(String::as_str).collect();
         self.server.execute(&list).await;
     }
@@ -138,7 +139,9 @@ async fn kept(flavor: Flavor) {
         .await;
     scene.until("SELECT COUNT(*) FROM COPY.t WHERE id = 3 AND a = 'three' AND b IS NULL", 1, &job).await;
     job.kill();
-    scene.run(&["ALTER TABLE DB.t ADD COLUMN d INT AFTER c", "INSERT INTO DB.t (id, a) VALUES (4, 'four')"]).await;
+    scene
+        .run(&["ALTER TABLE DB.t ADD COLUMN d INT AFTER c", "INSERT INTO DB.t (id, a) VALUES (4, 'four')"])
+        .await;
     let job = scene.job.start();
     scene.until("SELECT COUNT(*) FROM COPY.t WHERE id = 4 AND a = 'four'", 1, &job).await;
     let log = job.terminate(LIMIT);

@@ -29,7 +29,13 @@ pub(crate) struct Scene {
 impl Scene {
     /// Creates the tables, fills them with `rows` items, and writes the job files. `source_port`
     /// is where the jobs reach the source (a proxy, perhaps).
-    pub(crate) async fn new(server: &Server, target: &Server, rows: u64, chunk: u64, source_url: Option<String>) -> Scene {
+    pub(crate) async fn new(
+        server: &Server,
+        target: &Server,
+        rows: u64,
+        chunk: u64,
+        source_url: Option<String>,
+    ) -> Scene {
         let source = server.fresh_database("source").await;
         let mirror = target.fresh_database("mirror").await;
         let log = target.fresh_database("log").await;
@@ -82,17 +88,40 @@ impl Scene {
             self.mirror
         );
         until_count(target, &made, 2, Some(jobs[0])).await;
-        until_count(target, &format!("SELECT COUNT(*) FROM {}.item WHERE id = {id}", self.mirror), 1, Some(jobs[0])).await;
-        until_count(target, &format!("SELECT COUNT(*) FROM {}.item WHERE id = {id}", self.log), 1, Some(jobs[1])).await;
+        until_count(
+            target,
+            &format!("SELECT COUNT(*) FROM {}.item WHERE id = {id}", self.mirror),
+            1,
+            Some(jobs[0]),
+        )
+        .await;
+        until_count(
+            target,
+            &format!("SELECT COUNT(*) FROM {}.item WHERE id = {id}", self.log),
+            1,
+            Some(jobs[1]),
+        )
+        .await;
         let mut conn = server.conn().await;
         for (table, key) in TABLES {
-            let count: Option<u64> =
-                conn.query_first(format!("SELECT COUNT(*) FROM {}.{table}", self.source)).await.expect("rows can be counted");
+            let count: Option<u64> = conn
+                .query_first(format!("SELECT COUNT(*) FROM {}.{table}", self.source))
+                .await
+                .expect("rows can be counted");
             let count = count.expect("a count");
             if !key.is_empty() {
-                until_count(target, &format!("SELECT COUNT(*) FROM {}.{table}", self.mirror), count, Some(jobs[0])).await;
+                until_count(
+                    target,
+                    &format!("SELECT COUNT(*) FROM {}.{table}", self.mirror),
+                    count,
+                    Some(jobs[0]),
+                )
+                .await;
             }
-            let net = format!("SELECT CAST(SUM(IF(row_kind IN ('+I', '+U'), 1, -1)) AS SIGNED) FROM {}.{table}", self.log);
+            let net = format!(
+                "SELECT CAST(SUM(IF(row_kind IN ('+I', '+U'), 1, -1)) AS SIGNED) FROM {}.{table}",
+                self.log
+            );
             until_count(target, &net, count, Some(jobs[1])).await;
         }
     }
@@ -109,9 +138,13 @@ impl Scene {
             }
             let logged = format!("{}.{table}", self.log);
             let changes = oracle::AppendLog::read(&mut at_target, &logged, "seq", "row_kind", key).await;
-            let replayed = oracle::replay(&changes).unwrap_or_else(|violation| panic!("{logged}: {violation}"));
-            let names: Vec<String> =
-                oracle::columns(&mut at_source, &origin).await.iter().map(|name| oracle::quoted(name)).collect();
+            let replayed =
+                oracle::replay(&changes).unwrap_or_else(|violation| panic!("{logged}: {violation}"));
+            let names: Vec<String> = oracle::columns(&mut at_source, &origin)
+                .await
+                .iter()
+                .map(|name| oracle::quoted(name))
+                .collect();
             let query = format!("SELECT {} FROM {}", names.join(", "), oracle::quoted_table(&origin));
             let rows = oracle::rows(&mut at_source, &query).await;
             oracle::assert_same((&origin, &rows), (&logged, &replayed));
@@ -135,18 +168,25 @@ async fn create_source(server: &Server, database: &str, rows: u64) {
     let mut first = 1;
     while first <= rows {
         let last = (first + 4999).min(rows);
-        let values: Vec<String> =
-            (first..=last).map(|n| format!("({},{},'item {n}','{}',NOW(6))", n * 7, n % 97, "x".repeat((n % 60) as usize))).collect();
-        conn.query_drop(format!("INSERT INTO {database}.item VALUES {}", values.join(","))).await.expect("rows are inserted");
+        let values: Vec<String> = (first..=last)
+            .map(|n| format!("({},{},'item {n}','{}',NOW(6))", n * 7, n % 97, "x".repeat((n % 60) as usize)))
+            .collect();
+        conn.query_drop(format!("INSERT INTO {database}.item VALUES {}", values.join(",")))
+            .await
+            .expect("rows are inserted");
         first = last + 1;
     }
     let labels: Vec<String> = (0..rows / 50).map(|n| format!("('{}', {n})", label(n))).collect();
     if !labels.is_empty() {
-        conn.query_drop(format!("INSERT INTO {database}.label VALUES {}", labels.join(","))).await.expect("labels are inserted");
+        conn.query_drop(format!("INSERT INTO {database}.label VALUES {}", labels.join(",")))
+            .await
+            .expect("labels are inserted");
     }
     let events: Vec<String> = (0..rows / 100).map(|n| format!("({n}, 'begin', NULL)")).collect();
     if !events.is_empty() {
-        conn.query_drop(format!("INSERT INTO {database}.event VALUES {}", events.join(","))).await.expect("events are inserted");
+        conn.query_drop(format!("INSERT INTO {database}.event VALUES {}", events.join(",")))
+            .await
+            .expect("events are inserted");
     }
 }
 
@@ -279,10 +319,14 @@ impl<R: Rng> Writer<R> {
                 let fresh = self.fresh_id();
                 format!("INSERT INTO {db}.item VALUES ({fresh}, {}, 'new {fresh}', NULL, NOW(6))", fresh % 97)
             }
-            3..=5 => format!("UPDATE {db}.item SET part = part + 1, note = UUID(), changed = NOW(6) WHERE id = {id}"),
+            3..=5 => format!(
+                "UPDATE {db}.item SET part = part + 1, note = UUID(), changed = NOW(6) WHERE id = {id}"
+            ),
             6 => {
                 let part = self.random.random_range(0..97);
-                format!("UPDATE {db}.item SET name = CONCAT('n', id) WHERE part = {part} AND id BETWEEN {id} AND {id} + 2000")
+                format!(
+                    "UPDATE {db}.item SET name = CONCAT('n', id) WHERE part = {part} AND id BETWEEN {id} AND {id} + 2000"
+                )
             }
             7 => {
                 let fresh = self.fresh_id();
@@ -303,7 +347,10 @@ impl<R: Rng> Writer<R> {
             }
             12 => {
                 let n = self.random.random_range(0..self.rows.max(1));
-                format!("INSERT INTO {db}.label VALUES ('{}', 1) ON DUPLICATE KEY UPDATE uses = uses + 1", label(n))
+                format!(
+                    "INSERT INTO {db}.label VALUES ('{}', 1) ON DUPLICATE KEY UPDATE uses = uses + 1",
+                    label(n)
+                )
             }
             _ => {
                 let n = self.random.random_range(0..(self.rows / 50).max(1));
