@@ -25,6 +25,7 @@ mod rules;
 mod secret;
 mod setting;
 mod substitute;
+mod tls_mode;
 mod value;
 
 pub use env::{ENV_OPTIONS, JobMode, JobSettings};
@@ -40,4 +41,5 @@ pub use report::{Report, ReportItem};
 pub use rules::Rule;
 pub use secret::{Secret, is_secret_key, mask_secrets};
 pub use substitute::{RESERVED_NAMES, Variables, parse_variables, unresolved_variables};
+pub use tls_mode::{TlsMode, TlsModeError};
 pub use value::{Block, Entry, Leaf, Role, Value};

@@ -1,10 +1,9 @@
 //! Connections to the source: address, TLS, session, and what the server says about itself.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use culvert_api::{Error, ErrorKind, Result};
-use culvert_config::{JdbcUrl, Secret};
+use culvert_config::{Secret, TlsMode};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 
@@ -27,68 +26,29 @@ pub struct Endpoint {
     /// Password.
     pub password: Secret,
     /// How to use TLS.
-    pub tls: Tls,
+    pub tls: TlsMode,
     /// How long connecting may take.
     pub connect_timeout: Duration,
 }
 
-/// How to use TLS, by the JDBC driver's `sslMode` names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tls {
-    /// `DISABLED`, and `PREFERRED` (the default): plain text. The client library cannot fall back.
-    Off,
-    /// `REQUIRED`: encrypted, any certificate.
-    Required,
-    /// `VERIFY_IDENTITY`: encrypted, certificate chain and host name verified, against this CA
-    /// file or the public roots.
-    VerifyIdentity(Option<PathBuf>),
+/// Refuses a CA file that is not there; the client library would call it a lost connection.
+fn require_file(tls: &TlsMode) -> Result<()> {
+    let Some(ca) = tls.trusted_file() else { return Ok(()) };
+    std::fs::File::open(ca).map(drop).map_err(|error| {
+        Error::new(ErrorKind::Config, format!("the certificate file {} cannot be read", ca.display()))
+            .caused_by(error)
+            .hint("set trustCertificateKeyStoreUrl in the source's url to the authority's certificate as PEM")
+    })
 }
 
-impl Tls {
-    /// Reads the TLS parameters of a JDBC URL.
-    pub fn from_url(url: &JdbcUrl) -> Result<Tls> {
-        let flag = |name: &str| url.param(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        let mode = match url.param("sslMode") {
-            Some(mode) => mode.to_ascii_uppercase(),
-            None if flag("useSSL") && flag("verifyServerCertificate") => "VERIFY_CA".to_owned(),
-            None if flag("useSSL") || flag("requireSSL") => "REQUIRED".to_owned(),
-            None => "PREFERRED".to_owned(),
-        };
-        match mode.as_str() {
-            "DISABLED" | "PREFERRED" => Ok(Tls::Off),
-            "REQUIRED" => Ok(Tls::Required),
-            "VERIFY_IDENTITY" => {
-                let store = url.param("trustCertificateKeyStoreUrl").or(url.param("serverSslCert"));
-                Ok(Tls::VerifyIdentity(store.map(|path| PathBuf::from(path.trim_start_matches("file:")))))
-            }
-            "VERIFY_CA" => Err(Error::new(ErrorKind::Unsupported, "sslMode=VERIFY_CA is not supported")
-                .hint("use sslMode=VERIFY_IDENTITY with a server certificate that names the host, or REQUIRED to encrypt without verifying")),
-            other => Err(Error::new(
-                ErrorKind::Config,
-                format!("sslMode={other} is unknown; allowed: DISABLED, PREFERRED, REQUIRED, VERIFY_IDENTITY"),
-            )),
-        }
-    }
-
-    /// Refuses a CA file that is not there; the client library would call it a lost connection.
-    fn require_file(&self) -> Result<()> {
-        let Tls::VerifyIdentity(Some(ca)) = self else { return Ok(()) };
-        std::fs::File::open(ca).map(drop).map_err(|error| {
-            Error::new(ErrorKind::Config, format!("the certificate file {} cannot be read", ca.display()))
-                .caused_by(error)
-                .hint("set trustCertificateKeyStoreUrl in the source's url to the authority's certificate as PEM")
-        })
-    }
-
-    fn options(&self) -> Option<SslOpts> {
-        match self {
-            Tls::Off => None,
-            Tls::Required => Some(SslOpts::default().with_danger_accept_invalid_certs(true)),
-            Tls::VerifyIdentity(None) => Some(SslOpts::default()),
-            Tls::VerifyIdentity(Some(ca)) => Some(
-                SslOpts::default().with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true),
-            ),
-        }
+fn tls_options(tls: &TlsMode) -> Option<SslOpts> {
+    match tls {
+        TlsMode::Off => None,
+        TlsMode::Required => Some(SslOpts::default().with_danger_accept_invalid_certs(true)),
+        TlsMode::VerifyIdentity(None) => Some(SslOpts::default()),
+        TlsMode::VerifyIdentity(Some(ca)) => Some(
+            SslOpts::default().with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true),
+        ),
     }
 }
 
@@ -99,7 +59,7 @@ impl Endpoint {
             .tcp_port(self.port)
             .user(Some(&self.user))
             .pass(Some(self.password.expose()))
-            .ssl_opts(self.tls.options())
+            .ssl_opts(tls_options(&self.tls))
             .prefer_socket(false)
             .tcp_keepalive(Some(Duration::from_secs(30)))
             .max_allowed_packet(Some(PACKET_BYTES_MAX))
@@ -111,7 +71,7 @@ impl Endpoint {
     /// conversion of character sets), instants in UTC, no rounding or padding modes.
     pub async fn connect(&self) -> Result<Conn> {
         let address = format!("{}:{}", self.host, self.port);
-        self.tls.require_file()?;
+        require_file(&self.tls)?;
         let mut conn = tokio::time::timeout(self.connect_timeout, Conn::new(self.options()))
             .await
             .map_err(|_| {

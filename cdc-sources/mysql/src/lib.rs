@@ -32,7 +32,7 @@ mod tables;
 mod value_text;
 pub mod wire;
 
-pub use connect::{Endpoint, Flavor, ServerInfo, Tls};
+pub use connect::{Endpoint, Flavor, ServerInfo};
 pub use options::{MySqlConfig, OPTIONS, Startup, Stop};
 pub use position::{BinlogPosition, StreamPosition};
 pub use source::MySqlSource;

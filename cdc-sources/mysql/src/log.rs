@@ -195,8 +195,9 @@ impl LogStream {
             .get_binlog_stream(request)
             .await
             .map_err(|error| from_client(error, "opening the binlog stream"))?;
-        // By GTID the server tells file and offset itself, with a rotate event at the start.
-        let read_to = if by_file { from.binlog.clone() } else { crate::position::BinlogPosition::default() };
+        // A place on another server means nothing on this one; its stream will tell.
+        let here = by_file || from.server == server.id;
+        let read_to = if here { from.binlog.clone() } else { crate::position::BinlogPosition::default() };
         let position =
             StreamPosition { binlog: read_to.clone(), gtid: from.gtid.clone(), server: server.id.clone() };
         Ok(LogStream {
@@ -331,7 +332,9 @@ impl LogStream {
             Event::Rotate(rotate) => {
                 self.read_to.file = rotate.file.to_owned();
                 self.read_to.offset = rotate.position;
-                return Ok(self.moved());
+                // The rotation that a stream begins with is made up: by GTID it names the start of a
+                // file, far before what the GTIDs stand for. Only a logged one moves the position.
+                return Ok(if artificial { None } else { self.moved() });
             }
             Event::Heartbeat(heartbeat) => {
                 if let Some(position) = heartbeat.position {

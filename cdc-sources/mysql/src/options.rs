@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_api::{Error, ErrorKind, Result};
-use culvert_config::{JdbcUrl, OptionDef, Options, Secret, Value};
+use culvert_config::{JdbcUrl, OptionDef, Options, Secret, TlsMode, Value};
 
 use crate::column::{Conversion, ZeroDatePolicy};
-use crate::connect::{Endpoint, Tls};
+use crate::connect::Endpoint;
 use crate::position::BinlogPosition;
 use crate::selection::TableSelection;
 use crate::tables::KeyOverrides;
@@ -154,7 +154,7 @@ impl MySqlConfig {
                 port: url.port,
                 user: options.str("username").to_owned(),
                 password: Secret::new(options.opt_str("password").unwrap_or_default()),
-                tls: Tls::from_url(&url)?,
+                tls: TlsMode::from_params(&url.params).map_err(|error| bad("url", error))?,
                 connect_timeout: Duration::from_millis(options.unsigned("connect.timeout.ms")),
             },
             selection,

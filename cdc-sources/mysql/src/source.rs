@@ -113,6 +113,13 @@ impl MySqlSource {
     ) -> Result<StreamPosition> {
         let at = |binlog, gtid| StreamPosition { binlog, gtid, server: server.id.clone() };
         match &self.config.startup {
+            // On MySQL the end of the log is ahead of the executed GTIDs while transactions commit: the
+            // place that fits the GTIDs is not known until the stream tells.
+            Startup::Initial | Startup::SnapshotOnly | Startup::Latest
+                if server.flavor == Flavor::MySql && server.gtid =>
+            {
+                Ok(at(BinlogPosition::default(), catalog.position.gtid.clone()))
+            }
             Startup::Initial | Startup::SnapshotOnly | Startup::Latest => Ok(catalog.position.clone()),
             Startup::Earliest | Startup::Time(_) => {
                 let first = first_file(conn).await?;

@@ -217,10 +217,10 @@ impl Settings {
             Some(_) => options.secret("password"),
             None => url.password.clone().unwrap_or_default(),
         };
-        let encryption = tls::options(&params)?;
+        let encryption = tls::mode(&params)?;
         let settings = Settings {
-            certificate_file: encryption.as_ref().and_then(|_| tls::trusted_file(&params)),
-            tls: encryption,
+            certificate_file: encryption.trusted_file().map(PathBuf::from),
+            tls: tls::options(&encryption),
             session_variables: session_variables(&params)?,
             host: url.host,
             port: url.port,
