@@ -51,23 +51,58 @@ impl RowText {
 }
 
 fn write(out: &mut Vec<u8>, value: &Value) {
-    // Writing into memory cannot fail.
-    let _ = match value {
-        Value::NULL | Value::Bytes(_) => Ok(()),
-        Value::Int(number) => write!(out, "{number}"),
-        Value::UInt(number) => write!(out, "{number}"),
+    match value {
+        Value::NULL | Value::Bytes(_) => {}
+        Value::Int(number) => {
+            if *number < 0 {
+                out.push(b'-');
+            }
+            digits(out, number.unsigned_abs(), 1);
+        }
+        Value::UInt(number) => digits(out, *number, 1),
         // The shortest text of the double that equals the float: reading it back gives the float.
-        Value::Float(number) => write!(out, "{}", f64::from(*number)),
-        Value::Double(number) => write!(out, "{number}"),
+        Value::Float(number) => float(out, f64::from(*number)),
+        Value::Double(number) => float(out, *number),
         Value::Date(year, month, day, hour, minute, second, micros) => {
-            write!(out, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}")
+            digits(out, u64::from(*year), 4);
+            for (mark, part) in
+                [(b'-', *month), (b'-', *day), (b' ', *hour), (b':', *minute), (b':', *second)]
+            {
+                out.push(mark);
+                digits(out, u64::from(part), 2);
+            }
+            out.push(b'.');
+            digits(out, u64::from(*micros), 6);
         }
         Value::Time(negative, days, hours, minutes, seconds, micros) => {
-            let sign = if *negative { "-" } else { "" };
-            let hours = u64::from(*days) * 24 + u64::from(*hours);
-            write!(out, "{sign}{hours:02}:{minutes:02}:{seconds:02}.{micros:06}")
+            if *negative {
+                out.push(b'-');
+            }
+            digits(out, u64::from(*days) * 24 + u64::from(*hours), 2);
+            for part in [*minutes, *seconds] {
+                out.push(b':');
+                digits(out, u64::from(part), 2);
+            }
+            out.push(b'.');
+            digits(out, u64::from(*micros), 6);
         }
-    };
+    }
+}
+
+/// Decimal digits, filled up with zeros from the left. The formatting machinery takes several times
+/// as long, and a snapshot does this for every number.
+fn digits(out: &mut Vec<u8>, mut number: u64, at_least: usize) {
+    let start = out.len();
+    while number > 0 || out.len() - start < at_least {
+        out.push(b'0' + (number % 10) as u8);
+        number /= 10;
+    }
+    out[start..].reverse();
+}
+
+fn float(out: &mut Vec<u8>, number: f64) {
+    // Writing into memory cannot fail.
+    let _ = write!(out, "{number}");
 }
 
 #[cfg(test)]
