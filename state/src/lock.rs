@@ -20,8 +20,15 @@ const PROCESS_ID_BYTES_MAX: u64 = 20;
 /// Holds a state folder until it is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
-    // Closing the file gives the lock back.
-    _file: File,
+    file: File,
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing the file gives the lock back only with its last copy, and a child process has one
+        // between its fork and its exec. A failure leaves it to the close.
+        let _ = self.file.unlock();
+    }
 }
 
 impl FolderLock {
@@ -48,7 +55,7 @@ impl FolderLock {
         }
         file.set_len(0).map_err(refused)?;
         file.write_all(std::process::id().to_string().as_bytes()).map_err(refused)?;
-        Ok(FolderLock { _file: file })
+        Ok(FolderLock { file })
     }
 }
 

@@ -55,6 +55,8 @@ const PIECES: &[&str] = &[
     "Ж", "ж", "ก", "เ", "\u{200d}", "y",
 ];
 
+/// Ends the name of a table whose key is CHAR; its collation comes before.
+const CHAR: &str = "__char";
 /// Rows per table; chunks have ten.
 const ROWS: u32 = 300;
 /// Changes between two looks at how far the job is.
@@ -88,14 +90,17 @@ async fn cut(server: &Server, own: &[&str]) {
     let mut conn = conn(server).await;
     // Characters a charset does not have become question marks.
     run(&mut conn, "SET sql_mode = ''").await;
-    let mut collations: Vec<&str> = BOTH.iter().chain(own).copied().collect();
-    collations.sort_unstable();
-    for (place, collation) in collations.iter().enumerate() {
+    // CHAR and VARCHAR pad differently.
+    let mut tables: Vec<String> = BOTH.iter().chain(own).map(ToString::to_string).collect();
+    tables.extend(own.iter().chain(&BOTH[..4]).map(|collation| format!("{collation}{CHAR}")));
+    tables.sort_unstable();
+    for table in &tables {
+        let collation = table.trim_end_matches(CHAR);
         let charset = charset_of(collation);
-        // CHAR and VARCHAR pad differently; a second column tells equal words apart.
-        let declared = if place % 3 == 2 { "CHAR(12)" } else { "VARCHAR(24)" };
+        let declared = if table == collation { "VARCHAR(24)" } else { "CHAR(12)" };
+        // A second column tells equal words apart.
         let create = format!(
-            "CREATE TABLE `{source}`.{collation} (k {declared} CHARACTER SET {charset} COLLATE {collation} NOT NULL, \
+            "CREATE TABLE `{source}`.{table} (k {declared} CHARACTER SET {charset} COLLATE {collation} NOT NULL, \
              n INT NOT NULL, v INT NOT NULL, PRIMARY KEY (k, n))"
         );
         run(&mut conn, &create).await;
@@ -104,31 +109,30 @@ async fn cut(server: &Server, own: &[&str]) {
                 format!("({}, {}, {row})", random_key(&mut random, charset), random.random_range(0..2))
             })
             .collect();
-        run(&mut conn, &format!("INSERT IGNORE INTO `{source}`.{collation} VALUES {}", rows.join(", ")))
-            .await;
+        run(&mut conn, &format!("INSERT IGNORE INTO `{source}`.{table} VALUES {}", rows.join(", "))).await;
     }
     let options = "snapshot.split.size = 10, snapshot.parallelism = 2";
     let mut job = Mirror { source_options: options, ..Mirror::new(server, &source, &target) }.start();
     // Tables are read in the order of their names. What changes is near the one being read: a
     // change that is lost because its key was taken for one not read yet has no other that heals it.
     let mut reading = 0;
-    while reading < collations.len() {
+    while reading < tables.len() {
         for _ in 0..CHANGES_PER_LOOK {
             let ahead = random.random_range(0..3);
             let place = match random.random_range(0..4) {
-                0 => random.random_range(0..collations.len()),
-                _ => (reading + ahead).min(collations.len() - 1),
+                0 => random.random_range(0..tables.len()),
+                _ => (reading + ahead).min(tables.len() - 1),
             };
-            change(&mut conn, &source, collations[place], &mut random).await;
+            change(&mut conn, &source, &tables[place], &mut random).await;
         }
         job.until_none("the job to run", async || None).await;
-        while reading < collations.len() && has_rows(&mut conn, &target, collations[reading]).await {
+        while reading < tables.len() && has_rows(&mut conn, &target, &tables[reading]).await {
             reading += 1;
         }
     }
-    for collation in &collations {
+    for table in &tables {
         job.until_none("source and mirror to be equal", async || {
-            difference(&mut conn, collation, "HEX(CONVERT(k USING utf8mb4)), n, v", &source, &target).await
+            difference(&mut conn, table, "HEX(CONVERT(k USING utf8mb4)), n, v", &source, &target).await
         })
         .await;
     }
@@ -142,8 +146,9 @@ async fn has_rows(conn: &mut Conn, database: &str, table: &str) -> bool {
     conn.query_first::<u8, _>(query).await.is_ok_and(|found| found.is_some())
 }
 
-async fn change(conn: &mut Conn, database: &str, collation: &str, random: &mut StdRng) {
-    let (table, charset) = (format!("`{database}`.{collation}"), charset_of(collation));
+async fn change(conn: &mut Conn, database: &str, table: &str, random: &mut StdRng) {
+    let charset = charset_of(table);
+    let table = format!("`{database}`.{table}");
     let new = random_key(random, charset);
     // Rows are named by a number that changes with them: hardly any is changed twice.
     let (row, n, v) =
