@@ -30,7 +30,7 @@ demo: packages build ## row changes of a private MariaDB arrive, tagged, in anot
 	scripts/demo.sh $(culvert)
 
 test: setup fmt clippy build examples ## everything: format, lints, examples, all tests on real servers
-	cargo test --workspace --no-fail-fast
+	cargo test --workspace --lib --bins --tests --no-fail-fast
 
 check: packages fmt clippy tidy unit ## what to run before every commit; needs no server
 
