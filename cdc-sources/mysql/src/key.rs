@@ -6,6 +6,9 @@
 //! for the sort weight (`WEIGHT_STRING`), once per bound and, only while the table's snapshot
 //! runs, once per logged row.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
@@ -71,7 +74,7 @@ enum KeyOrder {
     Number,
     Temporal,
     Binary,
-    Weight { charset: String, collation: String, pad_to: Option<u32> },
+    Weight { charset: String, collation: String, pads: bool },
 }
 
 /// How a table is cut into chunks, and how its rows are told apart.
@@ -173,8 +176,9 @@ impl KeyPlan {
     ) -> Result<Option<KeyBound>> {
         let mut select = String::new();
         for column in &self.columns {
-            // The raw bytes, and the weight where the order is a collation's.
-            let _ = write!(select, "{}, {}, ", quote(&column.name), column.weight_of(&quote(&column.name)));
+            // The raw bytes, and the weights where the order is a collation's.
+            let name = quote(&column.name);
+            let _ = write!(select, "{name}, {}, {}, ", column.weight_of(&name), column.weight_of_blank());
         }
         let statement = format!(
             "SELECT {}1 FROM {}{}{} LIMIT 1 OFFSET {}",
@@ -197,12 +201,13 @@ impl KeyPlan {
         for (column, raw) in self.columns.iter().zip(&raw) {
             sort.push(match column.order {
                 KeyOrder::Weight { .. } => {
-                    let statement = format!("SELECT {}", column.weight_of(&column.literal(raw)));
+                    let weight = column.weight_of(&column.literal(raw));
                     let row: Option<Row> = conn
-                        .query_first(statement)
+                        .query_first(format!("SELECT {weight}, {}", column.weight_of_blank()))
                         .await
                         .map_err(|error| from_client(error, "asking for a sort weight"))?;
-                    KeyValue::Bytes(bytes(row.and_then(|mut row| row.take(0)))?)
+                    let mut row = row.ok_or_else(no_value)?;
+                    column.sort_of(&bytes(row.take(0))?, &bytes(row.take(1))?)
                 }
                 _ => column.parse(raw)?,
             });
@@ -218,9 +223,11 @@ impl KeyPlan {
     fn bound_of(&self, mut row: Row) -> Result<KeyBound> {
         let mut bound = KeyBound { raw: Vec::new(), sort: Vec::new() };
         for (at, column) in self.columns.iter().enumerate() {
-            let raw = bytes(row.take(at * 2))?;
+            let raw = bytes(row.take(at * 3))?;
             let sort = match column.order {
-                KeyOrder::Weight { .. } => KeyValue::Bytes(bytes(row.take(at * 2 + 1))?),
+                KeyOrder::Weight { .. } => {
+                    column.sort_of(&bytes(row.take(at * 3 + 1))?, &bytes(row.take(at * 3 + 2))?)
+                }
                 _ => column.parse(&raw)?,
             };
             bound.raw.push(raw);
@@ -243,9 +250,9 @@ impl KeyPlan {
                 let Some(conn) = conn.as_deref_mut() else {
                     return Err(Error::new(ErrorKind::Internal, "no connection to ask for sort weights"));
                 };
-                let weights = column.weights(conn, batch, &self.table).await?;
-                for (key, weight) in keys.iter_mut().zip(weights) {
-                    key.push(KeyValue::Bytes(weight));
+                let sorts = column.sorts(conn, batch, &self.table).await?;
+                for (key, sort) in keys.iter_mut().zip(sorts) {
+                    key.push(sort);
                 }
             } else {
                 for (row, key) in keys.iter_mut().enumerate() {
@@ -286,20 +293,34 @@ impl KeyColumn {
 
     fn weight_of(&self, expression: &str) -> String {
         match &self.order {
-            KeyOrder::Weight { pad_to: Some(chars), .. } => {
-                format!("WEIGHT_STRING({expression} AS CHAR({chars}))")
-            }
             KeyOrder::Weight { .. } => format!("WEIGHT_STRING({expression})"),
             _ => "1".to_owned(),
         }
     }
 
-    async fn weights(&self, conn: &mut Conn, batch: &RecordBatch, table: &TableId) -> Result<Vec<Vec<u8>>> {
+    fn weight_of_blank(&self) -> String {
+        match &self.order {
+            KeyOrder::Weight { charset, collation, .. } => {
+                format!("WEIGHT_STRING(CONVERT(' ' USING {charset}) COLLATE {collation})")
+            }
+            _ => "1".to_owned(),
+        }
+    }
+
+    /// What a text sorts by, from its weight and a blank's.
+    fn sort_of(&self, weight: &[u8], blank: &[u8]) -> KeyValue {
+        KeyValue::Bytes(match self.order {
+            KeyOrder::Weight { pads: true, .. } => padded_for_ever(weight, blank),
+            _ => weight.to_vec(),
+        })
+    }
+
+    async fn sorts(&self, conn: &mut Conn, batch: &RecordBatch, table: &TableId) -> Result<Vec<KeyValue>> {
         let KeyOrder::Weight { charset, collation, .. } = &self.order else { return Ok(Vec::new()) };
-        let mut weights = Vec::with_capacity(batch.num_rows());
+        let mut sorts = Vec::with_capacity(batch.num_rows());
         let rows: Vec<usize> = (0..batch.num_rows()).collect();
         for part in rows.chunks(WEIGHTS_PER_QUERY) {
-            let mut statement = String::new();
+            let mut statement = format!("SELECT {}", self.weight_of_blank());
             for row in part {
                 let text = match key_value(batch, self.index, *row)? {
                     KeyValue::Text(text) => text.into_bytes(),
@@ -313,28 +334,27 @@ impl KeyColumn {
                 for byte in text {
                     let _ = write!(hex, "{byte:02x}");
                 }
-                if !statement.is_empty() {
-                    statement.push_str(" UNION ALL ");
-                }
                 let value = format!("CONVERT(_utf8mb4 x'{hex}' USING {charset}) COLLATE {collation}");
-                let _ = write!(statement, "SELECT {}", self.weight_of(&value));
+                let _ = write!(statement, " UNION ALL SELECT {}", self.weight_of(&value));
             }
             let answer: Vec<Row> = conn
                 .query(statement)
                 .await
                 .map_err(|error| from_client(error, "asking for sort weights").context("table", table))?;
+            let mut answer = answer.into_iter();
+            let blank = bytes(answer.next().and_then(|mut row| row.take(0)))?;
             for mut row in answer {
-                weights.push(bytes(row.take(0))?);
+                sorts.push(self.sort_of(&bytes(row.take(0))?, &blank));
             }
         }
-        if weights.len() != batch.num_rows() {
+        if sorts.len() != batch.num_rows() {
             return Err(Error::new(
                 ErrorKind::Corrupt,
                 "the server answered with another number of sort weights",
             )
             .context("table", table));
         }
-        Ok(weights)
+        Ok(sorts)
     }
 }
 
@@ -347,8 +367,10 @@ fn order_of(column: &MySqlColumn, collation: Option<&str>) -> Option<KeyOrder> {
         }
         MySqlType::Binary { .. } | MySqlType::VarBinary => Some(KeyOrder::Binary),
         MySqlType::Char | MySqlType::VarChar => {
-            let length = declared_length(&column.column_type)?;
             let collation = collation?;
+            if !has_usable_weights(collation) {
+                return None;
+            }
             // MariaDB's index has CHAR in the order of the padded values, its comparisons are without
             // the padding: a range by such a key leaves rows out.
             if column.kind == MySqlType::Char && collation.contains("nopad") {
@@ -362,17 +384,42 @@ fn order_of(column: &MySqlColumn, collation: Option<&str>) -> Option<KeyOrder> {
             (word(collation) && word(charset)).then(|| KeyOrder::Weight {
                 charset: charset.to_owned(),
                 collation: collation.to_owned(),
-                pad_to: pads.then_some(length),
+                pads,
             })
         }
         _ => None,
     }
 }
 
-/// 50 of `varchar(50)`.
-fn declared_length(column_type: &str) -> Option<u32> {
-    let (_, rest) = column_type.split_once('(')?;
-    rest.split_once(')')?.0.trim().parse().ok()
+/// Whether text in the order of its weights is in the order of the server's index. Found by asking
+/// both servers about every collation they have, see `every_collation_sorts_as_we_think`.
+fn has_usable_weights(collation: &str) -> bool {
+    // Weights of several widths, and the weights of several passes over the text.
+    let uneven = collation.starts_with("big5_chinese")
+        || matches!(collation, "gb18030_chinese_ci" | "cp1250_czech_cs" | "latin2_czech_cs");
+    // Of several levels, whose padding lies between the levels.
+    let levels =
+        collation.ends_with("_w2") || collation.contains("uca1400") && !collation.ends_with("_ai_ci");
+    !uneven && !levels
+}
+
+/// A weight as bytes that compare as if blanks followed without end, which is how a collation that
+/// pads compares: before each unit of the weight stands whether what is left of it sorts before
+/// blanks only (1), is blanks only (2, and ends it), or sorts after them (3).
+fn padded_for_ever(weight: &[u8], blank: &[u8]) -> Vec<u8> {
+    let units: Vec<&[u8]> = weight.chunks(blank.len().max(1)).collect();
+    let mut padded = Vec::with_capacity(weight.len() + units.len() + 1);
+    let mut rest = units.as_slice();
+    while let Some(at) = rest.iter().position(|unit| *unit != blank) {
+        let marker = if rest[at] < blank { 1 } else { 3 };
+        for unit in &rest[..=at] {
+            padded.push(marker);
+            padded.extend_from_slice(unit);
+        }
+        rest = &rest[at + 1..];
+    }
+    padded.push(2);
+    padded
 }
 
 fn key_value(batch: &RecordBatch, column: usize, row: usize) -> Result<KeyValue> {
@@ -385,6 +432,10 @@ fn key_value(batch: &RecordBatch, column: usize, row: usize) -> Result<KeyValue>
 fn bytes(value: Option<Value>) -> Result<Vec<u8>> {
     match value {
         Some(Value::Bytes(bytes)) => Ok(bytes),
-        _ => Err(Error::new(ErrorKind::Corrupt, "a key column without a value")),
+        _ => Err(no_value()),
     }
+}
+
+fn no_value() -> Error {
+    Error::new(ErrorKind::Corrupt, "a key column without a value")
 }
