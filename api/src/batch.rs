@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch};
+use arrow_buffer::BooleanBuffer;
 
 use crate::row_kind::RowKind;
 use crate::schema::TableSchema;
@@ -35,6 +36,19 @@ pub struct ChangeBatch {
     /// Names of the transactions the rows come from, in order: a GTID or `file:pos` in a log,
     /// `snapshot:table:chunk` for rows that were there before.
     pub transactions: Vec<Arc<str>>,
+    /// Values the log left out, per column that has any; empty when the log told everything. What
+    /// is left out is not NULL: `rows` holds a NULL there only because it has to hold something.
+    pub unavailable: Vec<Unavailable>,
+}
+
+/// The rows of a batch whose value in one column the log left out (an unchanged value stored out of
+/// line in PostgreSQL, all but the key of a deleted row without a full replica identity).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unavailable {
+    /// Place of the column.
+    pub column: usize,
+    /// One bit per row; set where the value is unavailable.
+    pub rows: BooleanBuffer,
 }
 
 impl ChangeBatch {
@@ -46,6 +60,13 @@ impl ChangeBatch {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.kinds.is_empty()
+    }
+
+    /// Whether the log left this value out.
+    pub fn is_unavailable(&self, row: usize, column: usize) -> bool {
+        self.unavailable.iter().any(|left_out| {
+            left_out.column == column && row < left_out.rows.len() && left_out.rows.value(row)
+        })
     }
 
     /// Bytes the batch occupies, as queues count them.

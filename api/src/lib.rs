@@ -16,13 +16,13 @@ pub mod source;
 pub mod store;
 pub mod transform;
 
-pub use batch::{ChangeBatch, RowPosition};
+pub use batch::{ChangeBatch, RowPosition, Unavailable};
 pub use check::{Finding, Severity};
 pub use checkpoint::{Checkpoint, CommitMarker, SourceState};
 pub use error::{Error, ErrorClass, ErrorKind, Result};
 pub use progress::{JobProgress, Phase};
 pub use row_kind::{RowKind, RowKindSet};
-pub use schema::{Column, SchemaChange, TableId, TableSchema};
+pub use schema::{Column, Dialect, SchemaChange, SourceType, TableId, TableSchema};
 pub use sink::{Committable, Committer, DeliveryContract, OpenSink, Sink, SinkWriter, WriterContext};
 pub use source::{
     Boundedness, ReaderContext, Source, SourceEvent, SourceReader, Split, SplitEnumerator, SplitFinished,

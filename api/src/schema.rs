@@ -35,6 +35,36 @@ impl fmt::Display for TableId {
     }
 }
 
+/// The family of databases whose way of writing types a declaration follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// MySQL and MariaDB.
+    MySql,
+    /// PostgreSQL and what speaks its SQL.
+    Postgres,
+}
+
+/// A column's type as its database declares it: `int(10) unsigned`, `enum('a','b')`, `numeric(10,2)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceType {
+    /// Whose language it is.
+    pub dialect: Dialect,
+    /// The declaration.
+    pub declaration: String,
+}
+
+impl SourceType {
+    /// A declaration of MySQL or MariaDB.
+    pub fn mysql(declaration: impl Into<String>) -> SourceType {
+        SourceType { dialect: Dialect::MySql, declaration: declaration.into() }
+    }
+
+    /// A declaration of PostgreSQL.
+    pub fn postgres(declaration: impl Into<String>) -> SourceType {
+        SourceType { dialect: Dialect::Postgres, declaration: declaration.into() }
+    }
+}
+
 /// One column of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
@@ -44,9 +74,9 @@ pub struct Column {
     pub data_type: DataType,
     /// Whether NULL may occur.
     pub nullable: bool,
-    /// The type as the source database writes it (`int(10) unsigned`, `enum('a','b')`), so that a
-    /// sink of the same family can create an equal column. `None` for columns a transform added.
-    pub source_type: Option<String>,
+    /// The type as the source database declares it, so that a sink of the same family can create an
+    /// equal column. `None` for columns a transform added.
+    pub source_type: Option<SourceType>,
 }
 
 impl Column {

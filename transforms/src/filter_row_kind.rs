@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use arrow_array::BooleanArray;
+use arrow_buffer::BooleanBuffer;
 use arrow_select::filter::filter_record_batch;
-use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform};
+use culvert_api::{
+    ChangeBatch, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform, Unavailable,
+};
 use culvert_config::{OptionDef, Options, Rule};
 
 /// Lets rows of some kinds pass, as they are.
@@ -90,8 +93,18 @@ impl Transform for FilterRowKind {
             kinds: kept(batch.kinds, &passes),
             positions: kept(batch.positions, &passes),
             transactions: batch.transactions,
+            unavailable: kept_unavailable(batch.unavailable, &passes),
         }))
     }
+}
+
+fn kept_unavailable(unavailable: Vec<Unavailable>, passes: &[bool]) -> Vec<Unavailable> {
+    let rows = |all: &BooleanBuffer| {
+        all.iter().zip(passes).filter_map(|(bit, passes)| passes.then_some(bit)).collect()
+    };
+    let left_out =
+        unavailable.into_iter().map(|one| Unavailable { column: one.column, rows: rows(&one.rows) });
+    left_out.filter(|one| one.rows.count_set_bits() > 0).collect()
 }
 
 fn kept<T>(values: Vec<T>, passes: &[bool]) -> Vec<T> {

@@ -36,5 +36,12 @@ pub(crate) fn batch() -> ChangeBatch {
     let kinds =
         vec![RowKind::Insert, RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete];
     let positions = (0..5).map(|row| RowPosition { transaction: 0, event: 0, row }).collect();
-    ChangeBatch { schema, rows, kinds, positions, transactions: vec!["0-1-1".into()] }
+    ChangeBatch {
+        schema,
+        rows,
+        kinds,
+        positions,
+        transactions: vec!["0-1-1".into()],
+        unavailable: Vec::new(),
+    }
 }

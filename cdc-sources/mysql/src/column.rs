@@ -11,7 +11,7 @@ mod tests;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, TimeUnit};
-use culvert_api::{Column, Error, ErrorKind, Result};
+use culvert_api::{Column, Error, ErrorKind, Result, SourceType};
 use serde::{Deserialize, Serialize};
 
 use crate::charset::Charset;
@@ -195,7 +195,7 @@ impl MySqlColumn {
             name: self.name.clone(),
             data_type: self.data_type(conversion),
             nullable: self.arrow_nullable(conversion),
-            source_type: Some(self.column_type.clone()),
+            source_type: Some(SourceType::mysql(&self.column_type)),
         }
     }
 }

@@ -115,6 +115,7 @@ impl SourceReader for NumbersReader {
             kinds: vec![RowKind::Insert; ROWS],
             positions,
             transactions,
+            unavailable: Vec::new(),
         }))
     }
     fn request_barrier(&mut self) {

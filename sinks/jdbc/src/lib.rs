@@ -21,27 +21,10 @@
 //! | `pending` | rows that wait, and their reduction |
 //! | `marker`, `writer`, `committer`, `check`, `sink` | the promises of the sink interface |
 
-mod check;
-mod column_type;
-mod committer;
-mod connect;
-mod ddl;
-mod encode;
-mod error;
-mod instant;
-mod key;
-mod marker;
+mod mysql;
 mod options;
-mod pending;
 mod placeholder;
-mod plan;
-mod quote;
-mod scan;
 mod sink;
-mod target;
-mod template;
-mod tls;
-mod writer;
 
 pub use options::{OPTIONS, RULES};
 pub use sink::{JdbcSink, PLUGIN};

@@ -7,11 +7,11 @@ use culvert_api::{Error, ErrorKind, Result, TableSchema};
 use culvert_config::{JdbcUrl, OptionDef, Options, Rule, Secret};
 use mysql_async::SslOpts;
 
+use crate::mysql::quote::TargetName;
+use crate::mysql::scan;
+use crate::mysql::template::Template;
+use crate::mysql::tls;
 use crate::placeholder;
-use crate::quote::TargetName;
-use crate::scan;
-use crate::template::Template;
-use crate::tls;
 
 const NO_XA: &str = "no XA transaction is used; rows and commit marker share one plain transaction";
 const NO_KERBEROS: &str = "there is no Kerberos login";

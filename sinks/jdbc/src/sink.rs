@@ -9,12 +9,12 @@ use culvert_api::{
 use culvert_config::Options;
 use tokio::sync::Mutex;
 
-use crate::check;
-use crate::committer::JdbcCommitter;
-use crate::connect::Session;
-use crate::marker;
+use crate::mysql::check;
+use crate::mysql::committer::JdbcCommitter;
+use crate::mysql::connect::Session;
+use crate::mysql::marker;
+use crate::mysql::writer::JdbcWriter;
 use crate::options::Settings;
-use crate::writer::JdbcWriter;
 
 /// The plugin's name as users write it.
 pub const PLUGIN: &str = "Jdbc";

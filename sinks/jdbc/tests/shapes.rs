@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_schema::DataType;
-use culvert_api::{Column, RowKindSet, SchemaChange, Sink, TableSchema};
+use culvert_api::{Column, RowKindSet, SchemaChange, Sink, SourceType, TableSchema};
 use culvert_tests::{Server, both};
 
 use crate::support::{JOB, Run, SINK, failure, people, people_in, rows, schema, sink, texts};
@@ -87,7 +87,12 @@ async fn save_modes_act_only_on_a_fresh_job() {
 }
 
 fn column(name: &str, data_type: DataType, source: &str) -> Column {
-    Column { name: name.into(), data_type, nullable: name != "id", source_type: Some(source.into()) }
+    Column {
+        name: name.into(),
+        data_type,
+        nullable: name != "id",
+        source_type: Some(SourceType::mysql(source)),
+    }
 }
 
 fn shape(columns: Vec<Column>, version: u64) -> Arc<TableSchema> {

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use culvert_api::{
     ChangeBatch, Column, CommitMarker, Error, JobProgress, OpenSink, Result, RowKind, RowKindSet,
-    RowPosition, Sink, SourceState, TableId, TableSchema, WriterContext,
+    RowPosition, Sink, SourceState, SourceType, TableId, TableSchema, WriterContext,
 };
 use culvert_config::{Block, Entry, Options, Place, Role, Value};
 use culvert_sink_jdbc::{JdbcSink, OPTIONS};
@@ -115,7 +115,7 @@ pub(crate) fn people(table: &str, key: &[&str], kinds: RowKindSet) -> Arc<TableS
         name: name.into(),
         data_type,
         nullable: !key.contains(&name),
-        source_type: Some(source.into()),
+        source_type: Some(SourceType::mysql(source)),
     };
     let columns =
         vec![column("id", DataType::Int32, "int(11)"), column("name", DataType::Utf8, "varchar(50)")];
@@ -141,7 +141,14 @@ pub(crate) fn batch(schema: &Arc<TableSchema>, columns: Vec<ArrayRef>, kinds: Ve
     let rows = RecordBatch::try_new(schema.arrow.clone(), columns).unwrap();
     let positions =
         (0..kinds.len()).map(|row| RowPosition { transaction: 0, event: 0, row: row as u32 }).collect();
-    ChangeBatch { schema: schema.clone(), rows, kinds, positions, transactions: vec!["0-1-1".into()] }
+    ChangeBatch {
+        schema: schema.clone(),
+        rows,
+        kinds,
+        positions,
+        transactions: vec!["0-1-1".into()],
+        unavailable: Vec::new(),
+    }
 }
 
 fn kind(short: &str) -> RowKind {

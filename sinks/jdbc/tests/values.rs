@@ -7,7 +7,7 @@ use arrow_array::{
     DurationMicrosecondArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
     StringArray, TimestampMicrosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
-use culvert_api::{Column, ErrorClass, RowKind, RowKindSet};
+use culvert_api::{Column, ErrorClass, RowKind, RowKindSet, SourceType};
 use culvert_tests::both;
 
 use crate::support::{Run, batch, failure, schema, sink, texts};
@@ -233,13 +233,13 @@ async fn values_at_the_limits_of_every_type_are_stored_as_by_hand() {
                 name: "v".into(),
                 data_type: values.data_type().clone(),
                 nullable: true,
-                source_type: Some(declared.into()),
+                source_type: Some(SourceType::mysql(declared)),
             };
             let id = Column {
                 name: "id".into(),
                 data_type: arrow_schema::DataType::Int32,
                 nullable: false,
-                source_type: Some("int".into()),
+                source_type: Some(SourceType::mysql("int")),
             };
             let source = schema(name, vec![id, column], &["id"], RowKindSet::ALL);
             let ids: ArrayRef = Arc::new(Int32Array::from_iter_values(0..values.len() as i32));

@@ -14,11 +14,14 @@ fn allowed(from: &str, to: &str) -> bool {
         "culvert-api" | "culvert-config" | "culvert-snapshot" | "culvert-tests" => false,
         // The engine knows traits only.
         "culvert-engine" | "culvert-state" => among(&["culvert-api"]),
-        "culvert-transforms" => among(&["culvert-api", "culvert-config"]),
+        // What source and sink share about PostgreSQL: how to reach it, what its errors mean.
+        "culvert-transforms" | "culvert-postgres" => among(&["culvert-api", "culvert-config"]),
         _ if from.starts_with("culvert-source-") => {
-            among(&["culvert-api", "culvert-config", "culvert-snapshot"])
+            among(&["culvert-api", "culvert-config", "culvert-postgres", "culvert-snapshot"])
         }
-        _ if from.starts_with("culvert-sink-") => among(&["culvert-api", "culvert-config"]),
+        _ if from.starts_with("culvert-sink-") => {
+            among(&["culvert-api", "culvert-config", "culvert-postgres"])
+        }
         // The program puts everything together, except what is there to test and to measure.
         "culvert" => !among(&["culvert-tests", "culvert-bench"]),
         "culvert-bench" => true,

@@ -245,6 +245,7 @@ impl MySqlReader {
             kinds: vec![RowKind::Insert; count],
             positions,
             transactions: vec![Arc::clone(name)],
+            unavailable: Vec::new(),
         }));
         Ok(())
     }

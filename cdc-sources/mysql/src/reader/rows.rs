@@ -194,6 +194,7 @@ impl MySqlReader {
             kinds,
             positions,
             transactions: vec![name],
+            unavailable: Vec::new(),
         }));
         Ok(())
     }
@@ -213,6 +214,7 @@ impl MySqlReader {
             kinds: rows.kinds,
             positions: rows.positions,
             transactions,
+            unavailable: Vec::new(),
         }));
         Ok(())
     }

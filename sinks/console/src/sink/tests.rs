@@ -43,7 +43,14 @@ fn batch(columns: Vec<(&str, ArrayRef)>, kinds: Vec<RowKind>) -> ChangeBatch {
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
     let rows = RecordBatch::try_new(schema.arrow.clone(), arrays).unwrap();
     let positions = kinds.iter().map(|_| RowPosition { transaction: 0, event: 0, row: 0 }).collect();
-    ChangeBatch { schema: Arc::new(schema), rows, kinds, positions, transactions: vec!["t".into()] }
+    ChangeBatch {
+        schema: Arc::new(schema),
+        rows,
+        kinds,
+        positions,
+        transactions: vec!["t".into()],
+        unavailable: Vec::new(),
+    }
 }
 
 async fn printed(pairs: &[(&str, &str)], batch: ChangeBatch) -> String {

@@ -2,9 +2,9 @@
 //! column gets.
 
 use arrow_schema::DataType;
-use culvert_api::{Column, Error, ErrorKind, Result};
+use culvert_api::{Column, Dialect, Error, ErrorKind, Result, SourceType};
 
-use crate::connect::Server;
+use crate::mysql::connect::Server;
 
 /// Longest `varchar` in utf8mb4 that a row can hold; a longer one of a narrower character set
 /// becomes a text type.
@@ -124,8 +124,8 @@ pub(crate) fn is_writable(arrow: &DataType) -> bool {
 /// source.
 pub(crate) fn declare(column: &Column, in_key: bool, server: &Server) -> Result<String> {
     let declared = match &column.source_type {
-        Some(source) => same_family(source, server),
-        None => from_arrow(&column.data_type, in_key),
+        Some(SourceType { dialect: Dialect::MySql, declaration }) => same_family(declaration, server),
+        Some(SourceType { dialect: Dialect::Postgres, .. }) | None => from_arrow(&column.data_type, in_key),
     };
     let declared = declared.ok_or_else(|| {
         Error::new(
@@ -133,7 +133,10 @@ pub(crate) fn declare(column: &Column, in_key: bool, server: &Server) -> Result<
             format!(
                 "no column type on the target for column `{}` of type {}",
                 column.name,
-                column.source_type.clone().unwrap_or_else(|| column.data_type.to_string())
+                column
+                    .source_type
+                    .as_ref()
+                    .map_or_else(|| column.data_type.to_string(), |source| source.declaration.clone())
             ),
         )
         .hint("create the target table by hand, or leave the column out with a transform")
@@ -268,7 +271,7 @@ mod tests {
             name: "c".into(),
             data_type: DataType::Utf8,
             nullable: true,
-            source_type: Some(source.into()),
+            source_type: Some(SourceType::mysql(source)),
         };
         let version = if mariadb { (10, 11, 0) } else { (9, 7, 0) };
         declare(&column, false, &server(mariadb, version)).ok()
@@ -314,7 +317,7 @@ mod tests {
             name: "k".into(),
             data_type: DataType::Utf8,
             nullable: false,
-            source_type: Some("varchar(20)".into()),
+            source_type: Some(SourceType::mysql("varchar(20)")),
         };
         assert_eq!(
             declare(&column, true, &server(true, (10, 11, 0))).unwrap(),

@@ -12,10 +12,10 @@ use culvert_api::{Error, ErrorKind, Result};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Params};
 
-use crate::error::{self, Statement};
+use crate::mysql::error::{self, Statement};
+use crate::mysql::quote;
+use crate::mysql::tls;
 use crate::options::Settings;
-use crate::quote;
-use crate::tls;
 
 /// A connection that was idle for so long is pinged when the engine says that nothing arrives.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(60);

@@ -34,9 +34,9 @@ use arrow_array::{
 use arrow_schema::{DataType, TimeUnit};
 use thiserror::Error as ThisError;
 
-use crate::column_type::Family;
-use crate::instant::{self, Zone};
-use crate::quote;
+use crate::mysql::column_type::Family;
+use crate::mysql::instant::{self, Zone};
+use crate::mysql::quote;
 
 /// Why a value cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]

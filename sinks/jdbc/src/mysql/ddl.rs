@@ -2,13 +2,13 @@
 
 use culvert_api::{Column, Error, ErrorKind, Result, SchemaChange, TableSchema};
 
-use crate::column_type;
-use crate::connect::Server;
+use crate::mysql::column_type;
+use crate::mysql::connect::Server;
+use crate::mysql::quote::{TargetName, identifier, identifiers};
+use crate::mysql::scan::{bare_name, tokens};
+use crate::mysql::target::{TargetTable, same_name};
 use crate::options::Settings;
 use crate::placeholder;
-use crate::quote::{TargetName, identifier, identifiers};
-use crate::scan::{bare_name, tokens};
-use crate::target::{TargetTable, same_name};
 
 /// `CREATE TABLE` for an upstream table.
 ///

@@ -4,9 +4,9 @@ use arrow_array::{ArrayRef, Int32Array, StringArray};
 use culvert_api::RowKindSet;
 
 use super::*;
-use crate::connect::Server;
-use crate::plan::for_table;
-use crate::plan::tests::{settings, source, target};
+use crate::mysql::connect::Server;
+use crate::mysql::plan::for_table;
+use crate::mysql::plan::tests::{settings, source, target};
 
 const WIDE: Limits = Limits { rows: 1000, bytes: 1 << 20 };
 

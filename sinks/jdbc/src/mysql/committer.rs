@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use culvert_api::{Committable, Committer, Error, ErrorKind, JobProgress, Result};
 
-use crate::marker;
-use crate::quote::TargetName;
-use crate::writer::{SharedSession, opened};
+use crate::mysql::marker;
+use crate::mysql::quote::TargetName;
+use crate::mysql::writer::{SharedSession, opened};
 
 /// Commits on the writer's connection.
 pub(crate) struct JdbcCommitter {

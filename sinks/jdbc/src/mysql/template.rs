@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use culvert_api::{Error, ErrorKind, Result, RowKind, TableSchema};
 
-use crate::column_type::{self, Family};
-use crate::encode::Form;
-use crate::key::KeyMatch;
-use crate::plan::{Mode, Piece, Slot, TablePlan};
-use crate::scan::{bare_name, end_of_quoted, is_word, tokens};
-use crate::target::TargetTable;
+use crate::mysql::column_type::{self, Family};
+use crate::mysql::encode::Form;
+use crate::mysql::key::KeyMatch;
+use crate::mysql::plan::{Mode, Piece, Slot, TablePlan};
+use crate::mysql::scan::{bare_name, end_of_quoted, is_word, tokens};
+use crate::mysql::target::TargetTable;
 
 /// A statement cut at its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]

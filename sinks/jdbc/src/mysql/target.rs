@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use culvert_api::{Error, ErrorKind, Result};
 
-use crate::column_type::{Family, family};
-use crate::connect::Session;
-use crate::encode::Form;
-use crate::quote::TargetName;
+use crate::mysql::column_type::{Family, family};
+use crate::mysql::connect::Session;
+use crate::mysql::encode::Form;
+use crate::mysql::quote::TargetName;
 
 /// A column of the target.
 #[derive(Clone, Debug)]

@@ -12,17 +12,17 @@ use culvert_api::{
 };
 use tokio::sync::Mutex;
 
-use crate::connect::{Server, Session};
-use crate::ddl;
-use crate::encode::Literals;
-use crate::error;
-use crate::marker;
+use crate::mysql::connect::{Server, Session};
+use crate::mysql::ddl;
+use crate::mysql::encode::Literals;
+use crate::mysql::error;
+use crate::mysql::marker;
+use crate::mysql::pending::{Limits, Pending, Step, misfit_error};
+use crate::mysql::plan::{self, TablePlan};
+use crate::mysql::quote::TargetName;
+use crate::mysql::target::TargetTable;
 use crate::options::{DataSaveMode, SchemaSaveMode, Settings};
-use crate::pending::{Limits, Pending, Step, misfit_error};
 use crate::placeholder;
-use crate::plan::{self, TablePlan};
-use crate::quote::TargetName;
-use crate::target::TargetTable;
 
 /// Rows that wait in all tables together, in bytes; one table alone sends at a statement's size.
 const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;

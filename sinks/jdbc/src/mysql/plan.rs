@@ -18,13 +18,13 @@ use std::sync::Arc;
 
 use culvert_api::{Error, ErrorKind, Finding, Result, TableSchema};
 
-use crate::column_type;
-use crate::connect::Server;
-use crate::encode::Form;
-use crate::key::{self, KeyMatch};
+use crate::mysql::column_type;
+use crate::mysql::connect::Server;
+use crate::mysql::encode::Form;
+use crate::mysql::key::{self, KeyMatch};
+use crate::mysql::quote::{TargetName, identifier, identifiers};
+use crate::mysql::target::{TargetTable, same_name};
 use crate::options::Settings;
-use crate::quote::{TargetName, identifier, identifiers};
-use crate::target::{TargetTable, same_name};
 
 /// The alias of the new row in an upsert.
 const ROW_ALIAS: &str = "culvert_new";

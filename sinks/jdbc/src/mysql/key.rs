@@ -3,12 +3,12 @@
 use arrow_schema::DataType;
 use culvert_api::{Error, ErrorKind, Finding, Result, RowKind, TableSchema};
 
-use crate::column_type::Family;
+use crate::mysql::column_type::Family;
+use crate::mysql::plan::Slot;
+use crate::mysql::quote::identifiers;
+use crate::mysql::target::{TargetTable, UniqueIndex, same_name};
 use crate::options::Settings;
 use crate::placeholder;
-use crate::plan::Slot;
-use crate::quote::identifiers;
-use crate::target::{TargetTable, UniqueIndex, same_name};
 
 /// How well equal bytes of a rendered key mean equal keys in the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use culvert_api::{Error, Finding, Result, RowKind, TableSchema};
 
-use crate::connect::Session;
-use crate::ddl;
-use crate::error;
-use crate::marker;
+use crate::mysql::connect::Session;
+use crate::mysql::ddl;
+use crate::mysql::error;
+use crate::mysql::marker;
+use crate::mysql::plan::{self, Mode, TablePlan};
+use crate::mysql::quote::{TargetName, identifier};
+use crate::mysql::target::TargetTable;
+use crate::mysql::writer;
 use crate::options::{SchemaSaveMode, Settings};
-use crate::plan::{self, Mode, TablePlan};
-use crate::quote::{TargetName, identifier};
-use crate::target::TargetTable;
-use crate::writer;
 
 /// Checks the target for these upstream tables.
 pub(crate) async fn run(settings: &Settings, tables: &[Arc<TableSchema>]) -> Result<Vec<Finding>> {

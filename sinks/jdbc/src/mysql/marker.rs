@@ -15,10 +15,10 @@
 
 use culvert_api::{CommitMarker, Error, ErrorKind, Result, SourceState};
 
-use crate::connect::Session;
-use crate::error;
-use crate::quote::TargetName;
-use crate::target::TargetTable;
+use crate::mysql::connect::Session;
+use crate::mysql::error;
+use crate::mysql::quote::TargetName;
+use crate::mysql::target::TargetTable;
 
 /// Longest job and sink name, in characters.
 const NAME_CHARS_MAX: usize = 190;

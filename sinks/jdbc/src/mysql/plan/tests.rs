@@ -5,9 +5,9 @@ use culvert_api::{Column, RowKind, RowKindSet, TableId};
 use culvert_config::{Block, Entry, Options, Place, Role, Value};
 
 use super::*;
-use crate::column_type::Family;
+use crate::mysql::column_type::Family;
+use crate::mysql::target::{TargetColumn, UniqueIndex};
 use crate::options::OPTIONS;
-use crate::target::{TargetColumn, UniqueIndex};
 
 pub(crate) fn settings(pairs: &[(&str, &str)]) -> Settings {
     let mut block = Block::new(Role::Sink, "Jdbc", Place::default());

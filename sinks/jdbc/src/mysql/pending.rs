@@ -14,9 +14,9 @@ use std::time::Instant;
 
 use culvert_api::{Error, ErrorKind, Result, RowKind};
 
-use crate::encode::{Literals, Misfit};
-use crate::key::KeyMatch;
-use crate::plan::{Mode, Piece, TablePlan};
+use crate::mysql::encode::{Literals, Misfit};
+use crate::mysql::key::KeyMatch;
+use crate::mysql::plan::{Mode, Piece, TablePlan};
 
 /// Keys in one DELETE: above some hundreds of conditions the servers begin to scan the table.
 const DELETE_KEYS_MAX: usize = 500;
