@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::wait;
 
 const BUFFER_BYTES: usize = 16 << 10;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The proxy; ends, with all connections, when dropped.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 pub(super) const PASSWORD: &str = "zebra-S3cret-41";
 
 /// How long a program may take to end, and a row to arrive, on a busy machine.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Replica ids of jobs, one each.
 static NEXT_SERVER_ID: AtomicU32 = AtomicU32::new(70_000);

@@ -183,7 +183,11 @@ async fn lost_or_old_state_is_rebuilt_from_the_markers() {
         let writers = Writers::start(&server, &scene.source, 2, ROWS, seed + round).await;
         let mirror = scene.mirror_job.start();
         let log = scene.log_job.start();
-        wait::until(LIMIT, "transactions", async || writers.committed() > 100).await;
+        // In the second round the log's state is gone until the job has rebuilt it.
+        wait::until(LIMIT, "transactions and a state", async || {
+            writers.committed() > 100 && scene.log_job.state.exists()
+        })
+        .await;
         mirror.kill();
         log.kill();
         writers.stop().await;

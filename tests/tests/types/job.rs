@@ -10,7 +10,7 @@ use culvert_tests::{Culvert, Server, oracle, scratch, wait};
 use mysql_async::Conn;
 
 /// How long anything may take on a busy machine.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
 /// What to run.
 #[derive(Clone, Debug)]
