@@ -10,7 +10,6 @@ use culvert_api::{
     SchemaChange, Sink, SinkWriter, TableSchema, WriterContext,
 };
 
-use crate::decode::count;
 use crate::task::Outcome;
 
 /// Counts and drops.
@@ -78,7 +77,7 @@ impl SinkWriter for DiscardWriter {
 
     async fn write(&mut self, batch: ChangeBatch) -> Result<()> {
         let mut counted = Outcome::default();
-        count(&batch.kinds, &mut counted);
+        counted.count(&batch.kinds);
         self.counts.inserted.fetch_add(counted.inserted, Relaxed);
         self.counts.updated.fetch_add(counted.updated, Relaxed);
         self.counts.deleted.fetch_add(counted.deleted, Relaxed);

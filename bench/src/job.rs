@@ -4,16 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use culvert_api::{JobProgress, Sink};
+use anyhow::{Context, Result, bail, ensure};
+use culvert_api::{JobProgress, Sink, Source};
 use culvert_config::{Block, OptionDef, Options, Problem, load};
 use culvert_engine::{Job, JobGraph, Node, NodeKind, Settings};
 use culvert_sink_jdbc::JdbcSink;
 use culvert_source_mysql::MySqlSource;
+use culvert_source_postgres::PostgresSource;
 use culvert_state::{JobIdentity, RocksStore};
-use culvert_tests::Server;
-
-use crate::backlog::{DATABASE, TABLE};
 
 /// The database that the mirror is in.
 pub(crate) const TARGET_DATABASE: &str = "mirror";
@@ -32,24 +30,11 @@ pub(crate) enum Mode {
     Latest,
 }
 
-/// A job file that mirrors the table of `source` into `target`.
-pub(crate) fn text(source: &Server, target: &Server, mode: Mode, checkpoint: Duration) -> String {
-    let (start, stop) = match mode {
-        Mode::Backlog => ("EARLIEST", "LATEST"),
-        Mode::Snapshot => ("SNAPSHOT-ONLY", "NEVER"),
-        Mode::Latest => ("LATEST", "NEVER"),
-    };
-    let (from, to) = (source.url(DATABASE), target.url(TARGET_DATABASE));
+/// A job file with these lines in its source and its sink.
+pub(crate) fn text(source: &str, sink: &str, checkpoint: Duration) -> String {
     format!(
-        r#"env {{ parallelism = 1, job.mode = "STREAMING", checkpoint.interval = {} }}
-source {{ MySQL-CDC {{
-  url = "{from}", username = "root", password = "root", server-id = 5400, table-names = ["{DATABASE}.{TABLE}"],
-  startup.mode = "{start}", stop.mode = "{stop}"
-}} }}
-sink {{ jdbc {{
-  url = "{to}", username = "root", password = "root", database = {TARGET_DATABASE}, table = {TABLE}, generate_sink_sql = true
-}} }}
-"#,
+        "env {{ parallelism = 1, job.mode = \"STREAMING\", checkpoint.interval = {} }}\n\
+         source {{ {source} }}\nsink {{ jdbc {{\n{sink}\n  generate_sink_sql = true\n}} }}\n",
         checkpoint.as_millis()
     )
 }
@@ -62,9 +47,7 @@ pub(crate) fn build(text: &str, state: &Path, instead: Option<Arc<dyn Sink>>) ->
     std::fs::write(&path, text)?;
     let file = load(&path, &[])?;
     let (env, _) = file.settings();
-    let source = file.sources.first().context("the job has a source")?;
-    let source =
-        MySqlSource::from_options(&options(source, culvert_source_mysql::OPTIONS)?, env.parallelism)?;
+    let source = source(file.sources.first().context("the job has a source")?, env.parallelism)?;
     let sink: Arc<dyn Sink> = match instead {
         Some(sink) => sink,
         None => {
@@ -80,10 +63,8 @@ pub(crate) fn build(text: &str, state: &Path, instead: Option<Arc<dyn Sink>>) ->
         ..Settings::default()
     };
     let node = |name: &str, kind, inputs| Node { name: name.to_owned(), kind, inputs };
-    let nodes = vec![
-        node("source", NodeKind::Source(Arc::new(source)), vec![]),
-        node("sink", NodeKind::Sink(sink), vec![0]),
-    ];
+    let nodes =
+        vec![node("source", NodeKind::Source(source), vec![]), node("sink", NodeKind::Sink(sink), vec![0])];
     Ok(Job {
         name: NAME.to_owned(),
         graph: JobGraph { nodes },
@@ -91,6 +72,20 @@ pub(crate) fn build(text: &str, state: &Path, instead: Option<Arc<dyn Sink>>) ->
         settings,
         progress: Arc::new(JobProgress::default()),
     })
+}
+
+fn source(block: &Block, parallelism: u32) -> Result<Arc<dyn Source>> {
+    match block.plugin.as_str() {
+        MySqlSource::NAME => {
+            let options = options(block, culvert_source_mysql::OPTIONS)?;
+            Ok(Arc::new(MySqlSource::from_options(&options, parallelism)?))
+        }
+        PostgresSource::NAME => {
+            let options = options(block, culvert_source_postgres::OPTIONS)?;
+            Ok(Arc::new(PostgresSource::from_options(&options, parallelism)?))
+        }
+        other => bail!("there is no source {other} here"),
+    }
 }
 
 fn options(block: &Block, definitions: &[OptionDef]) -> Result<Options> {

@@ -5,12 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use culvert_api::Phase;
 use culvert_engine::stop_channel;
-use culvert_tests::{Server, scratch};
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
+use culvert_tests::scratch;
 
-use crate::backlog::{DATABASE, TABLE};
-use crate::job::{self, Mode, TARGET_DATABASE};
+use crate::job;
 use crate::spread::Spread;
 
 /// Time between two checkpoints: a row is visible when the one after it is committed.
@@ -20,63 +17,60 @@ const ROWS: u64 = 200;
 /// Rows before them.
 const WARM_UP: u64 = 10;
 /// Ids that the backlog does not have.
-const FIRST_ID: u64 = 1 << 40;
-/// The longest a row may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const FIRST_ID: u64 = 1 << 40;
+/// The longest a row may take, and the longest for anything to begin or end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks at the target.
 const POLL: Duration = Duration::from_micros(500);
 
-/// Commits one row after the other and waits for each.
-pub(crate) async fn run(source: &Server, target: &Server) -> Result<Spread> {
-    let mut to = target.conn().await;
-    to.query_drop(format!("DROP DATABASE IF EXISTS {TARGET_DATABASE}")).await?;
-    to.query_drop(format!("CREATE DATABASE {TARGET_DATABASE}")).await?;
+/// Both ends of the way.
+pub(crate) trait Ends {
+    /// Commits the row of this id at the source.
+    async fn commit(&mut self, id: u64) -> Result<()>;
+    /// Whether the target has it.
+    async fn is_visible(&mut self, id: u64) -> Result<bool>;
+}
+
+/// Runs the job of this text meanwhile, which reads from now on.
+pub(crate) async fn of_job(text: &str, ends: &mut impl Ends) -> Result<Spread> {
     let folder = scratch::folder("l");
-    let job = job::build(&job::text(source, target, Mode::Latest, CHECKPOINT), &folder, None)?;
+    let job = job::build(text, &folder, None)?;
     let progress = job.progress.clone();
     let (stop, signal) = stop_channel();
     let runtime = tokio::runtime::Handle::current();
     // On a thread of its own, as in the program, where nothing else happens on the job's task.
     let running = std::thread::spawn(move || runtime.block_on(culvert_engine::run(&job, signal)));
     let begun = Instant::now();
-    while progress.phase() != Phase::Stream {
-        ensure!(!running.is_finished() && begun.elapsed() < PATIENCE, "the job does not come to stream");
+    while progress.phase() != Phase::Stream && !running.is_finished() {
+        ensure!(begun.elapsed() < PATIENCE, "the job does not come to stream");
         tokio::time::sleep(POLL).await;
     }
-    let mut from = source.conn().await;
+    let spread = if running.is_finished() { None } else { Some(trickle(ends).await?) };
+    // A job that has ended does not listen.
+    let _ = stop.send(true);
+    running.join().map_err(|_| anyhow!("the job panicked"))??;
+    std::fs::remove_dir_all(&folder)?;
+    spread.context("the job has ended early")
+}
+
+/// Commits one row after the other and waits for each.
+pub(crate) async fn trickle(ends: &mut impl Ends) -> Result<Spread> {
     let mut times = Vec::new();
     for row in 0..WARM_UP + ROWS {
         // So that rows meet the checkpoints at any moment, and not always the same one.
         tokio::time::sleep(Duration::from_millis(row * 37 % 100)).await;
         let id = FIRST_ID + row;
-        from.query_drop(insert(id)).await?;
+        ends.commit(id).await?;
         let committed = Instant::now();
-        until_visible(&mut to, id, committed).await?;
+        while !ends.is_visible(id).await? {
+            if committed.elapsed() > PATIENCE {
+                bail!("a row was not in the target after {PATIENCE:?}");
+            }
+            tokio::time::sleep(POLL).await;
+        }
         if row >= WARM_UP {
             times.push(committed.elapsed());
         }
     }
-    stop.send(true).context("the job has ended early")?;
-    running.join().map_err(|_| anyhow!("the job panicked"))??;
-    from.disconnect().await?;
-    to.disconnect().await?;
     Ok(Spread::of(times))
-}
-
-async fn until_visible(to: &mut Conn, id: u64, committed: Instant) -> Result<()> {
-    let query = format!("SELECT 1 FROM {TARGET_DATABASE}.{TABLE} WHERE id = {id}");
-    while committed.elapsed() < PATIENCE {
-        if to.query_first::<u8, _>(&query).await?.is_some() {
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    bail!("a row was not in the target after {PATIENCE:?}")
-}
-
-fn insert(id: u64) -> String {
-    format!(
-        "INSERT INTO {DATABASE}.{TABLE} VALUES ({id}, 1, 2.5, '2026-01-02 03:04:05.678901', \
-         '2026-01-02 03:04:05.678', '12:34:56', 'trickle', REPEAT('x', 437))"
-    )
 }

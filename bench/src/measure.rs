@@ -115,25 +115,70 @@ fn process(mut command: Command, output: &Path, errors: &Path) -> Result<Usage> 
 
 /// `VmHWM` of a process, in bytes.
 fn peak(id: u32) -> Option<u64> {
+    memory(id, "VmHWM:")
+}
+
+/// Resident pages of a process that are its own, in bytes: without files and shared memory.
+pub(crate) fn anonymous(id: u32) -> Option<u64> {
+    memory(id, "RssAnon:")
+}
+
+/// CPU seconds of a process that runs, all its threads.
+pub(crate) fn cpu_seconds(id: u32) -> Result<f64> {
+    let stat =
+        std::fs::read_to_string(format!("/proc/{id}/stat")).with_context(|| format!("no process {id}"))?;
+    let stat = Stat::parse(&stat).context("/proc/PID/stat does not read")?;
+    Ok(stat.cpu_ticks / TICKS_PER_SECOND)
+}
+
+/// CPU seconds of a process that makes a process per connection, and of all of these, those that
+/// have ended included.
+pub(crate) fn family_cpu_seconds(parent: u32) -> Result<f64> {
+    let mut ticks = 0.0;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let id: Option<u32> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        // One that has ended in between is counted by its parent the next time.
+        let stat = id.and_then(|_| std::fs::read_to_string(entry.path().join("stat")).ok());
+        let Some(stat) = stat.and_then(|stat| Stat::parse(&stat)) else { continue };
+        if id == Some(parent) {
+            ticks += stat.cpu_ticks + stat.waited_ticks;
+        } else if stat.parent == parent {
+            ticks += stat.cpu_ticks;
+        }
+    }
+    ensure!(ticks > 0.0, "no process {parent}");
+    Ok(ticks / TICKS_PER_SECOND)
+}
+
+fn memory(id: u32, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
 struct Stat {
     ended: bool,
+    parent: u32,
     cpu_ticks: f64,
+    /// Of children that have ended.
+    waited_ticks: f64,
 }
 
 impl Stat {
-    /// Fields 3 (state), 14 and 15 (time in user and kernel mode) of proc(5).
+    /// Fields 3 (state), 4 (parent), 14 and 15 (time in user and kernel mode), 16 and 17 (the same of
+    /// children) of proc(5).
     fn parse(text: &str) -> Option<Stat> {
         // The name before the state is in parentheses and may hold anything.
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
-        Some(Stat { ended: *fields.first()? == "Z", cpu_ticks: ticks(11)? + ticks(12)? })
+        Some(Stat {
+            ended: *fields.first()? == "Z",
+            parent: fields.get(1)?.parse().ok()?,
+            cpu_ticks: ticks(11)? + ticks(12)?,
+            waited_ticks: ticks(13)? + ticks(14)?,
+        })
     }
 }
 
@@ -147,7 +192,17 @@ mod tests {
         let text = "7 (a) Z ) R 1 7 7 0 -1 4194304 100 0 0 0 250 50 3 4 20 0 1 0 1 2 3";
         let stat = Stat::parse(text).unwrap();
         assert!(!stat.ended);
-        assert!((stat.cpu_ticks - 300.0).abs() < f64::EPSILON);
+        assert_eq!((stat.parent, stat.cpu_ticks, stat.waited_ticks), (1, 300.0, 7.0));
+    }
+
+    #[test]
+    fn children_that_ended_count() {
+        let before = family_cpu_seconds(std::process::id()).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"]);
+        let usage = program(command).unwrap();
+        let after = family_cpu_seconds(std::process::id()).unwrap();
+        assert!(after - before >= usage.cpu_seconds, "{before} {after} {usage:?}");
     }
 
     #[tokio::test]

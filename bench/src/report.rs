@@ -2,15 +2,13 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use culvert_tests::Flavor;
 
-use crate::backlog::Backlog;
 use crate::checkpoint::{Checkpoints, STATE_BYTES};
 use crate::machine;
-use crate::measure::Usage;
-use crate::peer::reader_name;
+use crate::measure::{Measured, Usage};
 use crate::spread::Spread;
 
 /// The page, seen from this crate's folder.
@@ -40,30 +38,62 @@ pub(crate) struct Figure {
     pub(crate) rows: u64,
     /// How many bytes of log went through.
     pub(crate) bytes: Option<u64>,
+    /// CPU seconds that the servers spent meanwhile, where they were counted.
+    pub(crate) servers_cpu_seconds: Option<f64>,
 }
 
-/// Everything measured with one kind of server as the source.
+impl Figure {
+    /// Without bytes and the servers' part.
+    pub(crate) fn new<T>(what: String, ours: bool, measured: &Measured<T>, rows: u64) -> Figure {
+        let Measured { usage, runs, .. } = *measured;
+        Figure { what, ours, usage, runs, rows, bytes: None, servers_cpu_seconds: None }
+    }
+}
+
+/// A figure that others stand over.
+#[derive(Clone, Debug)]
+pub(crate) struct Limit {
+    /// Its place among the figures.
+    pub(crate) figure: usize,
+    /// The head of the column that tells the time over its time.
+    pub(crate) head: String,
+}
+
+/// Ways to do the same.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    /// What it is about, as a paragraph; may be empty.
+    pub(crate) about: String,
+    /// The heads of the first column and of the one with changes or rows per second.
+    pub(crate) head: [&'static str; 2],
+    /// First the limits, then ours.
+    pub(crate) figures: Vec<Figure>,
+    /// What ours stand over.
+    pub(crate) limits: Vec<Limit>,
+}
+
+/// Everything measured with one server as the source.
 #[derive(Debug)]
 pub(crate) struct ServerFigures {
-    /// Which.
-    pub(crate) flavor: Flavor,
-    /// What it says about its version.
-    pub(crate) version: String,
-    /// The log.
-    pub(crate) backlog: Backlog,
-    /// Ways through the log: first the server's own reader (raw, text, rows), then ours.
-    pub(crate) drain: Vec<Figure>,
-    /// Ways through the table: first the server's own client, then ours.
-    pub(crate) table: Vec<Figure>,
-    /// From commit to visible.
-    pub(crate) latency: Spread,
+    /// Its name and version.
+    pub(crate) title: String,
+    /// Changes in the backlog.
+    pub(crate) changes: u64,
+    /// Bytes of log that they take.
+    pub(crate) bytes: u64,
+    /// How long the server took to take them in, from one connection.
+    pub(crate) written_in: Duration,
+    /// What was compared.
+    pub(crate) comparisons: Vec<Comparison>,
+    /// From commit to visible: between which two, and how long.
+    pub(crate) latencies: Vec<(String, Spread)>,
 }
 
 /// All figures as Markdown.
 pub(crate) fn text(
     environment: &Environment,
     servers: &[ServerFigures],
-    checkpoints: &Checkpoints,
+    checkpoints: Option<&Checkpoints>,
 ) -> String {
     let mut text = String::new();
     let (before, after) = environment.busy;
@@ -81,37 +111,47 @@ pub(crate) fn text(
         env!("CARGO_PKG_VERSION"),
     );
     for server in servers {
-        let _ = writeln!(text, "### Source: {} {}\n", title(server.flavor), server.version);
-        let _ = writeln!(
-            text,
-            "{} changes of rows in a log of {:.0} MB. One connection wrote them in {:.1} s ({} changes/s).\n",
-            thousands(server.backlog.changes()),
-            server.backlog.bytes as f64 / 1e6,
-            server.backlog.written_in.as_secs_f64(),
-            thousands((server.backlog.changes() as f64 / server.backlog.written_in.as_secs_f64()) as u64),
-        );
-        text.push_str(&drain_table(server));
-        text.push('\n');
-        text.push_str(&snapshot_table(&server.table));
+        text.push_str(&of_server(server));
+    }
+    let latencies: Vec<_> = servers.iter().flat_map(|server| &server.latencies).collect();
+    if let Some((_, spread)) = latencies.first() {
+        let _ = writeln!(text, "### From commit to visible, {} rows\n", spread.count);
+        let rows: Vec<_> = latencies.iter().map(|(what, spread)| spread_row(what, spread)).collect();
+        text.push_str(&table(&["", "p50 ms", "p99 ms", "longest ms"], &rows));
         text.push('\n');
     }
-    text.push_str("### From commit to visible, checkpoints every 100 ms\n\n");
-    let rows = servers.iter().map(|server| {
-        spread_row(
-            &format!("{} to MariaDB, {} rows", title(server.flavor), server.latency.count),
-            &server.latency,
-        )
-    });
-    text.push_str(&table(&["", "p50 ms", "p99 ms", "longest ms"], &rows.collect::<Vec<_>>()));
-    let count = checkpoints.save.count;
-    let _ = writeln!(text, "\n### Saving {count} checkpoints of {STATE_BYTES} bytes\n");
-    let rows = [
-        spread_row("checkpoint saved", &checkpoints.save),
-        spread_row("older checkpoint forgotten", &checkpoints.prune),
-        spread_row("bare write and fsync", &checkpoints.fsync),
-        spread_row("bare write and fdatasync", &checkpoints.fdatasync),
-    ];
-    text.push_str(&table(&["", "p50 ms", "p99 ms", "longest ms"], &rows));
+    if let Some(checkpoints) = checkpoints {
+        let count = checkpoints.save.count;
+        let _ = writeln!(text, "### Saving {count} checkpoints of {STATE_BYTES} bytes\n");
+        let rows = [
+            spread_row("checkpoint saved", &checkpoints.save),
+            spread_row("older checkpoint forgotten", &checkpoints.prune),
+            spread_row("bare write and fsync", &checkpoints.fsync),
+            spread_row("bare write and fdatasync", &checkpoints.fdatasync),
+        ];
+        text.push_str(&table(&["", "p50 ms", "p99 ms", "longest ms"], &rows));
+    }
+    text
+}
+
+fn of_server(server: &ServerFigures) -> String {
+    let seconds = server.written_in.as_secs_f64();
+    let mut text = format!(
+        "### Source: {}\n\n{} changes of rows in a log of {:.0} MB. One connection wrote them in {seconds:.1} s ({} \
+         changes/s).\n\n",
+        server.title,
+        thousands(server.changes),
+        server.bytes as f64 / 1e6,
+        thousands((server.changes as f64 / seconds) as u64),
+    );
+    for comparison in &server.comparisons {
+        if !comparison.about.is_empty() {
+            text.push_str(&comparison.about);
+            text.push_str("\n\n");
+        }
+        text.push_str(&comparison_table(comparison));
+        text.push('\n');
+    }
     text
 }
 
@@ -131,71 +171,49 @@ fn between_marks(page: &str, figures: &str) -> Option<String> {
     Some(format!("{head}{BEGIN}\n\n{}\n\n{END}{tail}", figures.trim()))
 }
 
-fn title(flavor: Flavor) -> &'static str {
-    match flavor {
-        Flavor::MariaDb => "MariaDB",
-        Flavor::MySql => "MySQL",
-    }
-}
-
-fn drain_table(server: &ServerFigures) -> String {
-    let seconds = |at: usize| server.drain.get(at).map_or(f64::NAN, |figure| figure.usage.wall.as_secs_f64());
-    let (raw, decoded) = (seconds(0), seconds(2));
-    let reader = reader_name(server.flavor);
-    let rows: Vec<Vec<String>> = server
-        .drain
-        .iter()
-        .map(|figure| {
-            let mut row = usage_row(figure);
-            let wall = figure.usage.wall.as_secs_f64();
-            let over = |limit: f64| if figure.ours { format!("{:.2}", wall / limit) } else { String::new() };
-            row.extend([over(raw), over(decoded)]);
-            row
-        })
-        .collect();
-    let (over_raw, over_rows) = (format!("time over {reader} --raw"), format!("over {reader} -v"));
-    let head =
-        ["log", "runs", "s", "changes/s", "MB/s", "CPU s", "peak MiB", over_raw.as_str(), over_rows.as_str()];
-    table(&head, &rows)
-}
-
-fn snapshot_table(figures: &[Figure]) -> String {
-    let client = figures.first().map_or(f64::NAN, |figure| figure.usage.wall.as_secs_f64());
-    let rows: Vec<Vec<String>> = figures
-        .iter()
-        .enumerate()
-        .map(|(at, figure)| {
-            let mut row = usage_row(figure);
-            // Without a log there are no bytes of it.
-            row.remove(4);
-            let over = figure.usage.wall.as_secs_f64() / client;
-            row.push(if at > 0 { format!("{over:.2}") } else { String::new() });
-            row
-        })
-        .collect();
-    table(&["table", "runs", "s", "rows/s", "CPU s", "peak MiB", "time over client"], &rows)
-}
-
-fn usage_row(figure: &Figure) -> Vec<String> {
-    let Figure { what, usage, runs, rows, bytes, .. } = figure;
-    let seconds = usage.wall.as_secs_f64();
-    vec![
-        what.clone(),
-        runs.to_string(),
-        format!("{seconds:.2}"),
-        thousands((*rows as f64 / seconds) as u64),
-        bytes.map_or_else(String::new, |bytes| format!("{:.0}", bytes as f64 / 1e6 / seconds)),
-        format!("{:.2}", usage.cpu_seconds),
-        format!("{:.0}", usage.peak_bytes as f64 / f64::from(1 << 20)),
-    ]
+fn comparison_table(comparison: &Comparison) -> String {
+    let Comparison { head: [subject, per_second], figures, limits, .. } = comparison;
+    let has_bytes = figures.iter().any(|figure| figure.bytes.is_some());
+    let has_servers = figures.iter().any(|figure| figure.servers_cpu_seconds.is_some());
+    let mut head = vec![*subject, "runs", "s", *per_second];
+    head.extend(has_bytes.then_some("MB/s"));
+    head.push("CPU s");
+    head.extend(has_servers.then_some("servers' CPU s"));
+    head.push("peak MiB");
+    head.extend(limits.iter().map(|limit| limit.head.as_str()));
+    let rows = figures.iter().map(|figure| {
+        let seconds = figure.usage.wall.as_secs_f64();
+        let mut row = vec![
+            figure.what.clone(),
+            figure.runs.to_string(),
+            format!("{seconds:.2}"),
+            thousands((figure.rows as f64 / seconds) as u64),
+        ];
+        let or_nothing = |text: Option<String>| text.unwrap_or_default();
+        if has_bytes {
+            row.push(or_nothing(figure.bytes.map(|bytes| format!("{:.0}", bytes as f64 / 1e6 / seconds))));
+        }
+        row.push(format!("{:.2}", figure.usage.cpu_seconds));
+        if has_servers {
+            row.push(or_nothing(figure.servers_cpu_seconds.map(|seconds| format!("{seconds:.2}"))));
+        }
+        row.push(format!("{:.0}", figure.usage.peak_bytes as f64 / f64::from(1 << 20)));
+        row.extend(limits.iter().map(|limit| {
+            let over = figures.get(limit.figure).filter(|_| figure.ours);
+            or_nothing(over.map(|limit| format!("{:.2}", seconds / limit.usage.wall.as_secs_f64())))
+        }));
+        row
+    });
+    table(&head, &rows.collect::<Vec<_>>())
 }
 
 fn spread_row(what: &str, spread: &Spread) -> Vec<String> {
-    let millis = |time: std::time::Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
+    let millis = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
     vec![what.to_owned(), millis(spread.p50), millis(spread.p99), millis(spread.longest)]
 }
 
-fn thousands(number: u64) -> String {
+/// A number with its digits in groups.
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -262,6 +280,23 @@ mod tests {
     fn columns_line_up() {
         let text = table(&["what", "s"], &[vec!["a".into(), "1.00".into()]]);
         assert_eq!(text, "| what |    s |\n| ---- | ---: |\n| a    | 1.00 |\n");
+    }
+
+    #[test]
+    fn ours_stand_over_their_limits() {
+        let figure = |what: &str, ours, millis, bytes| {
+            let usage = Usage { wall: Duration::from_millis(millis), cpu_seconds: 0.25, peak_bytes: 3 << 20 };
+            let measured = Measured { usage, outcome: (), runs: 3 };
+            Figure { bytes, ..Figure::new(what.into(), ours, &measured, 5000) }
+        };
+        let figures = vec![figure("client", false, 2000, Some(4_000_000)), figure("job", true, 1000, None)];
+        let limits = vec![Limit { figure: 0, head: "over client".into() }];
+        let about = String::new();
+        let text = comparison_table(&Comparison { about, head: ["log", "rows/s"], figures, limits });
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "| log    | runs |    s | rows/s | MB/s | CPU s | peak MiB | over client |");
+        assert_eq!(lines[2], "| client |    3 | 2.00 |  2,500 |    2 |  0.25 |        3 |             |");
+        assert_eq!(lines[3], "| job    |    3 | 1.00 |  5,000 |      |  0.25 |        3 |        0.50 |");
     }
 
     #[test]

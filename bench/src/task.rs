@@ -4,9 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use culvert_api::RowKind;
 use serde::{Deserialize, Serialize};
 
-use crate::{decode, drain};
+use crate::drain;
+use crate::mysql::decode;
 
 /// The first argument of a process that performs a task.
 pub(crate) const COMMAND: &str = "perform";
@@ -62,6 +64,18 @@ impl Outcome {
     /// Changes of rows; an update is one.
     pub(crate) fn changes(&self) -> u64 {
         self.inserted + self.updated + self.deleted
+    }
+
+    /// Adds rows of these kinds.
+    pub(crate) fn count(&mut self, kinds: &[RowKind]) {
+        for kind in kinds {
+            match kind {
+                RowKind::Insert => self.inserted += 1,
+                RowKind::UpdateBefore => {}
+                RowKind::UpdateAfter => self.updated += 1,
+                RowKind::Delete => self.deleted += 1,
+            }
+        }
     }
 }
 

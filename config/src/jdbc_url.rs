@@ -1,16 +1,66 @@
-//! JDBC URLs of MySQL and MariaDB: `jdbc:mysql://host:port/database?name=value&…`.
+//! JDBC URLs: `jdbc:mysql://host:port/database?name=value&…`, and the same for PostgreSQL and for
+//! the products that speak its protocol under their own scheme (`jdbc:opengauss://…`).
+//!
+//! One URL names one server. The forms for several (`host1:1,host2:2`, `loadbalance:`) are refused by
+//! name: a change log is a position on one server, and so is a commit marker.
 
 use std::fmt;
 
 use crate::secret::{MASK, Secret, is_secret_key};
 
-/// The port when the URL has none.
-const DEFAULT_PORT: u16 = 3306;
+/// What URLs begin with, the scheme each stands for, and whose protocol it means.
+const SCHEMES: &[(&str, &str, UrlFamily)] = &[
+    ("jdbc:mysql://", "mysql", UrlFamily::MySql),
+    ("jdbc:mariadb://", "mariadb", UrlFamily::MySql),
+    ("mysql://", "mysql", UrlFamily::MySql),
+    ("mariadb://", "mariadb", UrlFamily::MySql),
+    ("jdbc:postgresql://", "postgresql", UrlFamily::Postgres),
+    ("postgresql://", "postgresql", UrlFamily::Postgres),
+    ("postgres://", "postgresql", UrlFamily::Postgres),
+    ("jdbc:opengauss://", "opengauss", UrlFamily::Postgres),
+    ("jdbc:gaussdb://", "gaussdb", UrlFamily::Postgres),
+    ("jdbc:kingbase8://", "kingbase8", UrlFamily::Postgres),
+    ("jdbc:kingbase://", "kingbase", UrlFamily::Postgres),
+    ("jdbc:highgo://", "highgo", UrlFamily::Postgres),
+    ("jdbc:vastbase://", "vastbase", UrlFamily::Postgres),
+    ("jdbc:greenplum://", "greenplum", UrlFamily::Postgres),
+    ("jdbc:pivotal:greenplum://", "pivotal:greenplum", UrlFamily::Postgres),
+    ("jdbc:edb://", "edb", UrlFamily::Postgres),
+];
+
+/// Beginnings of the drivers' forms for several servers or for looking servers up.
+const REFUSED_FORMS: &[&str] = &[
+    "jdbc:mysql:replication:",
+    "jdbc:mysql:loadbalance:",
+    "jdbc:mysql+srv:",
+    "jdbc:mariadb:replication:",
+    "jdbc:mariadb:loadbalance:",
+    "jdbc:mariadb:sequential:",
+];
+
+/// Whose protocol a URL speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlFamily {
+    /// MySQL and MariaDB.
+    MySql,
+    /// PostgreSQL, and what speaks its protocol under another name.
+    Postgres,
+}
+
+impl UrlFamily {
+    /// The port when the URL has none.
+    fn default_port(self) -> u16 {
+        match self {
+            UrlFamily::MySql => 3306,
+            UrlFamily::Postgres => 5432,
+        }
+    }
+}
 
 /// The parts of a JDBC URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JdbcUrl {
-    /// `mysql` or `mariadb`.
+    /// The product: `mysql`, `mariadb`, `postgresql`, `opengauss`, ….
     pub scheme: String,
     /// The host, without the brackets of an IPv6 address; `localhost` when left out.
     pub host: String,
@@ -30,10 +80,14 @@ pub struct JdbcUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JdbcUrlError {
     /// Another kind of URL.
-    #[error("the url must begin with jdbc:mysql://, jdbc:mariadb:// or mysql://")]
+    #[error(
+        "the url must begin with jdbc:mysql://, jdbc:mariadb://, jdbc:postgresql:// or the scheme of a product that speaks one of their protocols, such as jdbc:opengauss://"
+    )]
     Scheme,
-    /// A form of MySQL's driver for several servers, DNS lookup or key-value addresses.
-    #[error("the url form '{0}' is not supported; name one server as jdbc:mysql://host:port/database")]
+    /// A form of the drivers for several servers, DNS lookup or key-value addresses.
+    #[error(
+        "the url form '{0}' is not supported; name one server, as in jdbc:mysql://host:port/database or jdbc:postgresql://host:port/database"
+    )]
     Form(&'static str),
     /// Something other than a port stands after the host.
     #[error("the port in the url is not a number from 1 to 65535")]
@@ -53,7 +107,7 @@ impl JdbcUrl {
     /// Parses a URL.
     pub fn parse(url: &str) -> Result<JdbcUrl, JdbcUrlError> {
         let url = url.trim();
-        let (scheme, rest) = split_scheme(url)?;
+        let (scheme, family, rest) = split_scheme(url)?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user_info, address) = match authority.rsplit_once('@') {
@@ -70,6 +124,7 @@ impl JdbcUrl {
             return Err(JdbcUrlError::Path);
         }
         let (host, port) = split_address(address)?;
+        let port = port.unwrap_or_else(|| family.default_port());
         let (username, password) = match user_info {
             None => (None, None),
             Some(info) => match info.split_once(':') {
@@ -86,6 +141,14 @@ impl JdbcUrl {
         Ok(JdbcUrl { scheme: scheme.to_owned(), host, port, database, username, password, params })
     }
 
+    /// Whose protocol the URL speaks of, and so which connector's it is.
+    pub fn family(&self) -> UrlFamily {
+        SCHEMES
+            .iter()
+            .find(|(_, scheme, _)| *scheme == self.scheme)
+            .map_or(UrlFamily::MySql, |(_, _, family)| *family)
+    }
+
     /// The value of a parameter, its name in any letter case; of several the last.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params
@@ -96,34 +159,21 @@ impl JdbcUrl {
     }
 }
 
-fn split_scheme(url: &str) -> Result<(&'static str, &str), JdbcUrlError> {
+fn split_scheme(url: &str) -> Result<(&'static str, UrlFamily, &str), JdbcUrlError> {
     let lower = url.to_ascii_lowercase();
-    for (prefix, scheme) in [
-        ("jdbc:mysql://", "mysql"),
-        ("jdbc:mariadb://", "mariadb"),
-        ("mysql://", "mysql"),
-        ("mariadb://", "mariadb"),
-    ] {
+    for (prefix, scheme, family) in SCHEMES {
         if lower.starts_with(prefix) {
-            return Ok((scheme, url.get(prefix.len()..).unwrap_or("")));
+            return Ok((scheme, *family, url.get(prefix.len()..).unwrap_or("")));
         }
     }
-    for (form, start) in [
-        ("jdbc:mysql:replication:", "jdbc:mysql:replication:"),
-        ("jdbc:mysql:loadbalance:", "jdbc:mysql:loadbalance:"),
-        ("jdbc:mysql+srv:", "jdbc:mysql+srv:"),
-        ("jdbc:mariadb:replication:", "jdbc:mariadb:replication:"),
-        ("jdbc:mariadb:loadbalance:", "jdbc:mariadb:loadbalance:"),
-        ("jdbc:mariadb:sequential:", "jdbc:mariadb:sequential:"),
-    ] {
-        if lower.starts_with(start) {
-            return Err(JdbcUrlError::Form(form));
-        }
+    match REFUSED_FORMS.iter().find(|form| lower.starts_with(**form)) {
+        Some(form) => Err(JdbcUrlError::Form(form)),
+        None => Err(JdbcUrlError::Scheme),
     }
-    Err(JdbcUrlError::Scheme)
 }
 
-fn split_address(address: &str) -> Result<(String, u16), JdbcUrlError> {
+/// Host, and the port where there is one.
+fn split_address(address: &str) -> Result<(String, Option<u16>), JdbcUrlError> {
     let (host, port) = match address.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or(JdbcUrlError::Host)?;
@@ -141,8 +191,8 @@ fn split_address(address: &str) -> Result<(String, u16), JdbcUrlError> {
         },
     };
     let port = match port {
-        None => DEFAULT_PORT,
-        Some(text) => text.parse::<u16>().ok().filter(|port| *port > 0).ok_or(JdbcUrlError::Port)?,
+        None => None,
+        Some(text) => Some(text.parse::<u16>().ok().filter(|port| *port > 0).ok_or(JdbcUrlError::Port)?),
     };
     if host.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']')) {
         return Err(JdbcUrlError::Host);
@@ -242,10 +292,54 @@ mod tests {
     }
 
     #[test]
+    fn urls_of_postgres_and_of_what_speaks_its_protocol() {
+        let url = JdbcUrl::parse(
+            "jdbc:postgresql://db.example:5433/shop?currentSchema=sales%2Cpublic&sslmode=require",
+        )
+        .unwrap();
+        assert_eq!((url.scheme.as_str(), url.host.as_str(), url.port), ("postgresql", "db.example", 5433));
+        assert_eq!(url.family(), UrlFamily::Postgres);
+        assert_eq!(url.database.as_deref(), Some("shop"));
+        assert_eq!(url.param("currentschema"), Some("sales,public"));
+        assert_eq!(
+            url.to_string(),
+            "jdbc:postgresql://db.example:5433/shop?currentSchema=sales,public&sslmode=require"
+        );
+
+        let url = JdbcUrl::parse("postgres://us%40er:p%2Fw@[fe80::1]/d%C3%A9b").unwrap();
+        assert_eq!((url.host.as_str(), url.port), ("fe80::1", 5432));
+        assert_eq!((url.username.as_deref(), url.database.as_deref()), (Some("us@er"), Some("déb")));
+        assert_eq!(url.password.as_ref().unwrap().expose(), "p/w");
+        assert_eq!(url.to_string(), "jdbc:postgresql://us@er:******@[fe80::1]:5432/déb");
+
+        for (text, scheme) in [
+            ("jdbc:opengauss://h/db", "opengauss"),
+            ("JDBC:Kingbase8://h/db", "kingbase8"),
+            ("jdbc:highgo://h/db", "highgo"),
+            ("jdbc:vastbase://h/db", "vastbase"),
+            ("jdbc:greenplum://h/db", "greenplum"),
+            ("jdbc:pivotal:greenplum://h/db", "pivotal:greenplum"),
+        ] {
+            let url = JdbcUrl::parse(text).unwrap();
+            assert_eq!((url.scheme.as_str(), url.family(), url.port), (scheme, UrlFamily::Postgres, 5432));
+        }
+        for text in ["jdbc:mysql://h/db", "mariadb://h/db"] {
+            assert_eq!(JdbcUrl::parse(text).unwrap().family(), UrlFamily::MySql);
+        }
+    }
+
+    #[test]
     fn errors_are_clear_and_keep_secrets() {
         let cases = [
-            ("jdbc:postgresql://h/db", JdbcUrlError::Scheme),
+            ("jdbc:oracle:thin:@h:1521:db", JdbcUrlError::Scheme),
+            ("jdbc:postgresql:db", JdbcUrlError::Scheme),
+            ("jdbc:postgresql", JdbcUrlError::Scheme),
             ("", JdbcUrlError::Scheme),
+            ("jdbc:postgresql://a:1,b:2/db", JdbcUrlError::Form("host1,host2")),
+            ("jdbc:opengauss://a,b/db?targetServerType=primary", JdbcUrlError::Form("host1,host2")),
+            ("jdbc:postgresql://app:hunter2/x@h:1/db", JdbcUrlError::Path),
+            ("jdbc:postgresql://app:hunter2@h:hunter2/db", JdbcUrlError::Port),
+            ("jdbc:postgresql://h/db?password=hunter2%", JdbcUrlError::Escape),
             ("jdbc:mysql:replication://h/db", JdbcUrlError::Form("jdbc:mysql:replication:")),
             ("jdbc:mysql://a,b/db", JdbcUrlError::Form("host1,host2")),
             ("jdbc:mysql://address=(host=a)/db", JdbcUrlError::Form("address=(…)")),
@@ -264,7 +358,12 @@ mod tests {
             assert_eq!(found, error, "{url}");
             assert!(!found.to_string().contains("hunter2"));
         }
-        let url = JdbcUrl::parse("jdbc:mysql://h/db?user=a&password=hunter2").unwrap();
-        assert!(!format!("{url} {url:?}").contains("hunter2"));
+        for url in [
+            "jdbc:mysql://h/db?user=a&password=hunter2",
+            "jdbc:postgresql://a:hunter2@h/db?sslpassword=hunter2",
+        ] {
+            let url = JdbcUrl::parse(url).unwrap();
+            assert!(!format!("{url} {url:?}").contains("hunter2"));
+        }
     }
 }

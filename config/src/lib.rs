@@ -30,7 +30,7 @@ mod value;
 
 pub use env::{ENV_OPTIONS, JobMode, JobSettings};
 pub use graph::{JobGraph, Node};
-pub use jdbc_url::{JdbcUrl, JdbcUrlError};
+pub use jdbc_url::{JdbcUrl, JdbcUrlError, UrlFamily};
 pub use load::{Format, JobFile, MAX_FILE_BYTES, load};
 pub use nearest::nearest;
 pub use option_def::{COMMON_OPTIONS, OptionDef, OptionKind, Support, definition_mistakes};

@@ -7,6 +7,7 @@ use culvert_config::{Block, OptionDef, Options, Place, Problem, ProblemKind, Rol
 use culvert_sink_console::ConsoleSink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_source_mysql::MySqlSource;
+use culvert_source_postgres::PostgresSource;
 use culvert_transforms::{FilterRowKind, RowKindExtractor};
 
 /// One plugin: its name, its options, and how it is built.
@@ -33,6 +34,14 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         rules: &[],
         build: Build::Source(|options, parallelism| {
             Ok(Arc::new(MySqlSource::from_options(options, parallelism)?))
+        }),
+    },
+    Plugin {
+        name: PostgresSource::NAME,
+        options: culvert_source_postgres::OPTIONS,
+        rules: &[],
+        build: Build::Source(|options, parallelism| {
+            Ok(Arc::new(PostgresSource::from_options(options, parallelism)?))
         }),
     },
     Plugin {

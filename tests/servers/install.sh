@@ -3,9 +3,9 @@
 #
 # Installs what building and testing need on a Debian 12 machine, and nothing
 # twice: the Debian packages below (only when one is missing, through sudo when
-# not root), and two private folders that touch no part of the system: Oracle's
-# MySQL server, and MariaDB's binlog reader for the benchmark.  Prints one line
-# per step; run again on a complete machine it takes under a second.  With the
+# not root), and private folders that touch no part of the system: Oracle's MySQL
+# server, MariaDB's binlog reader for the benchmark, PostgreSQL 17, and PostgreSQL
+# 15 where Debian's package is not installed.  Prints one line per step; run again on a complete machine it takes under a second.  With the
 # word `packages` it stops after the Debian packages: enough to build, and for
 # the demo.
 #
@@ -67,3 +67,14 @@ SKIP="perl perl-base debianutils libconfig-inifiles-perl" \
 binlog=$servers/mariadb-client/usr/bin/mariadb-binlog
 "$binlog" --no-defaults --version >/dev/null || fail "$binlog does not start"
 echo "install: mariadb-binlog at $binlog"
+
+# The installed package serves as well as it is: tests make clusters of their own.
+postgres15=/usr/lib/postgresql/15/bin
+if [ ! -x "$postgres15/postgres" ]; then
+    postgres15=$(bash "$here/get-postgres.sh" 15 "$servers/postgres15") ||
+        fail "PostgreSQL 15 could not be fetched (the lines above say why)"
+fi
+echo "install: PostgreSQL 15 at $postgres15"
+postgres17=$(bash "$here/get-postgres.sh" 17 "$servers/postgres17") ||
+    fail "PostgreSQL 17 could not be fetched (the lines above say why)"
+echo "install: PostgreSQL 17 at $postgres17"

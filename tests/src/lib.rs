@@ -1,8 +1,9 @@
 //! The test harness: real servers, faults, and the oracle that compares row for row.
 //!
-//! Nothing here is a mock. [`server`] starts private MariaDB and MySQL instances with their own
-//! data folder and port; they die with the test process. [`shared`] holds one of each per test
-//! process for tests that only need a database of their own. [`proxy`] breaks connections,
+//! Nothing here is a mock. [`server`] starts private MariaDB and MySQL instances, [`postgres`] private
+//! PostgreSQL ones, each with its own data folder and port; they die with the test process. [`shared`]
+//! holds one of each per test process for tests that only need a database of their own. [`proxy`] breaks connections,
+//! [`database`] is a database on a server of either kind,
 //! [`process`] runs the `culvert` binary and kills it, [`wait`] waits for conditions, [`oracle`]
 //! says whether two tables, or an append log and a table, hold the same.
 //!
@@ -10,7 +11,9 @@
 //! goes wrong, with a message that says what was expected: it is called by tests only.
 
 pub mod certificates;
+pub mod database;
 pub mod oracle;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod random;
@@ -20,8 +23,10 @@ pub mod shared;
 pub mod tied;
 pub mod wait;
 
+pub use database::Database;
+pub use postgres::{PgOptions, PgVersion, Postgres, WalLevel};
 pub use process::Culvert;
 pub use proxy::Proxy;
 pub use random::seed;
 pub use server::{BinlogFormat, Flavor, RowImage, RowMetadata, Server, ServerOptions};
-pub use shared::{both, both_with, shared};
+pub use shared::{both, both_with, postgres_both, postgres_both_with, postgres_shared, shared};

@@ -4,6 +4,7 @@
 //! needs no conversion of ours that could hide a mistake of ours.
 
 mod append_log;
+pub mod postgres;
 
 use std::cmp::Ordering;
 
@@ -29,6 +30,11 @@ pub async fn rows(conn: &mut Conn, query: &str) -> Vec<Row> {
 pub async fn rows_in_order(conn: &mut Conn, query: &str) -> Vec<Row> {
     let rows: Vec<mysql_async::Row> =
         conn.query(query).await.unwrap_or_else(|error| panic!("`{query}` failed: {error}"));
+    printed_rows(rows)
+}
+
+/// Rows as MariaDB or MySQL printed them.
+pub(crate) fn printed_rows(rows: Vec<mysql_async::Row>) -> Vec<Row> {
     rows.into_iter().map(|row| row.unwrap().into_iter().map(printed).collect()).collect()
 }
 

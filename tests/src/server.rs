@@ -4,13 +4,14 @@
 //! `root`. It runs as nobody when the tests run as root, touches no service of the system, and
 //! dies with the test process (see [`crate::tied`]).
 
-mod options;
-mod program;
-mod template;
+pub(crate) mod options;
+pub(crate) mod program;
+pub(crate) mod template;
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ use rand::Rng;
 pub use options::{BinlogFormat, RowImage, RowMetadata, ServerOptions};
 pub use program::servers_folder;
 
+use crate::certificates::Certificates;
 use crate::tied::{Signal, TiedChild};
 use crate::{scratch, wait};
 
@@ -291,7 +293,7 @@ impl Drop for Server {
 }
 
 /// Runs what blocks beside the test's own tasks.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
@@ -306,18 +308,24 @@ fn prepare_folder(flavor: Flavor, options: &ServerOptions) -> PathBuf {
     program::give(&folder);
     template::copy_to(flavor, &folder);
     if let Some(tls) = &options.tls {
-        for file in [&tls.ca, &tls.certificate, &tls.key] {
-            let copy = folder.join(options::file_name(file));
-            std::fs::copy(file, &copy).unwrap_or_else(|error| panic!("no {}: {error}", file.display()));
-            program::give(&copy);
-        }
+        copy_certificates(tls, &folder);
     }
     folder
 }
 
+/// Puts certificates into a server's folder, for its user alone.
+pub(crate) fn copy_certificates(tls: &Certificates, folder: &Path) {
+    for file in [&tls.ca, &tls.certificate, &tls.key] {
+        let copy = folder.join(options::file_name(file));
+        std::fs::copy(file, &copy).unwrap_or_else(|error| panic!("no {}: {error}", file.display()));
+        std::fs::set_permissions(&copy, Permissions::from_mode(0o600)).expect("the copy is ours");
+        program::give(&copy);
+    }
+}
+
 /// A port nobody listens on. Below the range that the kernel takes for outgoing connections, so
 /// that a server which is down for a while finds its port again.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let mut random = rand::rng();
     for _ in 0..1000 {
         let port = random.random_range(12_000..32_000);
@@ -368,7 +376,7 @@ fn greeting(port: u16) -> Result<(), String> {
 }
 
 /// The last lines of a log.
-fn tail(log: &str) -> String {
+pub(crate) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines.get(lines.len().saturating_sub(25)..).unwrap_or_default().join("\n")
 }

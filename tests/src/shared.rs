@@ -1,7 +1,8 @@
-//! One server of each flavour per test process, for tests that need no server of their own.
+//! One server of each kind per test process, for tests that need no server of their own.
 
 use tokio::sync::OnceCell;
 
+use crate::postgres::{PgOptions, PgVersion, Postgres};
 use crate::server::{Flavor, Server, ServerOptions};
 
 /// The server of this flavour that all tests of this process share, with the default options;
@@ -32,6 +33,37 @@ pub async fn both_with(options: ServerOptions, body: impl AsyncFn(Server)) {
     for flavor in Flavor::ALL {
         let server = Server::start(flavor, options.clone()).await;
         eprintln!("on {} of its own", flavor.name());
+        body(server).await;
+    }
+}
+
+/// The PostgreSQL of this version that all tests of this process share, with the default options;
+/// started by the first who asks. Take a [`Postgres::fresh_database`] on it and leave everything
+/// else alone.
+pub async fn postgres_shared(version: PgVersion) -> &'static Postgres {
+    static V15: OnceCell<Postgres> = OnceCell::const_new();
+    static V17: OnceCell<Postgres> = OnceCell::const_new();
+    let cell = match version {
+        PgVersion::V15 => &V15,
+        PgVersion::V17 => &V17,
+    };
+    cell.get_or_init(|| Postgres::start(version, PgOptions::default())).await
+}
+
+/// Runs a test's body on the shared servers of both versions, one after the other.
+pub async fn postgres_both(body: impl AsyncFn(&'static Postgres)) {
+    for version in PgVersion::ALL {
+        let server = postgres_shared(version).await;
+        eprintln!("on {}", version.name());
+        body(server).await;
+    }
+}
+
+/// Runs a test's body on a PostgreSQL of its own of each version, one after the other.
+pub async fn postgres_both_with(options: PgOptions, body: impl AsyncFn(Postgres)) {
+    for version in PgVersion::ALL {
+        let server = Postgres::start(version, options.clone()).await;
+        eprintln!("on {} of its own", version.name());
         body(server).await;
     }
 }

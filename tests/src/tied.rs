@@ -7,18 +7,21 @@
 //! process. It is set after the change of user, which would clear it.
 #![allow(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{scratch, wait};
 
 /// Time the kernel may take to stop all threads of a process.
 const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time all children together get to end when the test process exits.
+const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A signal a test sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub enum Signal {
     Terminate,
     /// SIGINT: Ctrl-C.
     Interrupt,
+    /// SIGQUIT: end without tidying up the data.
+    Quit,
     /// SIGKILL: end at once.
     Kill,
     /// SIGSTOP: freeze, soon; [`TiedChild::freeze`] waits until it has.
@@ -45,8 +50,14 @@ pub struct TiedChild {
 impl TiedChild {
     /// Spawns the command.
     pub fn spawn(command: Command) -> io::Result<TiedChild> {
+        TiedChild::spawn_ended_by(command, Signal::Kill)
+    }
+
+    /// Spawns a command that is asked to end by this signal when the test process exits, and
+    /// killed when it does not follow.
+    pub fn spawn_ended_by(command: Command, end: Signal) -> io::Result<TiedChild> {
         let child = spawn_on_lasting_thread(command)?;
-        alive().insert(child.id());
+        alive().insert(child.id(), end);
         Ok(TiedChild { child, status: None })
     }
 
@@ -87,6 +98,42 @@ impl TiedChild {
         });
     }
 
+    /// Freezes it and its own children; returns when all of them stand still. [`TiedChild::thaw`]
+    /// ends it.
+    pub fn freeze_family(&mut self) {
+        // Frozen, it makes no more children and waits for none, so their ids stay theirs.
+        self.freeze();
+        let children = children(self.child.id());
+        for child in &children {
+            send(*child, Signal::Stop);
+        }
+        wait::until_ok_blocking(FREEZE_PATIENCE, "all children to stand still", || {
+            // One that ended meanwhile is a zombie until its parent looks.
+            let moving = |child: &&u32| {
+                let states = thread_states(&format!("/proc/{child}/task"));
+                !states.bytes().all(|state| matches!(state, b'T' | b'Z' | b'X'))
+            };
+            children.iter().find(moving).map_or(Ok(()), |child| Err(format!("{child} moves")))
+        });
+    }
+
+    /// Ends [`TiedChild::freeze_family`].
+    pub fn thaw(&mut self) {
+        if self.ended().is_none() {
+            children(self.child.id()).into_iter().for_each(|child| send(child, Signal::Continue));
+        }
+        self.signal(Signal::Continue);
+    }
+
+    /// Kills it and its own children, none of which sees another one end.
+    pub fn kill_family(&mut self) {
+        if self.ended().is_none() {
+            self.freeze_family();
+            children(self.child.id()).into_iter().for_each(|child| send(child, Signal::Kill));
+        }
+        self.kill();
+    }
+
     /// Kills it and waits until it is gone.
     pub fn kill(&mut self) -> ExitStatus {
         self.signal(Signal::Kill);
@@ -122,11 +169,25 @@ fn thread_states(tasks: &str) -> String {
     stats.filter_map(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())).collect()
 }
 
+/// Ids of the processes that have this one as their parent.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok());
+    let is_child = |id: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // proc(5): the state and then the parent follow the name.
+        let rest = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        rest.and_then(|rest| rest.split(' ').nth(1)) == Some(parent.to_string().as_str())
+    };
+    ids.filter(is_child).collect()
+}
+
 fn send(id: u32, signal: Signal) {
     let Ok(id) = libc::pid_t::try_from(id) else { return };
     let number = match signal {
         Signal::Terminate => libc::SIGTERM,
         Signal::Interrupt => libc::SIGINT,
+        Signal::Quit => libc::SIGQUIT,
         Signal::Kill => libc::SIGKILL,
         Signal::Stop => libc::SIGSTOP,
         Signal::Continue => libc::SIGCONT,
@@ -138,9 +199,9 @@ fn send(id: u32, signal: Signal) {
     }
 }
 
-/// Ids of the children that nobody has waited for.
-fn alive() -> MutexGuard<'static, BTreeSet<u32>> {
-    static ALIVE: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+/// Ids of the children that nobody has waited for, and what ends them.
+fn alive() -> MutexGuard<'static, BTreeMap<u32, Signal>> {
+    static ALIVE: Mutex<BTreeMap<u32, Signal>> = Mutex::new(BTreeMap::new());
     ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -186,8 +247,19 @@ fn spawn_on_lasting_thread(mut command: Command) -> io::Result<Child> {
 }
 
 extern "C" fn at_exit() {
-    for id in alive().iter() {
+    let alive = alive();
+    alive.iter().for_each(|(id, end)| send(*id, *end));
+    let begun = Instant::now();
+    for id in alive.keys() {
+        while !has_ended(*id) && begun.elapsed() < EXIT_PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         send(*id, Signal::Kill);
     }
     scratch::remove_all();
+}
+
+/// Whether a child has ended. Its id stays its own: nobody waits for it.
+fn has_ended(id: u32) -> bool {
+    thread_states(&format!("/proc/{id}/task")).bytes().all(|state| matches!(state, b'Z' | b'X'))
 }

@@ -4,5 +4,6 @@ mod bad_input;
 mod fuzz;
 mod harness;
 mod pipeline;
+mod postgres;
 mod tidy;
 mod types;

@@ -43,7 +43,8 @@ fn require_file(tls: &TlsMode) -> Result<()> {
 
 fn tls_options(tls: &TlsMode) -> Option<SslOpts> {
     match tls {
-        TlsMode::Off => None,
+        // The driver cannot ask first; a MySQL url never means `Preferred`.
+        TlsMode::Off | TlsMode::Preferred => None,
         TlsMode::Required => Some(SslOpts::default().with_danger_accept_invalid_certs(true)),
         TlsMode::VerifyIdentity(None) => Some(SslOpts::default()),
         TlsMode::VerifyIdentity(Some(ca)) => Some(

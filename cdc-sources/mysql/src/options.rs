@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_api::{Error, ErrorKind, Result};
-use culvert_config::{JdbcUrl, OptionDef, Options, Secret, TlsMode, Value};
+use culvert_config::{JdbcUrl, OptionDef, Options, Secret, TlsMode, UrlFamily, Value};
 
 use crate::column::{Conversion, ZeroDatePolicy};
 use crate::connect::Endpoint;
@@ -120,6 +120,10 @@ impl MySqlConfig {
     /// Builds the settings from resolved options; `parallelism` is the job's.
     pub fn from_options(options: &Options, parallelism: u32) -> Result<MySqlConfig> {
         let url = JdbcUrl::parse(options.str("url")).map_err(|error| bad("url", error))?;
+        if url.family() != UrlFamily::MySql {
+            return Err(bad("url", "names another kind of server; expected jdbc:mysql:// or jdbc:mariadb://")
+                .hint("the source for PostgreSQL is Postgres-CDC"));
+        }
         let zone = options.str("server-time-zone");
         let zone: chrono_tz::Tz = zone.parse().map_err(|_| {
             bad("server-time-zone", format!("'{zone}' is no IANA time zone, such as UTC or Europe/Berlin"))
@@ -154,7 +158,7 @@ impl MySqlConfig {
                 port: url.port,
                 user: options.str("username").to_owned(),
                 password: Secret::new(options.opt_str("password").unwrap_or_default()),
-                tls: TlsMode::from_params(&url.params).map_err(|error| bad("url", error))?,
+                tls: TlsMode::from_params(UrlFamily::MySql, &url.params).map_err(|error| bad("url", error))?,
                 connect_timeout: Duration::from_millis(options.unsigned("connect.timeout.ms")),
             },
             selection,
@@ -278,5 +282,32 @@ fn server_id(text: Option<&str>) -> Result<u32> {
     match first.parse::<u32>() {
         Ok(id) if id > 0 => Ok(id),
         _ => Err(bad("server-id", format!("'{text}' is no id such as 5400 and no range such as 5400-5408"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use culvert_config::{Block, Entry, Place, Role};
+
+    use super::*;
+
+    #[test]
+    fn a_url_of_another_family_is_refused() {
+        let read = |url: &str| {
+            let mut block = Block::new(Role::Source, "MySQL-CDC", Place::default());
+            for (key, value) in [("url", url), ("username", "u"), ("table-names", "a.b")] {
+                block.entries.push(Entry {
+                    key: key.into(),
+                    value: Value::String(value.into()),
+                    place: Place::default(),
+                });
+            }
+            MySqlConfig::from_options(&Options::resolve(&block, OPTIONS).0, 1)
+        };
+        let error = read("jdbc:postgresql://h/db").unwrap_err();
+        assert!(error.hint_text().unwrap_or_default().contains("Postgres-CDC"), "{error}");
+        assert!(read("jdbc:mariadb://h/db").is_ok());
     }
 }

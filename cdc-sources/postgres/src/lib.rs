@@ -1,1 +1,32 @@
-//! The source `Postgres-CDC`.
+//! PostgreSQL as a source of changes.
+//!
+//! Read in this order: `options` what users say · `source` how an attempt is prepared · `slot` and
+//! `publication` what it leaves at the server · `enumerator` how the work is cut · `reader` how the log
+//! and the snapshot become one stream · `snapshot` and `visibility` what a chunk has seen · `log` how
+//! the log arrives · `decode` how wire bytes become columns.
+
+mod catalog;
+mod check;
+mod column;
+mod decode;
+mod enumerator;
+mod key;
+pub mod log;
+mod lsn;
+mod options;
+mod pgoutput;
+mod publication;
+mod reader;
+mod selection;
+mod shape;
+mod slot;
+mod snapshot;
+mod source;
+mod state;
+mod tables;
+mod transaction;
+mod visibility;
+mod walsender;
+
+pub use options::{OPTIONS, PgConfig, Startup, Stop};
+pub use source::PostgresSource;

@@ -2,22 +2,31 @@
 
 use std::fmt::Write;
 
+use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType, Float32Type,
     Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
+use culvert_api::ChangeBatch;
+
+/// What stands for a value that the source's log left out.
+const UNAVAILABLE: &str = "<unavailable>";
 
 /// Appends the values of a row with commas between them.
-pub(crate) fn row(rows: &RecordBatch, row: usize, text: &mut String) {
-    for (place, column) in rows.columns().iter().enumerate() {
+pub(crate) fn row(batch: &ChangeBatch, row: usize, text: &mut String) {
+    for (place, column) in batch.rows.columns().iter().enumerate() {
         if place > 0 {
             text.push_str(", ");
         }
-        value(column.as_ref(), row, text);
+        if batch.is_unavailable(row, place) {
+            text.push_str(UNAVAILABLE);
+        } else {
+            value(column.as_ref(), row, text);
+        }
     }
 }
 
@@ -49,10 +58,13 @@ fn value(array: &dyn Array, row: usize, text: &mut String) {
         DataType::Binary => hex(array.as_binary::<i32>().value(row), text),
         DataType::LargeBinary => hex(array.as_binary::<i64>().value(row), text),
         DataType::FixedSizeBinary(_) => hex(array.as_fixed_size_binary().value(row), text),
-        DataType::Date32 => match array.as_primitive::<Date32Type>().value_as_date(row) {
-            Some(date) => show(date, text),
-            None => text.push('?'),
-        },
+        DataType::Date32 => {
+            let days = array.as_primitive::<Date32Type>();
+            match days.value_as_date(row) {
+                Some(date) => show(date, text),
+                None => far(days.value(row), i32::MIN, i32::MAX, text),
+            }
+        }
         DataType::Timestamp(unit, zone) => {
             let time = match unit {
                 TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value_as_datetime(row),
@@ -72,7 +84,7 @@ fn value(array: &dyn Array, row: usize, text: &mut String) {
                         text.push('Z');
                     }
                 }
-                None => text.push('?'),
+                None => far(instant(array, unit, row), i64::MIN, i64::MAX, text),
             }
         }
         DataType::Time64(TimeUnit::Microsecond) => {
@@ -84,6 +96,26 @@ fn value(array: &dyn Array, row: usize, text: &mut String) {
         other => {
             let _ = write!(text, "<{other}>");
         }
+    }
+}
+
+/// A point in time that the calendar here does not reach: PostgreSQL's infinities, which are the
+/// ends of the value's range, or years past 262,000.
+fn far<N: PartialEq>(value: N, first: N, last: N, text: &mut String) {
+    text.push_str(match value {
+        value if value == first => "-infinity",
+        value if value == last => "infinity",
+        _ => "?",
+    });
+}
+
+/// The number that a point in time is held as.
+fn instant(array: &dyn Array, unit: &TimeUnit, row: usize) -> i64 {
+    match unit {
+        TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value(row),
+        TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().value(row),
+        TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().value(row),
+        TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().value(row),
     }
 }
 

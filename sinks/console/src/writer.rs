@@ -85,7 +85,7 @@ impl SinkWriter for ConsoleWriter {
                 "subtaskIndex={writer}  rowIndex={index}:  SeaTunnelRow#tableId={table} SeaTunnelRow#kind={} : ",
                 kind.full()
             );
-            format::row(&batch.rows, row, &mut text);
+            format::row(&batch, row, &mut text);
             text.push('\n');
             if !self.delay.is_zero() {
                 self.put(std::mem::take(&mut text)).await?;

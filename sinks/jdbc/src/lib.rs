@@ -21,10 +21,16 @@
 //! | `pending` | rows that wait, and their reduction |
 //! | `marker`, `writer`, `committer`, `check`, `sink` | the promises of the sink interface |
 
+mod alteration;
 mod mysql;
 mod options;
 mod placeholder;
+mod postgres;
+mod query;
+mod scan;
 mod sink;
+mod stored_state;
+mod zone;
 
 pub use options::{OPTIONS, RULES};
 pub use sink::{JdbcSink, PLUGIN};

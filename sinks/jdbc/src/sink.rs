@@ -1,35 +1,41 @@
-//! The sink as the engine sees it.
+//! The sink as the engine sees it: the front that picks the half by the url.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use culvert_api::{
     CommitMarker, DeliveryContract, Finding, OpenSink, Result, Sink, TableSchema, WriterContext,
 };
-use culvert_config::Options;
-use tokio::sync::Mutex;
+use culvert_config::{Options, UrlFamily};
 
-use crate::mysql::check;
-use crate::mysql::committer::JdbcCommitter;
-use crate::mysql::connect::Session;
-use crate::mysql::marker;
-use crate::mysql::writer::JdbcWriter;
-use crate::options::Settings;
+use crate::mysql::sink::MySqlSink;
+use crate::options;
+use crate::postgres::sink::PostgresSink;
 
 /// The plugin's name as users write it.
 pub const PLUGIN: &str = "Jdbc";
 
-/// Writes to MySQL and MariaDB, exactly once.
-#[derive(Debug)]
+/// Writes to a SQL database, exactly once. The url decides which.
 pub struct JdbcSink {
-    settings: Arc<Settings>,
+    half: Box<dyn Sink>,
 }
 
 impl JdbcSink {
     /// Checks the options against each other; connects to nothing. Errors are
     /// [`culvert_api::ErrorKind::Config`] and name the option.
     pub fn from_options(options: &Options) -> Result<JdbcSink> {
-        Ok(JdbcSink { settings: Arc::new(Settings::from_options(options)?) })
+        let half: Box<dyn Sink> = match options::url(options)?.family() {
+            UrlFamily::MySql => Box::new(MySqlSink::from_options(options)?),
+            UrlFamily::Postgres => Box::new(PostgresSink::from_options(options)?),
+        };
+        Ok(JdbcSink { half })
+    }
+}
+
+impl fmt::Debug for JdbcSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JdbcSink").finish_non_exhaustive()
     }
 }
 
@@ -40,47 +46,22 @@ impl Sink for JdbcSink {
     }
 
     fn contract(&self) -> DeliveryContract {
-        DeliveryContract::ExactlyOnce
+        self.half.contract()
     }
 
     async fn check(&self, tables: &[Arc<TableSchema>]) -> Result<Vec<Finding>> {
-        check::run(&self.settings, tables).await
+        self.half.check(tables).await
     }
 
     async fn open(&self, context: &WriterContext) -> Result<OpenSink> {
-        let table = self.settings.marker_name()?;
-        let mut session = Session::open(&self.settings).await?;
-        marker::ensure_table(&mut session, &table).await?;
-        let (job, sink) = (context.job.as_str(), context.sink.as_str());
-        let marker =
-            marker::take_over(&mut session, &table, job, sink, context.writer, context.epoch).await?;
-        let server = session.server.clone();
-        let session = Arc::new(Mutex::new(Some(session)));
-        let committer = JdbcCommitter {
-            session: session.clone(),
-            marker_table: table,
-            job: context.job.clone(),
-            sink: context.sink.clone(),
-            progress: context.progress.clone(),
-            counted: 0,
-        };
-        let writer = JdbcWriter::new(self.settings.clone(), context.clone(), session, server);
-        Ok(OpenSink { writer: Box::new(writer), committer: Box::new(committer), marker })
+        self.half.open(context).await
     }
 
     async fn committed(&self, job: &str, sink: &str) -> Result<Option<CommitMarker>> {
-        let table = self.settings.marker_name()?;
-        let mut session = Session::open(&self.settings).await?;
-        let marker = marker::read(&mut session, &table, job, sink).await;
-        session.close().await;
-        marker
+        self.half.committed(job, sink).await
     }
 
     async fn forget(&self, job: &str, sink: &str) -> Result<()> {
-        let table = self.settings.marker_name()?;
-        let mut session = Session::open(&self.settings).await?;
-        let done = marker::forget(&mut session, &table, job, sink).await;
-        session.close().await;
-        done
+        self.half.forget(job, sink).await
     }
 }

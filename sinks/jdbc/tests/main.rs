@@ -1,9 +1,11 @@
-//! The sink against real servers, MariaDB and MySQL alike.
+//! The sink against real servers: MariaDB and MySQL alike, and two versions of PostgreSQL.
 #![allow(clippy::unwrap_used)]
 
 mod faults;
+mod from_postgres;
 mod keys;
 mod marker;
+mod postgres;
 mod shapes;
 mod support;
 mod values;

@@ -21,9 +21,13 @@ pub(crate) const SINK: &str = "sink-0";
 /// A sink that writes to a database of the server as root, with generated statements unless the
 /// options say otherwise.
 pub(crate) fn sink(server: &Server, database: &str, pairs: &[(&str, &str)]) -> Result<JdbcSink> {
-    let url = server.url(database);
-    let defaults =
-        [("url", url.as_str()), ("username", "root"), ("password", "root"), ("generate_sink_sql", "true")];
+    from_pairs(&[("url", &server.url(database)), ("username", "root"), ("password", "root")], pairs)
+}
+
+/// A sink with these options, the second ones before the first, and generated statements unless they
+/// say otherwise.
+pub(crate) fn from_pairs(defaults: &[(&str, &str)], pairs: &[(&str, &str)]) -> Result<JdbcSink> {
+    let defaults = [defaults, &[("generate_sink_sql", "true")]].concat();
     let mut block = Block::new(Role::Sink, "Jdbc", Place::default());
     let kept = defaults.iter().filter(|(key, _)| !pairs.iter().any(|(other, _)| other == key));
     for (key, value) in kept.chain(pairs) {

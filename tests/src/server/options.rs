@@ -198,6 +198,6 @@ pub(super) fn without_fsync(flavor: Flavor) -> &'static [&'static str] {
 }
 
 /// The last part of a path, as text.
-pub(super) fn file_name(path: &Path) -> String {
+pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -42,7 +42,8 @@ pub(super) fn binlog_reader(flavor: Flavor) -> PathBuf {
     })
 }
 
-fn present(program: PathBuf) -> PathBuf {
+/// The same path, when something is there.
+pub(crate) fn present(program: PathBuf) -> PathBuf {
     assert!(program.exists(), "{} is missing: run tests/servers/install.sh", program.display());
     program
 }
@@ -63,7 +64,7 @@ pub(super) fn version(program: &Path) -> String {
 }
 
 /// A command that runs as nobody when the tests run as root, with nothing of theirs to read.
-pub(super) fn command(program: &Path) -> Command {
+pub(crate) fn command(program: &Path) -> Command {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(program);
     command.env("LC_ALL", "C").env("TZ", "UTC").env_remove("TMPDIR").stdin(Stdio::null()).current_dir("/");
@@ -74,7 +75,7 @@ pub(super) fn command(program: &Path) -> Command {
 }
 
 /// Gives a path to the user that [`command`] runs as.
-pub(super) fn give(path: &Path) {
+pub(crate) fn give(path: &Path) {
     if is_root() {
         std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY))
             .unwrap_or_else(|error| panic!("cannot give {} to nobody: {error}", path.display()));

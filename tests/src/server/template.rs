@@ -12,25 +12,31 @@ const FORMAT: u32 = 1;
 
 /// Copies a fresh data folder to `folder/data`.
 pub(super) fn copy_to(flavor: Flavor, folder: &Path) {
-    let template = template(flavor);
+    let server = program::server(flavor);
+    let version = program::version(&server);
+    let template = made(flavor.name(), &version, |folder| initialise(flavor, &server, folder));
     let target = folder.join("data");
-    let mut copy = Command::new("cp");
-    copy.args(["-a", "--sparse=always"]).arg(&template).arg(&target);
-    let output = copy.output().unwrap_or_else(|error| panic!("cp does not start: {error}"));
-    assert!(output.status.success(), "{copy:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    copy(&template, &target);
     if flavor == Flavor::MySql {
         // Holds the server's uuid, which must differ between servers.
         fs::remove_file(target.join("auto.cnf")).expect("a MySQL template has an auto.cnf");
     }
 }
 
-/// The template's data folder, made by whoever needs it first.
-fn template(flavor: Flavor) -> PathBuf {
-    let server = program::server(flavor);
-    let version = program::version(&server);
-    let name: String =
+/// Copies a template.
+pub(crate) fn copy(template: &Path, target: &Path) {
+    let mut copy = Command::new("cp");
+    copy.args(["-a", "--sparse=always"]).arg(template).arg(target);
+    let output = copy.output().unwrap_or_else(|error| panic!("cp does not start: {error}"));
+    assert!(output.status.success(), "{copy:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The data folder of a template, made by whoever needs it first. `version` is what the program
+/// says about itself; `initialise` makes a folder `data` in a folder that the servers own.
+pub(crate) fn made(server: &str, version: &str, initialise: impl FnOnce(&Path)) -> PathBuf {
+    let version: String =
         version.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
-    let name = format!("{}-{FORMAT}-{:08x}", flavor.name(), hash(&name));
+    let name = format!("{server}-{FORMAT}-{:08x}", hash(&version));
     let folder = program::servers_folder().join("templates");
     fs::create_dir_all(&folder).unwrap_or_else(|error| {
         panic!("cannot create {}: {error}; set CULVERT_SERVERS to a folder you own", folder.display())
@@ -46,7 +52,7 @@ fn template(flavor: Flavor) -> PathBuf {
     let _ = fs::remove_dir_all(&unfinished);
     fs::create_dir(&unfinished).expect("the templates folder is ours");
     program::give(&unfinished);
-    initialise(flavor, &server, &unfinished);
+    initialise(&unfinished);
     fs::rename(&unfinished, &template).expect("the templates folder is ours");
     data
 }

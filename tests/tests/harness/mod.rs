@@ -1,7 +1,9 @@
 //! The harness tested with itself: what the other suites lean on must hold.
 #![allow(clippy::unwrap_used)]
 
+mod database;
 mod oracle;
+mod postgres;
 mod process;
 mod proxy;
 mod servers;

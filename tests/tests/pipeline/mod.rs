@@ -7,7 +7,7 @@ mod fire;
 mod kill;
 mod modes;
 mod shapes;
-mod workload;
+pub(crate) mod workload;
 
 use std::path::PathBuf;
 use std::time::Duration;

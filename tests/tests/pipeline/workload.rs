@@ -152,7 +152,7 @@ impl Scene {
     }
 }
 
-async fn create_source(server: &Server, database: &str, rows: u64) {
+pub(crate) async fn create_source(server: &Server, database: &str, rows: u64) {
     server
         .execute(&[
             &format!(

@@ -62,3 +62,18 @@ fn exactly_one_option_with_known_kinds() {
     assert!(filter(&[("include_kinds", "+I")]).unwrap_err().to_string().contains("UPDATE_BEFORE"));
     assert!(filter(&[("include_kinds", "")]).is_err());
 }
+
+#[test]
+fn what_the_log_left_out_goes_with_its_row() {
+    let transform = filter(&[("exclude_kinds", "INSERT,UPDATE_BEFORE")]).unwrap();
+    let output = Arc::new(transform.map_schema(&schema()).unwrap());
+    let mut input = batch();
+    input.unavailable = vec![
+        Unavailable { column: 1, rows: vec![false, false, false, true, false].into() },
+        Unavailable { column: 0, rows: vec![true, true, true, false, false].into() },
+    ];
+    let out = transform.apply(input, &output).unwrap().unwrap();
+    assert_eq!(out.kinds, [RowKind::UpdateAfter, RowKind::Delete]);
+    assert_eq!(out.unavailable, [Unavailable { column: 1, rows: vec![true, false].into() }]);
+    assert!(out.is_unavailable(0, 1) && !out.is_unavailable(1, 1) && !out.is_unavailable(0, 0));
+}

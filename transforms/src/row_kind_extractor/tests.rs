@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use arrow_array::cast::AsArray;
+use culvert_api::Unavailable;
 use culvert_config::definition_mistakes;
 
 use super::*;
@@ -66,4 +67,16 @@ fn a_name_that_is_taken_is_refused() {
     }
     let empty = options(RowKindExtractor::PLUGIN, RowKindExtractor::OPTIONS, &[("custom_field_name", " ")]);
     assert!(RowKindExtractor::from_options(&empty).is_err());
+}
+
+#[test]
+fn what_the_log_left_out_stays_left_out() {
+    let transform = extractor(&[]);
+    let output = Arc::new(transform.map_schema(&schema()).unwrap());
+    let mut input = batch();
+    input.unavailable = vec![Unavailable { column: 1, rows: vec![false, false, false, true, true].into() }];
+    let out = transform.apply(input.clone(), &output).unwrap().unwrap();
+    assert_eq!(out.unavailable, input.unavailable);
+    // The column that was appended is always known.
+    assert!(out.is_unavailable(3, 1) && !out.is_unavailable(3, 2));
 }

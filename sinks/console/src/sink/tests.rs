@@ -4,7 +4,7 @@ use arrow_array::{
     Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, DurationMicrosecondArray, Int32Array,
     RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use culvert_api::{ChangeBatch, Column, JobProgress, RowKind, RowKindSet, RowPosition, TableId};
+use culvert_api::{ChangeBatch, Column, JobProgress, RowKind, RowKindSet, RowPosition, TableId, Unavailable};
 use culvert_config::{Block, Entry, Place, Role, Value, definition_mistakes};
 
 use super::*;
@@ -117,4 +117,34 @@ async fn values_for_people() {
         text.ends_with(" : -0.05, 0x00ff, 1969-12-31, 1970-01-01T00:00:01.500Z, -25:00:00.000001\n"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn what_the_log_left_out_is_no_null() {
+    let mut batch = batch(
+        vec![
+            ("id", Arc::new(Int32Array::from(vec![1, 2])) as ArrayRef),
+            ("body", Arc::new(StringArray::from(vec![None::<&str>, None]))),
+        ],
+        vec![RowKind::UpdateAfter, RowKind::UpdateAfter],
+    );
+    batch.unavailable = vec![Unavailable { column: 1, rows: vec![true, false].into() }];
+    let text = printed(&[], batch).await;
+    assert!(text.contains("UPDATE_AFTER : 1, <unavailable>\n") && text.ends_with(": 2, null\n"), "{text}");
+}
+
+#[tokio::test]
+async fn infinite_points_in_time_have_their_names() {
+    let instants = || TimestampMicrosecondArray::from(vec![i64::MAX, i64::MIN, i64::MAX - 1]);
+    let batch = batch(
+        vec![
+            ("d", Arc::new(Date32Array::from(vec![i32::MAX, i32::MIN, i32::MAX - 1])) as ArrayRef),
+            ("w", Arc::new(instants())),
+            ("t", Arc::new(instants().with_timezone("UTC"))),
+        ],
+        vec![RowKind::Insert; 3],
+    );
+    let text = printed(&[], batch).await;
+    let shown: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(" : ").nth(1)).collect();
+    assert_eq!(shown, ["infinity, infinity, infinity", "-infinity, -infinity, -infinity", "?, ?, ?"]);
 }

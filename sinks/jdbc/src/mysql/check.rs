@@ -9,11 +9,12 @@ use crate::mysql::connect::Session;
 use crate::mysql::ddl;
 use crate::mysql::error;
 use crate::mysql::marker;
+use crate::mysql::options::Settings;
 use crate::mysql::plan::{self, Mode, TablePlan};
 use crate::mysql::quote::{TargetName, identifier};
 use crate::mysql::target::TargetTable;
 use crate::mysql::writer;
-use crate::options::{SchemaSaveMode, Settings};
+use crate::options::SchemaSaveMode;
 
 /// Checks the target for these upstream tables.
 pub(crate) async fn run(settings: &Settings, tables: &[Arc<TableSchema>]) -> Result<Vec<Finding>> {
@@ -70,7 +71,8 @@ async fn table(
         Ok(name) => name,
         Err(failure) => return Ok(vec![from_error(&schema.id)(failure)]),
     };
-    let creates = matches!(settings.schema_save_mode, SchemaSaveMode::Create | SchemaSaveMode::Recreate);
+    let creates =
+        matches!(settings.shared.schema_save_mode, SchemaSaveMode::Create | SchemaSaveMode::Recreate);
     let Some(target) = TargetTable::read(session, &name).await? else {
         return missing(settings, session, schema, &name, creates).await;
     };
@@ -81,7 +83,7 @@ async fn table(
             Ok(findings)
         }
         // It is dropped and made anew before the first row.
-        Err(_) if settings.schema_save_mode == SchemaSaveMode::Recreate => Ok(Vec::new()),
+        Err(_) if settings.shared.schema_save_mode == SchemaSaveMode::Recreate => Ok(Vec::new()),
         Err(failure) => Ok(vec![from_error(&name)(failure)]),
     }
 }
@@ -104,20 +106,25 @@ async fn missing(
     if let Err(failure) = ddl::refuse_created_without_key(settings, schema, name) {
         return Ok(vec![from_error(&name)(failure)]);
     }
+    let mut findings = ddl::remarks(settings, schema, name, &session.server);
     if may_create(session, &name.database).await? {
-        return Ok(Vec::new());
+        return Ok(findings);
     }
     let message = "the target table does not exist, and the account seems to have no right to create it";
-    Ok(vec![Finding::todo(name.to_string(), message).hint(format!(
+    findings.push(Finding::todo(name.to_string(), message).hint(format!(
         "run: GRANT CREATE ON {}.* TO the sink's account; or run: {statement}",
         identifier(&name.database)
-    ))])
+    )));
+    Ok(findings)
 }
 
 /// The rights a plan needs on its table.
 fn needed(plan: &TablePlan) -> Vec<&'static str> {
     let mut needed = vec!["INSERT"];
-    if matches!(plan.mode, Mode::Upsert | Mode::Separate) {
+    // Rows of PostgreSQL can come in part; such a row is updated where others are written anew.
+    let comes_in_part = plan.slots.iter().any(|slot| slot.form.from_year_one)
+        && plan.source.kinds.contains(RowKind::UpdateAfter);
+    if matches!(plan.mode, Mode::Upsert | Mode::Separate) || (plan.mode == Mode::Replace && comes_in_part) {
         needed.push("UPDATE");
     }
     let removes = plan.source.kinds.contains(RowKind::Delete) || plan.watch_moves;

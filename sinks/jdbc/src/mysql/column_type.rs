@@ -1,8 +1,10 @@
 //! Column types of the target: what a column there takes without loss, and which type a new
 //! column gets.
 
+mod postgres;
+
 use arrow_schema::DataType;
-use culvert_api::{Column, Dialect, Error, ErrorKind, Result, SourceType};
+use culvert_api::{Column, Dialect, Error, ErrorKind, Finding, Result, SourceType};
 
 use crate::mysql::connect::Server;
 
@@ -125,7 +127,10 @@ pub(crate) fn is_writable(arrow: &DataType) -> bool {
 pub(crate) fn declare(column: &Column, in_key: bool, server: &Server) -> Result<String> {
     let declared = match &column.source_type {
         Some(SourceType { dialect: Dialect::MySql, declaration }) => same_family(declaration, server),
-        Some(SourceType { dialect: Dialect::Postgres, .. }) | None => from_arrow(&column.data_type, in_key),
+        Some(SourceType { dialect: Dialect::Postgres, declaration }) => {
+            postgres::declare(declaration, &column.data_type, in_key)
+        }
+        None => from_arrow(&column.data_type, in_key),
     };
     let declared = declared.ok_or_else(|| {
         Error::new(
@@ -146,6 +151,53 @@ pub(crate) fn declare(column: &Column, in_key: bool, server: &Server) -> Result<
         return Ok(format!("{declared} COLLATE {}", server.exact_collation()));
     }
     Ok(declared)
+}
+
+/// A `varchar` that is no key, as a type that takes no part of the bytes a row may have.
+pub(crate) fn off_row(declared: &str) -> Option<&'static str> {
+    (base_name(declared) == "varchar").then_some("text")
+}
+
+/// Bytes of a row that a declared type can take, as the servers count them against the 65,535 a row
+/// may have; what lies elsewhere counts a little.
+pub(crate) fn row_bytes(declared: &str) -> usize {
+    const PER_COLUMN: usize = 12;
+    let length = || declared.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    let chars = length().and_then(|(inside, _)| inside.trim().parse::<usize>().ok()).unwrap_or_default();
+    match base_name(declared).as_str() {
+        "varchar" | "char" => chars * 4 + 2,
+        "varbinary" | "binary" => chars + 2,
+        "decimal" => chars.max(32),
+        _ => PER_COLUMN,
+    }
+}
+
+/// What a person should know about the column that is made for a source's.
+pub(crate) fn remark(column: &Column, in_key: bool, server: &Server) -> Option<Finding> {
+    let Some(SourceType { dialect: Dialect::Postgres, declaration }) = &column.source_type else {
+        return None;
+    };
+    let name = &column.name;
+    if in_key && postgres::is_unbounded(declaration, &column.data_type) {
+        let message = format!(
+            "key column `{name}` ({declaration}) has no bound, and a key of the target has: it is created for {KEY_CHARS} \
+             characters, and a longer key stops the job"
+        );
+        return Some(
+            Finding::warning(name, message).hint("create the target table by hand with the length you need"),
+        );
+    }
+    if !in_key && !server.mariadb && postgres::is_json(declaration) {
+        let message = format!(
+            "column `{name}` ({declaration}) is created as json, in which MySQL holds numbers with a fraction, and those \
+             past 64 bits, as doubles, and each name of an object once"
+        );
+        return Some(
+            Finding::warning(name, message)
+                .hint("create the target column as longtext to keep the text as it is"),
+        );
+    }
+    None
 }
 
 /// The first word of a type, in lower case.

@@ -13,9 +13,9 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Params};
 
 use crate::mysql::error::{self, Statement};
+use crate::mysql::options::Settings;
 use crate::mysql::quote;
 use crate::mysql::tls;
-use crate::options::Settings;
 
 /// A connection that was idle for so long is pinged when the engine says that nothing arrives.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(60);
@@ -82,6 +82,7 @@ pub(crate) struct Session {
     committed: u64,
     used: Instant,
     lock_retries: u32,
+    rows_matched: u64,
 }
 
 impl Session {
@@ -90,14 +91,14 @@ impl Session {
         let address = format!("{}:{}", settings.host, settings.port);
         tls::require_file(settings.certificate_file.as_deref())?;
         let connecting = Conn::new(driver_options(settings));
-        let conn = match tokio::time::timeout(settings.connect_timeout, connecting).await {
+        let conn = match tokio::time::timeout(settings.shared.connect_timeout, connecting).await {
             Ok(Ok(conn)) => conn,
             Ok(Err(cause)) => {
                 let doing = "connect to the target server";
                 return Err(error::convert(cause, Statement::Plain, doing).context("address", address));
             }
             Err(_) => {
-                let seconds = settings.connect_timeout.as_secs();
+                let seconds = settings.shared.connect_timeout.as_secs();
                 let message = format!("the target server did not answer within {seconds} s");
                 return Err(Error::new(ErrorKind::Unavailable, message).context("address", address));
             }
@@ -108,7 +109,8 @@ impl Session {
             stage: Stage::Clean,
             committed: 0,
             used: Instant::now(),
-            lock_retries: settings.max_retries,
+            lock_retries: settings.shared.max_retries,
+            rows_matched: 0,
         };
         session.set_up(settings).await?;
         Ok(session)
@@ -252,10 +254,16 @@ impl Session {
             }
             self.leave(Stage::Open, done, Statement::WithRows, &doing)
                 .map_err(|failure| failure.context("table", table))?;
+            self.rows_matched = self.conn.affected_rows();
             break;
         }
         self.refuse_changed_values(table).await?;
         Ok(true)
+    }
+
+    /// Rows that the last staged statement found, changed by it or not.
+    pub(crate) fn rows_matched(&self) -> u64 {
+        self.rows_matched
     }
 
     /// Even a strict server changes some values with no more than a note: a decimal loses digits, a
@@ -371,8 +379,8 @@ fn driver_options(settings: &Settings) -> Opts {
     OptsBuilder::default()
         .ip_or_hostname(settings.host.clone())
         .tcp_port(settings.port)
-        .user(Some(settings.user.clone()))
-        .pass(Some(settings.password.expose()))
+        .user(Some(settings.shared.user.clone()))
+        .pass(Some(settings.shared.password.expose()))
         .db_name(settings.url_database.clone())
         .prefer_socket(Some(false))
         .tcp_keepalive(Some(Duration::from_secs(30)))

@@ -32,11 +32,16 @@ use arrow_array::{
     LargeBinaryArray, LargeStringArray, StringArray,
 };
 use arrow_schema::{DataType, TimeUnit};
+use culvert_api::Unavailable;
 use thiserror::Error as ThisError;
 
 use crate::mysql::column_type::Family;
 use crate::mysql::instant::{self, Zone};
 use crate::mysql::quote;
+
+/// 0001-01-01 in days since 1970.
+const FIRST_DAY_OF_YEAR_ONE: i64 = -719_162;
+const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// Why a value cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
@@ -50,6 +55,12 @@ pub(crate) enum Misfit {
     /// A time of day or duration beyond 838:59:59.
     #[error("the time lies outside -838:59:59 to 838:59:59")]
     Time,
+    /// PostgreSQL's infinite dates and points in time, held as the ends of the value's range.
+    #[error("the point in time is infinite, and the target has no form for it")]
+    Infinite,
+    /// A date before the year 1, which the target would hold as a year 0 of its own reckoning.
+    #[error("the point in time lies before the year 1")]
+    BeforeChrist,
     /// More digits of a second than the column has.
     #[error("the value has more digits of a second than the target column")]
     Fraction,
@@ -75,12 +86,15 @@ pub(crate) struct Form {
     pub(crate) scale: i32,
     /// Bytes of a `binary(n)`, which compares with all its padding.
     pub(crate) padded_bytes: usize,
+    /// Whether the first year is 1, because the source counts years BC before it. MySQL knows a
+    /// year 0, but not as the calendar has it (no 29 February).
+    pub(crate) from_year_one: bool,
 }
 
 impl Form {
     /// The form when nothing is known about the column: everything is kept.
     pub(crate) fn of(family: Family) -> Form {
-        Form { family, second_digits: 6, scale: i32::MAX, padded_bytes: 0 }
+        Form { family, second_digits: 6, scale: i32::MAX, padded_bytes: 0, from_year_one: false }
     }
 }
 
@@ -90,6 +104,7 @@ pub(crate) struct Literals<'a> {
     cells: Cells<'a>,
     form: Form,
     zone: Option<Zone>,
+    left_out: Option<&'a Unavailable>,
 }
 
 enum Cells<'a> {
@@ -161,7 +176,17 @@ impl<'a> Literals<'a> {
             DataType::Time32(_) | DataType::Time64(_) | DataType::Duration(_) => spans(array)?,
             _ => return Err(Misfit::Type),
         };
-        Ok(Literals { array, cells, form, zone })
+        Ok(Literals { array, cells, form, zone, left_out: None })
+    }
+
+    /// The same, with the rows whose value the source's log left out.
+    pub(crate) fn leaving_out(self, left_out: Option<&'a Unavailable>) -> Literals<'a> {
+        Literals { left_out, ..self }
+    }
+
+    /// Whether the source's log left the row's value out; what is there instead means nothing.
+    pub(crate) fn is_left_out(&self, row: usize) -> bool {
+        self.left_out.is_some_and(|left_out| row < left_out.rows.len() && left_out.rows.value(row))
     }
 
     /// Whether the row holds NULL here.
@@ -233,13 +258,25 @@ impl<'a> Literals<'a> {
             Cells::Binary(values) => binary(values.value(row), self.form.padded_bytes, out),
             Cells::LargeBinary(values) => binary(values.value(row), self.form.padded_bytes, out),
             Cells::FixedBinary(values) => binary(values.value(row), self.form.padded_bytes, out),
-            Cells::Date(values) => instant::write_date(at(values, row).into(), out)?,
+            Cells::Date(values) => {
+                let days = at(values, row);
+                if matches!(days, i32::MIN | i32::MAX) {
+                    return Err(Misfit::Infinite);
+                }
+                self.refuse_before_year_one(days.into())?;
+                instant::write_date(days.into(), out)?;
+            }
             Cells::Instant(values, per_second) => {
-                let micros = micros(at(values, row), *per_second)?;
+                let value = at(values, row);
+                if matches!(value, i64::MIN | i64::MAX) {
+                    return Err(Misfit::Infinite);
+                }
+                let micros = micros(value, *per_second)?;
                 let local = match &mut self.zone {
                     Some(zone) => zone.local(micros).ok_or(Misfit::Year)?,
                     None => micros,
                 };
+                self.refuse_before_year_one(local.div_euclid(MICROS_PER_DAY))?;
                 instant::write_instant(local, digits, out)?;
             }
             Cells::Span(values, per_second) => {
@@ -250,6 +287,15 @@ impl<'a> Literals<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl Literals<'_> {
+    fn refuse_before_year_one(&self, days: i64) -> Result<(), Misfit> {
+        match self.form.from_year_one && days < FIRST_DAY_OF_YEAR_ONE {
+            true => Err(Misfit::BeforeChrist),
+            false => Ok(()),
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Statement {
 
 /// Error 1451: a row that others refer to cannot be deleted.
 pub(crate) const ROW_IS_REFERENCED: u16 = 1451;
+/// Error 1062: another row has the value of a unique index.
+pub(crate) const DUPLICATE_ENTRY: u16 = 1062;
 /// Error 1205: waited too long for a row lock.
 pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// Error 1146: no such table.

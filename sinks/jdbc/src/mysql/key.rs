@@ -4,10 +4,10 @@ use arrow_schema::DataType;
 use culvert_api::{Error, ErrorKind, Finding, Result, RowKind, TableSchema};
 
 use crate::mysql::column_type::Family;
+use crate::mysql::options::Settings;
 use crate::mysql::plan::Slot;
 use crate::mysql::quote::identifiers;
 use crate::mysql::target::{TargetTable, UniqueIndex, same_name};
-use crate::options::Settings;
 use crate::placeholder;
 
 /// How well equal bytes of a rendered key mean equal keys in the target.
@@ -37,7 +37,7 @@ pub(crate) fn choose<'a>(
     target: &'a TargetTable,
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Key<'a>>> {
-    let wanted = placeholder::fill_list(&settings.primary_keys, source);
+    let wanted = placeholder::fill_list(&settings.shared.primary_keys, source);
     let found = match wanted.is_empty() {
         false => Some(declared_key(&wanted, source, target)?),
         true => usable_key(source, target),
@@ -67,10 +67,12 @@ pub(crate) fn choose<'a>(
         findings.push(
             Finding::warning(
                 target.name.to_string(),
-                "rows are written by another key than the source's, and a filter takes the rows before updates \
-                 away: an update of that key leaves the old row behind",
+                "rows are written by another key than the source's, and rows before updates do not arrive (a filter \
+                 takes them away, or the source does not log them): an update of that key leaves the old row behind",
             )
-            .hint("let UPDATE_BEFORE pass, or use the source's key"),
+            .hint(
+                "let UPDATE_BEFORE pass, set REPLICA IDENTITY FULL on a PostgreSQL source, or use the source's key",
+            ),
         );
     }
     Ok(Some(Key { index, has_others: target.uniques.len() > 1 }))
@@ -135,7 +137,7 @@ fn no_key(settings: &Settings, source: &TableSchema, target: &TargetTable) -> Er
         true => "…".to_string(),
         false => identifiers(source.primary_key.iter().map(String::as_str)),
     };
-    let index = match settings.create_index {
+    let index = match settings.shared.create_index {
         true => String::new(),
         false => " (create_index = false creates tables without one)".into(),
     };
@@ -184,6 +186,10 @@ pub(crate) fn match_of(
             | (DataType::Timestamp(_, Some(_)), Family::Timestamp)
             | (DataType::Duration(_) | DataType::Time32(_) | DataType::Time64(_), Family::Time)
             | (DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_), Family::Binary) => {
+                KeyMatch::Exact
+            }
+            // In UTC no two instants are one wall clock.
+            (DataType::Timestamp(_, Some(zone)), Family::Datetime) if zone.as_ref() == "UTC" => {
                 KeyMatch::Exact
             }
             (DataType::Utf8 | DataType::LargeUtf8, Family::Text)

@@ -9,22 +9,17 @@
 //! committed or neither is. It is also the fence: every start writes its own, larger epoch into it,
 //! and the change at a checkpoint asks for that epoch. A process that was thought dead and still
 //! writes finds another epoch there, changes no row, and fails before its commit.
-//!
-//! `source_state` is `1` (the format) as a byte, the length of the enumerator's state as 8 bytes
-//! little endian, that state, then the reader's.
 
-use culvert_api::{CommitMarker, Error, ErrorKind, Result, SourceState};
+use culvert_api::{CommitMarker, Error, ErrorKind, Result};
 
 use crate::mysql::connect::Session;
 use crate::mysql::error;
 use crate::mysql::quote::TargetName;
 use crate::mysql::target::TargetTable;
+use crate::stored_state;
 
 /// Longest job and sink name, in characters.
 const NAME_CHARS_MAX: usize = 190;
-
-/// The format of `source_state`.
-const STATE_FORMAT: u8 = 1;
 
 type MarkerRow = (u32, u64, u64, Option<Vec<u8>>);
 
@@ -135,7 +130,7 @@ pub(crate) async fn take_over(
     if added > 0 {
         return Ok(None);
     }
-    let source = state.map(|bytes| decode(&bytes)).transpose()?;
+    let source = state.map(|bytes| stored_state::decode(&bytes)).transpose()?;
     Ok(Some(CommitMarker { job: job.into(), sink: sink.into(), writer, epoch, checkpoint, source }))
 }
 
@@ -150,7 +145,7 @@ pub(crate) async fn stage(session: &mut Session, table: &TargetName, marker: &Co
             ),
             (
                 marker.checkpoint,
-                marker.source.as_ref().map(encode),
+                marker.source.as_ref().map(stored_state::encode),
                 marker.job.clone(),
                 marker.sink.clone(),
                 marker.writer,
@@ -193,7 +188,7 @@ pub(crate) async fn read(
     let (Some((writer, _, checkpoint, state)), Some(epoch)) = (rows.into_iter().next(), newest) else {
         return Ok(None);
     };
-    let source = state.map(|bytes| decode(&bytes)).transpose()?;
+    let source = state.map(|bytes| stored_state::decode(&bytes)).transpose()?;
     Ok(Some(CommitMarker { job: job.into(), sink: sink.into(), writer, epoch, checkpoint, source }))
 }
 
@@ -206,56 +201,4 @@ pub(crate) async fn forget(session: &mut Session, table: &TargetName, job: &str,
     let statement = format!("DELETE FROM {} WHERE job = ? AND sink = ?", table.quoted());
     session.change(&statement, (job.to_string(), sink.to_string()), &doing).await?;
     session.end("COMMIT", &doing).await
-}
-
-fn encode(state: &SourceState) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(9 + state.enumerator.len() + state.reader.len());
-    bytes.push(STATE_FORMAT);
-    // A length in memory fits 64 bits.
-    bytes.extend_from_slice(&u64::try_from(state.enumerator.len()).unwrap_or(u64::MAX).to_le_bytes());
-    bytes.extend_from_slice(&state.enumerator);
-    bytes.extend_from_slice(&state.reader);
-    bytes
-}
-
-fn decode(bytes: &[u8]) -> Result<SourceState> {
-    let damaged = || Error::new(ErrorKind::Corrupt, "the source state in the commit marker is damaged");
-    let (format, rest) = bytes.split_first().ok_or_else(damaged)?;
-    if *format != STATE_FORMAT {
-        let message =
-            format!("the source state in the commit marker has format {format}, which is not known");
-        return Err(
-            Error::new(ErrorKind::Unsupported, message).hint("run the version of culvert that wrote it")
-        );
-    }
-    let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
-    let (enumerator, reader) = rest.split_at_checked(length).ok_or_else(damaged)?;
-    Ok(SourceState { enumerator: enumerator.to_vec(), reader: reader.to_vec() })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[test]
-    fn the_stored_format_is_fixed() {
-        let state = SourceState { enumerator: b"ab".to_vec(), reader: b"xyz".to_vec() };
-        let stored = b"\x01\x02\0\0\0\0\0\0\0abxyz";
-        assert_eq!(encode(&state), stored);
-        assert_eq!(decode(stored).unwrap(), state);
-        assert_eq!(decode(b"\x01\0\0\0\0\0\0\0\0").unwrap(), SourceState::default());
-    }
-
-    #[test]
-    fn damage_is_an_error() {
-        for bytes in
-            [&b""[..], b"\x01", b"\x01\x09\0\0\0\0\0\0\0ab", b"\x01\xff\xff\xff\xff\xff\xff\xff\xffa"]
-        {
-            assert_eq!(decode(bytes).unwrap_err().kind(), ErrorKind::Corrupt);
-        }
-        assert_eq!(decode(b"\x02abc").unwrap_err().kind(), ErrorKind::Unsupported);
-    }
 }

@@ -7,6 +7,8 @@
 //! surviving keys could be one key in the target, the steps keep the order of the rows: the last
 //! change of such a key is then the last one to run, whatever the bytes.
 
+mod partial;
+
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use culvert_api::{Error, ErrorKind, Result, RowKind};
 use crate::mysql::encode::{Literals, Misfit};
 use crate::mysql::key::KeyMatch;
 use crate::mysql::plan::{Mode, Piece, TablePlan};
+
+pub(crate) use partial::unknown_row;
 
 /// Keys in one DELETE: above some hundreds of conditions the servers begin to scan the table.
 const DELETE_KEYS_MAX: usize = 500;
@@ -37,6 +41,8 @@ enum Action {
     Put,
     /// The row that is there gets new values.
     Change,
+    /// The row that is there gets new values in some columns; the others are not known here.
+    Patch,
     /// The row is not there afterwards.
     Remove,
 }
@@ -55,6 +61,7 @@ pub(crate) struct Pending {
     bytes: Vec<u8>,
     operations: Vec<Operation>,
     key_before: Option<Vec<u8>>,
+    last_of_key: partial::LastOfKey,
     since: Option<Instant>,
 }
 
@@ -75,14 +82,32 @@ pub(crate) enum Step {
     },
     /// `UPDATE` of one row.
     Update(usize),
+    /// `UPDATE` of the columns that are known, of these rows, each by a statement of its own. The
+    /// rows must be there.
+    Patch(Vec<usize>),
     /// A statement of the user's for one row.
     Run(usize),
+}
+
+/// The last operation of every key, by what it does.
+#[derive(Default)]
+struct Survivors {
+    puts: Vec<usize>,
+    patches: Vec<usize>,
+    removes: Vec<usize>,
 }
 
 impl Pending {
     /// No rows yet.
     pub(crate) fn new(plan: Arc<TablePlan>) -> Pending {
-        Pending { plan, bytes: Vec::new(), operations: Vec::new(), key_before: None, since: None }
+        Pending {
+            plan,
+            bytes: Vec::new(),
+            operations: Vec::new(),
+            key_before: None,
+            last_of_key: partial::LastOfKey::default(),
+            since: None,
+        }
     }
 
     /// Number of operations.
@@ -104,6 +129,7 @@ impl Pending {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.operations.clear();
+        self.last_of_key.clear();
         self.since = None;
     }
 
@@ -131,10 +157,14 @@ impl Pending {
                 self.add(Action::Remove, key, &[], row, literals)
             }
             (mode, RowKind::Insert | RowKind::UpdateAfter) => {
-                if let Some(before) = self.key_before.take()
-                    && kind == RowKind::UpdateAfter
-                {
-                    self.leave_old_key(&before, row, literals)?;
+                let is_update = kind == RowKind::UpdateAfter;
+                let moved = match self.key_before.take().filter(|_| is_update) {
+                    Some(before) => self.leave_old_key(&before, row, literals)?,
+                    None => false,
+                };
+                let is_patch = is_update && !moved && !plan.insert_only;
+                if is_patch && literals.iter().any(|column| column.is_left_out(row)) {
+                    return self.patch(row, literals);
                 }
                 let key = self.render(&plan.key, row, literals)?;
                 let change = mode == Mode::Separate && kind == RowKind::UpdateAfter && !plan.insert_only;
@@ -146,7 +176,7 @@ impl Pending {
     }
 
     /// An update that moved the row away from a key of the target removes it there.
-    fn leave_old_key(&mut self, before: &[u8], row: usize, literals: &mut [Literals<'_>]) -> Result<()> {
+    fn leave_old_key(&mut self, before: &[u8], row: usize, literals: &mut [Literals<'_>]) -> Result<bool> {
         let plan = self.plan.clone();
         let after = self.render(&plan.key, row, literals)?;
         let moved = self.bytes.get(after.clone()) != Some(before);
@@ -157,7 +187,7 @@ impl Pending {
             let key = start..self.bytes.len();
             self.operations.push(Operation { action: Action::Remove, row: 0..0, key });
         }
-        Ok(())
+        Ok(moved)
     }
 
     fn add(
@@ -187,6 +217,9 @@ impl Pending {
                     let Some(column) = literals.get_mut(*slot) else {
                         return Err(Error::new(ErrorKind::Internal, "a planned column is not in the batch"));
                     };
+                    if column.is_left_out(row) {
+                        return Err(partial::left_out(&self.plan, *slot));
+                    }
                     if let Err(misfit) = column.write(row, &mut self.bytes) {
                         return Err(misfit_error(&self.plan, misfit, *slot));
                     }
@@ -208,10 +241,11 @@ impl Pending {
                 if self.may_be_one_key(&last) {
                     return self.in_order(&last);
                 }
-                let (puts, removes) = self.split(&last);
+                let Survivors { puts, patches, removes } = self.split(&last);
                 vec![
                     Step::Delete { operations: self.with_cascades(removes, &puts), checked: true },
                     Step::Upsert(puts),
+                    Step::Patch(patches),
                 ]
             }
             Mode::Replace => {
@@ -219,10 +253,13 @@ impl Pending {
                 if self.may_be_one_key(&last) {
                     return self.one_by_one();
                 }
-                let (puts, removes) = self.split(&last);
+                let Survivors { puts, patches, removes } = self.split(&last);
                 vec![
                     Step::Delete { operations: self.with_cascades(removes, &puts), checked: true },
                     Step::Delete { operations: puts.clone(), checked: false },
+                    // A row that is known in part stays where it is. It comes before the inserts,
+                    // which may want a unique value that it gives up.
+                    Step::Patch(patches),
                     Step::Insert(puts),
                 ]
             }
@@ -253,8 +290,16 @@ impl Pending {
         last
     }
 
-    fn split(&self, operations: &[usize]) -> (Vec<usize>, Vec<usize>) {
-        operations.iter().partition(|operation| self.action(**operation) != Some(Action::Remove))
+    fn split(&self, operations: &[usize]) -> Survivors {
+        let mut survivors = Survivors::default();
+        for operation in operations {
+            match self.action(*operation) {
+                Some(Action::Remove) => survivors.removes.push(*operation),
+                Some(Action::Patch) => survivors.patches.push(*operation),
+                _ => survivors.puts.push(*operation),
+            }
+        }
+        survivors
     }
 
     /// Where foreign keys point at the table, a delete that a later insert of the same key took
@@ -308,6 +353,7 @@ impl Pending {
                 (Some(Action::Put), _) if upserts => steps.push(Step::Upsert(vec![operation])),
                 (Some(Action::Put), _) => steps.push(Step::Insert(vec![operation])),
                 (Some(Action::Change), _) => steps.push(Step::Update(operation)),
+                (Some(Action::Patch), _) => steps.push(Step::Patch(vec![operation])),
                 (None, _) => {}
             }
         }
@@ -318,6 +364,10 @@ impl Pending {
     fn one_by_one(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         for operation in 0..self.operations.len() {
+            if self.action(operation) == Some(Action::Patch) {
+                steps.push(Step::Patch(vec![operation]));
+                continue;
+            }
             let removed = self.action(operation) == Some(Action::Remove);
             steps.push(Step::Delete { operations: vec![operation], checked: removed });
             if !removed {
@@ -353,6 +403,14 @@ impl Pending {
                 }
                 (from + 1, plan.key_end())
             }
+            Step::Patch(run) => {
+                let one = run.get(from).copied().unwrap_or_default();
+                out.extend_from_slice(&plan.update_head);
+                partial::assignments(plan, self.row(one), out);
+                out.extend_from_slice(&plan.where_key);
+                out.extend_from_slice(self.key(one));
+                (from + 1, plan.key_end())
+            }
             Step::Run(one) => {
                 out.extend_from_slice(self.row(*one));
                 (from + 1, b"")
@@ -367,8 +425,22 @@ impl Step {
     /// Number of operations.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Step::Insert(run) | Step::Upsert(run) | Step::Delete { operations: run, .. } => run.len(),
+            Step::Insert(run)
+            | Step::Upsert(run)
+            | Step::Patch(run)
+            | Step::Delete { operations: run, .. } => run.len(),
             Step::Update(_) | Step::Run(_) => 1,
+        }
+    }
+
+    /// The operation at a place of the step; `None` for steps of one row.
+    pub(crate) fn operation(&self, place: usize) -> Option<usize> {
+        match self {
+            Step::Insert(run)
+            | Step::Upsert(run)
+            | Step::Patch(run)
+            | Step::Delete { operations: run, .. } => run.get(place).copied(),
+            Step::Update(_) | Step::Run(_) => None,
         }
     }
 

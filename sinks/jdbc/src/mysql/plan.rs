@@ -16,15 +16,16 @@
 
 use std::sync::Arc;
 
-use culvert_api::{Error, ErrorKind, Finding, Result, TableSchema};
+use culvert_api::{Dialect, Error, ErrorKind, Finding, Result, TableSchema};
 
 use crate::mysql::column_type;
 use crate::mysql::connect::Server;
 use crate::mysql::encode::Form;
 use crate::mysql::key::{self, KeyMatch};
+use crate::mysql::options::Settings;
 use crate::mysql::quote::{TargetName, identifier, identifiers};
 use crate::mysql::target::{TargetTable, same_name};
-use crate::options::Settings;
+pub(crate) use crate::query::Piece;
 
 /// The alias of the new row in an upsert.
 const ROW_ALIAS: &str = "culvert_new";
@@ -38,15 +39,6 @@ pub(crate) struct Slot {
     pub(crate) name: String,
     /// How the target wants its values.
     pub(crate) form: Form,
-}
-
-/// A part of a rendered row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
-    /// Text of the statement.
-    Text(Vec<u8>),
-    /// The literal of a slot.
-    Value(usize),
 }
 
 /// The way rows are written.
@@ -104,6 +96,11 @@ pub(crate) struct TablePlan {
     pub(crate) update_head: Vec<u8>,
     /// What comes before the key of an UPDATE.
     pub(crate) where_key: Vec<u8>,
+    /// Per slot what comes before its literal in the UPDATE of a row that is known in part; empty for
+    /// the key's.
+    pub(crate) patch_heads: Vec<Vec<u8>>,
+    /// The assignment that changes nothing.
+    pub(crate) patch_nothing: Vec<u8>,
 }
 
 /// Makes the plan for a target table, and says what a person should know about it.
@@ -119,7 +116,7 @@ pub(crate) fn for_table(
     let key = key::choose(settings, source, target, &mut findings)?;
     let mode = match &key {
         None => Mode::Append,
-        Some(_) if !settings.enable_upsert || settings.insert_only => Mode::Separate,
+        Some(_) if !settings.shared.enable_upsert || settings.shared.insert_only => Mode::Separate,
         Some(key) if key.has_others => Mode::Replace,
         Some(_) => Mode::Upsert,
     };
@@ -137,7 +134,7 @@ pub(crate) fn for_table(
     let of_key =
         |name: &str| key_slots.iter().any(|slot| slots.get(*slot).is_some_and(|slot| slot.name == name));
     let changed: Vec<usize> = (0..slots.len())
-        .filter(|slot| settings.update_key || slots.get(*slot).is_some_and(|slot| !of_key(&slot.name)))
+        .filter(|slot| settings.shared.update_key || slots.get(*slot).is_some_and(|slot| !of_key(&slot.name)))
         .collect();
     let names = |indices: &[usize]| -> Vec<String> {
         indices.iter().filter_map(|slot| slots.get(*slot)).map(|slot| slot.name.clone()).collect()
@@ -159,7 +156,7 @@ pub(crate) fn for_table(
         single_key,
         key_match: key::match_of(source, target, &slots, &key_slots),
         watch_moves: !key_slots.is_empty() && !key::is_upstream(source, &key_names),
-        insert_only: settings.insert_only,
+        insert_only: settings.shared.insert_only,
         is_referenced: target.is_referenced,
         insert_head: format!(
             "INSERT INTO {quoted} ({}) VALUES ",
@@ -171,6 +168,11 @@ pub(crate) fn for_table(
         delete_head: format!("DELETE FROM {quoted} WHERE {where_key}").into_bytes(),
         update_head: format!("UPDATE {quoted} SET ").into_bytes(),
         where_key: format!(" WHERE {where_key}").into_bytes(),
+        patch_heads: patch_heads(&slots, &key_slots),
+        patch_nothing: key_names
+            .first()
+            .map(|name| format!("{0} = {0}", identifier(name)).into_bytes())
+            .unwrap_or_default(),
         source: source.clone(),
         slots,
     };
@@ -211,7 +213,10 @@ fn slots(source: &TableSchema, target: &TargetTable) -> Result<Vec<Slot>> {
             ));
         }
         if !found.generated {
-            slots.push(Slot { source: place, name: found.name.clone(), form: found.form });
+            let from_year_one =
+                column.source_type.as_ref().is_some_and(|declared| declared.dialect == Dialect::Postgres);
+            let form = Form { from_year_one, ..found.form };
+            slots.push(Slot { source: place, name: found.name.clone(), form });
         }
     }
     if !missing.is_empty() {
@@ -281,6 +286,14 @@ fn assignment_pieces(slots: &[Slot], changed: &[usize]) -> Vec<Piece> {
         pieces.push(Piece::Value(*index));
     }
     pieces
+}
+
+fn patch_heads(slots: &[Slot], key: &[usize]) -> Vec<Vec<u8>> {
+    let head = |(place, slot): (usize, &Slot)| match key.contains(&place) {
+        true => Vec::new(),
+        false => format!("{} = ", identifier(&slot.name)).into_bytes(),
+    };
+    slots.iter().enumerate().map(head).collect()
 }
 
 /// One column's literal, or `(a = … AND b = …)`. Row constructors in `IN` would be shorter, but

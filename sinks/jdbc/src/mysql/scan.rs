@@ -1,4 +1,6 @@
-//! Finding one's way through SQL text: where quoted parts and comments end.
+//! Where quoted parts and comments of MySQL's SQL end.
+
+use crate::scan::{Lexis, end_of_line};
 
 /// The end of the quoted text, quoted name or comment that begins at `at`; `None` when none does.
 /// An unclosed one ends with the text.
@@ -43,38 +45,8 @@ fn end_of_name(rest: &[u8]) -> usize {
     rest.len()
 }
 
-fn end_of_line(rest: &[u8]) -> usize {
-    rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1)
-}
-
-/// Whether a byte can be part of a bare word.
-pub(crate) fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80
-}
-
-/// A piece of SQL text: a word, a quoted part, or a single other byte. Blanks and comments are
-/// left out.
-pub(crate) fn tokens(sql: &str) -> Vec<&str> {
-    let bytes = sql.as_bytes();
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at).copied() {
-        let end = match end_of_quoted(bytes, at) {
-            Some(end) => end,
-            None if is_word(byte) => bytes
-                .get(at..)
-                .and_then(|rest| rest.iter().position(|b| !is_word(*b)))
-                .map_or(bytes.len(), |n| at + n),
-            None => at + 1,
-        };
-        let is_comment = matches!(byte, b'#') || (matches!(byte, b'-' | b'/') && end > at + 1);
-        if !byte.is_ascii_whitespace() && !is_comment {
-            found.extend(sql.get(at..end));
-        }
-        at = end;
-    }
-    found
-}
+/// How MySQL and MariaDB quote.
+pub(crate) const LEXIS: Lexis = Lexis { end_of_quoted, bare_name };
 
 /// A name out of its back-ticks.
 pub(crate) fn bare_name(token: &str) -> String {
@@ -87,6 +59,10 @@ pub(crate) fn bare_name(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn tokens(sql: &str) -> Vec<&str> {
+        crate::scan::tokens(sql, &LEXIS)
+    }
 
     #[test]
     fn quotes_and_comments_are_one_piece() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use culvert_api::{Error, ErrorKind, Result};
 
+pub(crate) use crate::alteration::same_name;
 use crate::mysql::column_type::{Family, family};
 use crate::mysql::connect::Session;
 use crate::mysql::encode::Form;
@@ -156,11 +157,6 @@ impl TargetTable {
     }
 }
 
-/// Whether two column names mean the same column.
-pub(crate) fn same_name(a: &str, b: &str) -> bool {
-    a == b || a.to_lowercase() == b.to_lowercase()
-}
-
 fn column(row: ColumnRow) -> TargetColumn {
     let (name, data_type, column_type, nullable, default, extra, collation, digits, scale, bytes) = row;
     let family = family(&data_type);
@@ -177,6 +173,7 @@ fn column(row: ColumnRow) -> TargetColumn {
             true => bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default(),
             false => 0,
         },
+        from_year_one: false,
     };
     let optional = nullable || default.is_some() || generated || extra.contains("auto_increment");
     TargetColumn { name, column_type, form, optional, generated, collation }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use culvert_api::Result;
-use culvert_config::TlsMode;
+use culvert_config::{TlsMode, UrlFamily};
 use mysql_async::SslOpts;
 
 use crate::options::config;
@@ -49,14 +49,15 @@ pub(crate) fn mode(params: &[(String, String)]) -> Result<TlsMode> {
             tracing::debug!(parameter = %name, "parameter of the sink's url has no effect");
         }
     }
-    TlsMode::from_params(params).map_err(|error| config("url", error))
+    TlsMode::from_params(UrlFamily::MySql, params).map_err(|error| config("url", error))
 }
 
 /// The same for the driver; `None`: not encrypted.
 pub(crate) fn options(mode: &TlsMode) -> Option<SslOpts> {
     let tls = SslOpts::default();
     match mode {
-        TlsMode::Off => None,
+        // The driver cannot ask first; a MySQL url never means `Preferred`.
+        TlsMode::Off | TlsMode::Preferred => None,
         TlsMode::Required => {
             Some(tls.with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true))
         }

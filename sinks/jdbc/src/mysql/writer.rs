@@ -17,11 +17,12 @@ use crate::mysql::ddl;
 use crate::mysql::encode::Literals;
 use crate::mysql::error;
 use crate::mysql::marker;
-use crate::mysql::pending::{Limits, Pending, Step, misfit_error};
+use crate::mysql::options::Settings;
+use crate::mysql::pending::{Limits, Pending, Step, misfit_error, unknown_row};
 use crate::mysql::plan::{self, TablePlan};
 use crate::mysql::quote::TargetName;
 use crate::mysql::target::TargetTable;
-use crate::options::{DataSaveMode, SchemaSaveMode, Settings};
+use crate::options::{DataSaveMode, SchemaSaveMode};
 use crate::placeholder;
 
 /// Rows that wait in all tables together, in bytes; one table alone sends at a statement's size.
@@ -69,7 +70,7 @@ impl JdbcWriter {
     }
 
     fn limits(&self) -> Limits {
-        Limits { rows: self.settings.batch_rows, bytes: self.server.statement_bytes }
+        Limits { rows: self.settings.shared.batch_rows, bytes: self.server.statement_bytes }
     }
 
     /// The place of a table whose plan is for this shape; makes the plan when there is none.
@@ -117,6 +118,10 @@ impl JdbcWriter {
                 delete_watched(session, pending, &step, limits, &mut self.statement).await?;
                 continue;
             }
+            if let Step::Patch(run) = step {
+                patch(session, pending, run, limits, &mut self.statement).await?;
+                continue;
+            }
             let mut sent = 0;
             while sent < step.len() {
                 sent = pending.statement(&step, sent, limits, &mut self.statement);
@@ -137,7 +142,7 @@ impl JdbcWriter {
     /// Sends tables whose oldest row has waited long enough.
     async fn send_due(&mut self) -> Result<()> {
         let waiting: usize = self.tables.iter().map(Pending::byte_len).sum();
-        let interval = self.settings.batch_interval;
+        let interval = self.settings.shared.batch_interval;
         for place in 0..self.tables.len() {
             let since = self.tables.get(place).and_then(Pending::since);
             if waiting > WAITING_BYTES_MAX || since.is_some_and(|since| since.elapsed() >= interval) {
@@ -151,7 +156,7 @@ impl JdbcWriter {
     async fn save_modes(&self, session: &mut Session, schema: &TableSchema, name: &TargetName) -> Result<()> {
         let settings = &self.settings;
         let found = TargetTable::read(session, name).await?;
-        let create = match (settings.schema_save_mode, found.is_some()) {
+        let create = match (settings.shared.schema_save_mode, found.is_some()) {
             (SchemaSaveMode::Recreate, _) => {
                 session
                     .plain(&format!("DROP TABLE IF EXISTS {}", name.quoted()), &format!("drop {name}"))
@@ -168,6 +173,9 @@ impl JdbcWriter {
         };
         if create {
             let statement = ddl::create_table(settings, schema, name, &self.server)?;
+            for remark in ddl::remarks(settings, schema, name, &self.server) {
+                tracing::warn!(table = %remark.subject, "{}", remark.message);
+            }
             session
                 .plain(&statement, &format!("create {name}"))
                 .await
@@ -176,13 +184,14 @@ impl JdbcWriter {
         if found.is_none() || create {
             return Ok(());
         }
-        match settings.data_save_mode {
+        match settings.shared.data_save_mode {
             DataSaveMode::Append => Ok(()),
             DataSaveMode::Drop => {
                 session.plain(&format!("TRUNCATE TABLE {}", name.quoted()), &format!("empty {name}")).await
             }
             DataSaveMode::Custom => {
-                let statement = placeholder::fill(settings.custom_sql.as_deref().unwrap_or_default(), schema);
+                let statement =
+                    placeholder::fill(settings.shared.custom_sql.as_deref().unwrap_or_default(), schema);
                 session.plain(&statement, "run custom_sql").await
             }
             DataSaveMode::Error => {
@@ -237,6 +246,46 @@ async fn delete_watched(
         sent = next;
     }
     session.plain(OFF, doing).await
+}
+
+/// Updates rows of which only a part is known. Each must be there, or its unknown part would be lost.
+///
+/// Several changes of one row are one update by now, so one row can want a unique value that another
+/// is yet to give up. It waits for the next round then; a round that brings nothing forward means
+/// that rows exchange values in a circle.
+async fn patch(
+    session: &mut Session,
+    pending: &Pending,
+    mut run: Vec<usize>,
+    limits: Limits,
+    statement: &mut Vec<u8>,
+) -> Result<()> {
+    let plan = &pending.plan;
+    while !run.is_empty() {
+        let step = Step::Patch(run);
+        let mut waiting = Vec::new();
+        for place in 0..step.len() {
+            pending.statement(&step, place, limits, statement);
+            let tolerated = (step.len() > 1).then_some(error::DUPLICATE_ENTRY);
+            if !session.stage_rows(statement, &plan.label, tolerated).await? {
+                waiting.extend(step.operation(place));
+            } else if session.rows_matched() == 0 {
+                return Err(unknown_row(plan));
+            }
+        }
+        if waiting.len() == step.len() {
+            let message = format!(
+                "rows of {} exchange the values of a unique index, and the source's log left out other values of them, \
+                 so they cannot be written anew",
+                plan.label
+            );
+            return Err(Error::new(ErrorKind::Value, message).context("table", &plan.source.id).hint(
+                "set REPLICA IDENTITY FULL on the source table, or drop the target's further unique index",
+            ));
+        }
+        run = waiting;
+    }
+    Ok(())
 }
 
 /// Reads the target's shape and decides how rows are written there.
@@ -399,7 +448,9 @@ fn literals<'a>(plan: &TablePlan, batch: &'a ChangeBatch) -> Result<Vec<Literals
             let message = "a batch has fewer columns than its schema";
             return Err(Error::new(ErrorKind::Internal, message).context("table", &batch.schema.id));
         };
-        literals.push(Literals::new(array, slot.form).map_err(|misfit| misfit_error(plan, misfit, place))?);
+        let left_out = batch.unavailable.iter().find(|left_out| left_out.column == slot.source);
+        let column = Literals::new(array, slot.form).map_err(|misfit| misfit_error(plan, misfit, place))?;
+        literals.push(column.leaving_out(left_out));
     }
     Ok(literals)
 }

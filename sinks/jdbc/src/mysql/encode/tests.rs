@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use arrow_array::{
-    ArrayRef, DurationMicrosecondArray, Float32Array, Float64Array, Int8Array, Int64Array,
+    ArrayRef, Date32Array, DurationMicrosecondArray, Float32Array, Float64Array, Int8Array, Int64Array,
     TimestampMicrosecondArray, TimestampNanosecondArray, UInt64Array,
 };
 
@@ -105,4 +105,35 @@ fn an_instant_is_utc_in_a_timestamp_and_a_wall_clock_elsewhere() {
 fn spans_are_signed_and_longer_than_a_day() {
     let array = DurationMicrosecondArray::from(vec![-90_000_000_000_i64, 500_000]);
     assert_eq!(written(array, Family::Time), ["'-25:00:00.000000'", "'00:00:00.500000'"]);
+}
+
+#[test]
+fn infinite_and_early_dates_have_no_form() {
+    let days = || Date32Array::from(vec![i32::MAX, i32::MIN, i32::MAX - 1, -719_163, -719_162]);
+    let of_postgres = Form { from_year_one: true, ..Form::of(Family::Date) };
+    assert_eq!(
+        literals(days(), of_postgres),
+        [
+            Err(Misfit::Infinite),
+            Err(Misfit::Infinite),
+            Err(Misfit::Year),
+            Err(Misfit::BeforeChrist),
+            Ok("'0001-01-01'".into())
+        ]
+    );
+    // A MySQL source has a year 0.
+    assert_eq!(literals(days(), Form::of(Family::Date))[3], Ok("'0000-12-31'".into()));
+    let first = -719_162 * 86_400_000_000_i64;
+    let instants =
+        || TimestampMicrosecondArray::from(vec![i64::MAX, i64::MIN, i64::MIN + 1, first - 1, first]);
+    let of_postgres = Form { from_year_one: true, ..Form::of(Family::Datetime) };
+    let expected = [
+        Err(Misfit::Infinite),
+        Err(Misfit::Infinite),
+        Err(Misfit::BeforeChrist),
+        Err(Misfit::BeforeChrist),
+        Ok("'0001-01-01 00:00:00.000000'".into()),
+    ];
+    assert_eq!(literals(instants(), of_postgres), expected);
+    assert_eq!(literals(instants().with_timezone("UTC"), of_postgres), expected);
 }

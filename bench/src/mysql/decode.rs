@@ -6,7 +6,7 @@ use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use culvert_api::{RowKind, RowKindSet, TableId, TableSchema};
+use culvert_api::{RowKindSet, TableId, TableSchema};
 use culvert_source_mysql::column::{Conversion, MySqlColumn};
 use culvert_source_mysql::decode::{FinishedRows, RowDecoder, RowsBuilder};
 use culvert_source_mysql::event::{
@@ -14,7 +14,7 @@ use culvert_source_mysql::event::{
 };
 use culvert_source_mysql::wire::Cursor;
 
-use crate::backlog::{DATABASE, TABLE};
+use crate::statements::{DATABASE, TABLE};
 use crate::task::{ColumnText, Outcome};
 
 /// The bounds of the source's batches.
@@ -129,21 +129,9 @@ impl Decoder {
         }
         let FinishedRows { rows, kinds, .. } = self.rows.finish()?;
         ensure!(rows.num_rows() == kinds.len(), "rows and kinds differ");
-        count(&kinds, &mut self.outcome);
+        self.outcome.count(&kinds);
         self.transaction = 0;
         Ok(())
-    }
-}
-
-/// Adds rows of these kinds.
-pub(crate) fn count(kinds: &[RowKind], outcome: &mut Outcome) {
-    for kind in kinds {
-        match kind {
-            RowKind::Insert => outcome.inserted += 1,
-            RowKind::UpdateBefore => {}
-            RowKind::UpdateAfter => outcome.updated += 1,
-            RowKind::Delete => outcome.deleted += 1,
-        }
     }
 }
 

@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use culvert_tests::{Flavor, Server, scratch};
 
-use crate::backlog::{Backlog, DATABASE, TABLE};
 use crate::measure::{self, Measured, Usage};
+use crate::mysql::backlog::Backlog;
+use crate::statements::{DATABASE, TABLE};
 
 /// What a reader of the log makes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

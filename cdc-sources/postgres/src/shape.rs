@@ -1,0 +1,227 @@
+//! The shape of a table: what the state keeps of it, and how it compares with what the log says.
+
+use culvert_api::TableId;
+use culvert_postgres::quote;
+use serde::{Deserialize, Serialize};
+
+use crate::column::ColumnDef;
+use crate::pgoutput::Relation;
+
+/// What the log tells of a row before it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Identity {
+    /// All of it.
+    Full,
+    /// Its key.
+    Key,
+    /// Nothing: updates and deletes cannot be followed.
+    Nothing,
+}
+
+/// A published table. Part of the stored state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TableDef {
+    pub(crate) oid: u32,
+    pub(crate) database: String,
+    pub(crate) schema: String,
+    pub(crate) table: String,
+    /// The published columns, in order.
+    pub(crate) columns: Vec<ColumnDef>,
+    /// The primary key, or the columns of the index that is the replica identity; in key order.
+    pub(crate) key: Vec<String>,
+    pub(crate) identity: Identity,
+    /// A partitioned table: its rows lie in others.
+    pub(crate) partitioned: bool,
+    /// The publication names the columns: others that join the table are not published.
+    pub(crate) listed: bool,
+    /// The publication's row filter.
+    pub(crate) filter: Option<String>,
+}
+
+impl TableDef {
+    pub(crate) fn id(&self) -> TableId {
+        TableId {
+            database: self.database.clone(),
+            schema: Some(self.schema.clone()),
+            table: self.table.clone(),
+        }
+    }
+
+    pub(crate) fn column_index(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The name as statements take it.
+    pub(crate) fn quoted(&self) -> String {
+        quote::qualified(&self.schema, &self.table)
+    }
+
+    /// What stands in a FROM or a LOCK: without tables that inherit, whose rows are their own.
+    pub(crate) fn quoted_alone(&self) -> String {
+        if self.partitioned { self.quoted() } else { format!("ONLY {}", self.quoted()) }
+    }
+
+    /// Whether every value that the log sends in binary is read here.
+    pub(crate) fn has_binary(&self) -> bool {
+        self.columns.iter().all(|column| column.kind.has_binary())
+    }
+
+    /// Whether rows of this relation have these columns.
+    pub(crate) fn has_columns_of(&self, relation: &Relation) -> bool {
+        self.columns.len() == relation.columns.len()
+            && self
+                .columns
+                .iter()
+                .zip(&relation.columns)
+                .all(|(column, other)| column.is_like(&other.name, other.type_oid, other.typmod))
+    }
+
+    /// The key that the relation's identity says, in the order known so far; `None` when it says
+    /// none (every column is the identity, or none is).
+    pub(crate) fn key_of(&self, relation: &Relation) -> Option<Vec<String>> {
+        if !matches!(relation.identity, 'd' | 'i') {
+            return None;
+        }
+        let named = || relation.columns.iter().filter(|column| column.is_key).map(|column| &column.name);
+        let mut key: Vec<String> =
+            self.key.iter().filter(|name| named().any(|other| other == *name)).cloned().collect();
+        key.extend(named().filter(|name| !self.key.contains(name)).cloned());
+        Some(key)
+    }
+}
+
+/// What rows that were there get in an added column, as the catalog tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Filling {
+    /// NULL.
+    #[default]
+    Nothing,
+    /// One value for all of them, as printed.
+    Value(String),
+    /// A value for each, which the log does not tell.
+    Computed,
+}
+
+/// What became of a table's columns, as a statement: sinks read renames and defaults from it.
+pub(crate) fn alteration(before: &TableDef, after: &TableDef, filling: &dyn Fn(&str) -> Filling) -> String {
+    let renamed = |column: &ColumnDef| {
+        let same = |other: &&ColumnDef| column.number > 0 && other.number == column.number;
+        before.columns.iter().find(same).filter(|other| other.name != column.name)
+    };
+    let is_renamed = |column: &ColumnDef| {
+        let same = |other: &ColumnDef| column.number > 0 && other.number == column.number;
+        after.columns.iter().any(|other| same(other) && other.name != column.name)
+    };
+    let mut parts = Vec::new();
+    for column in &before.columns {
+        if after.column_index(&column.name).is_none() && !is_renamed(column) {
+            parts.push(format!("DROP COLUMN {}", quote::identifier(&column.name)));
+        }
+    }
+    for column in &after.columns {
+        let name = quote::identifier(&column.name);
+        let known = before.columns.iter().find(|other| other.name == column.name).or_else(|| {
+            let old = renamed(column)?;
+            parts.push(format!("RENAME COLUMN {} TO {name}", quote::identifier(&old.name)));
+            Some(old)
+        });
+        let Some(old) = known else {
+            let default = match filling(&column.name) {
+                Filling::Nothing => String::new(),
+                Filling::Value(text) => format!(" DEFAULT {}", quote::literal(&text).trim_start()),
+                Filling::Computed => " DEFAULT (computed)".to_owned(),
+            };
+            let not_null = if column.nullable { "" } else { " NOT NULL" };
+            parts.push(format!("ADD COLUMN {name} {}{not_null}{default}", column.declaration));
+            continue;
+        };
+        if (old.type_oid, old.typmod) != (column.type_oid, column.typmod) {
+            parts.push(format!("ALTER COLUMN {name} TYPE {}", column.declaration));
+        }
+        if old.nullable != column.nullable {
+            let what = if column.nullable { "DROP" } else { "SET" };
+            parts.push(format!("ALTER COLUMN {name} {what} NOT NULL"));
+        }
+    }
+    format!("ALTER TABLE {} {}", after.quoted(), parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::column::PgType;
+
+    fn column(name: &str, number: i16, type_oid: u32) -> ColumnDef {
+        ColumnDef {
+            name: name.into(),
+            number,
+            type_oid,
+            typmod: -1,
+            kind: PgType::Text,
+            declaration: format!("type{type_oid}"),
+            nullable: true,
+            bytewise: true,
+        }
+    }
+
+    fn table(columns: Vec<ColumnDef>) -> TableDef {
+        TableDef {
+            oid: 1,
+            database: "d".into(),
+            schema: "s".into(),
+            table: "t".into(),
+            columns,
+            key: Vec::new(),
+            identity: Identity::Full,
+            partitioned: false,
+            listed: false,
+            filter: None,
+        }
+    }
+
+    #[test]
+    fn a_change_is_told_as_a_statement() {
+        let before = table(vec![column("a", 1, 25), column("b", 2, 25), column("c", 3, 25)]);
+        let mut last = column("e", 5, 23);
+        last.nullable = false;
+        let after = table(vec![column("a", 1, 20), column("bb", 2, 25), column("d\"", 4, 23), last]);
+        let filling = |name: &str| match name {
+            "e" => Filling::Value("it's".into()),
+            _ => Filling::Nothing,
+        };
+        assert_eq!(
+            alteration(&before, &after, &filling),
+            "ALTER TABLE \"s\".\"t\" DROP COLUMN \"c\", ALTER COLUMN \"a\" TYPE type20, \
+             RENAME COLUMN \"b\" TO \"bb\", ADD COLUMN \"d\"\"\" type23, \
+             ADD COLUMN \"e\" type23 NOT NULL DEFAULT 'it''s'"
+        );
+    }
+
+    #[test]
+    fn the_key_keeps_its_order() {
+        let mut def = table(vec![column("a", 1, 25), column("b", 2, 25), column("c", 3, 25)]);
+        def.key = vec!["b".into(), "a".into()];
+        let of = |name: &str, is_key| crate::pgoutput::RelationColumn {
+            name: name.into(),
+            type_oid: 25,
+            typmod: -1,
+            is_key,
+        };
+        let mut relation = Relation {
+            id: 1,
+            schema: "s".into(),
+            table: "t".into(),
+            identity: 'd',
+            columns: vec![of("a", true), of("b", true), of("c", false)],
+        };
+        assert!(def.has_columns_of(&relation));
+        assert_eq!(def.key_of(&relation), Some(vec!["b".into(), "a".into()]));
+        relation.columns[0].is_key = false;
+        relation.columns[2].is_key = true;
+        assert_eq!(def.key_of(&relation), Some(vec!["b".into(), "c".into()]));
+        relation.identity = 'f';
+        assert_eq!(def.key_of(&relation), None);
+        relation.columns[2].typmod = 7;
+        assert!(!def.has_columns_of(&relation));
+    }
+}

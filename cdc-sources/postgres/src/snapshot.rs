@@ -1,0 +1,428 @@
+//! Reads one chunk in a read view whose contents are known.
+//!
+//! A chunk is read in a transaction of its own, whose `pg_current_snapshot()` tells which transactions
+//! it shows. The log stands still at a commit meanwhile, and the view must show every transaction that
+//! the log has returned so far and whose rows were dropped as "not read yet": a commit is in the log
+//! before it is visible, so this is looked at, and a newer view is taken until it holds.
+//!
+//! The table is locked (ACCESS SHARE) before the view is opened: a TRUNCATE or a rewriting ALTER TABLE
+//! between the two would make the table look empty to the view ("MVCC Caveats" in the manual). Its
+//! columns are then compared with those the log knows. The end of the log after the view is opened is
+//! where the stream no longer has to ask what the view showed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use culvert_api::{Error, ErrorKind, Result, RowKind, RowPosition, TableId, TableSchema};
+use culvert_postgres::quote::{identifier, literal};
+use culvert_postgres::{Client, Endpoint, from_client};
+use futures_util::StreamExt as _;
+use tokio::sync::{Mutex, mpsc};
+
+use crate::catalog::{ServerInfo, is_true, query, text};
+use crate::column::{ColumnDef, PgType};
+use crate::decode::{Cell, NanPolicy, RowsBuilder};
+use crate::key::{KeyBound, KeyPlan};
+use crate::lsn::Lsn;
+use crate::shape::TableDef;
+use crate::state::ChunkSplit;
+use crate::visibility::Snapshot;
+
+/// How long a view may take to show what the stream has passed.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
+/// Pause between two views.
+const LOOK_AGAIN: Duration = Duration::from_millis(3);
+/// Rows and bytes per batch while reading.
+const BATCH_ROWS: usize = 8192;
+const BATCH_BYTES: usize = 4 << 20;
+/// What a binary COPY begins with ("COPY" in the manual, "Binary Format").
+const COPY_SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+
+/// What the reader wants read.
+#[derive(Clone, Debug)]
+pub(crate) struct ChunkRequest {
+    pub(crate) split: ChunkSplit,
+    pub(crate) def: Arc<TableDef>,
+    pub(crate) schema: Arc<TableSchema>,
+    /// `None`: read the table whole.
+    pub(crate) cut: Option<KeyPlan>,
+    /// Transactions that the view has to show.
+    pub(crate) unseen: Arc<[u32]>,
+    pub(crate) rows_max: usize,
+    pub(crate) bytes_max: usize,
+    pub(crate) nan: NanPolicy,
+}
+
+/// What a chunk's task answers.
+#[derive(Debug)]
+pub(crate) enum ChunkMessage {
+    /// Some of its rows.
+    Rows { split: String, batch: RecordBatch },
+    /// All of them were sent. `cut` says that only the keys up to there were read.
+    Done { split: String, snapshot: Snapshot, high: Lsn, cut: Option<KeyBound> },
+    /// The table is not what the log knows at this place. Nothing was sent.
+    ShapeChanged { split: String, high: Lsn },
+    /// It failed.
+    Failed(Error),
+}
+
+/// Connections that chunk tasks share, one per task at work.
+#[derive(Clone)]
+pub(crate) struct ChunkReader {
+    endpoint: Endpoint,
+    server: ServerInfo,
+    idle: Arc<Mutex<Vec<Client>>>,
+    answers: mpsc::Sender<ChunkMessage>,
+}
+
+/// A view, and the place behind everything it shows.
+struct View {
+    snapshot: Snapshot,
+    high: Lsn,
+    same_shape: bool,
+}
+
+impl ChunkReader {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        server: ServerInfo,
+        answers: mpsc::Sender<ChunkMessage>,
+    ) -> ChunkReader {
+        ChunkReader { endpoint, server, idle: Arc::default(), answers }
+    }
+
+    /// Reads a chunk in a task of its own and answers over the channel.
+    pub(crate) fn start(&self, tasks: &mut tokio::task::JoinSet<()>, request: ChunkRequest) {
+        let reader = self.clone();
+        tasks.spawn(async move {
+            let message = match reader.read(&request).await {
+                Ok(message) => message,
+                Err(error) => ChunkMessage::Failed(error.context("chunk", request.split.id())),
+            };
+            // The reader is gone when the attempt has ended; then nobody needs the answer.
+            let _ = reader.answers.send(message).await;
+        });
+    }
+
+    /// Gives the server its connections back.
+    pub(crate) async fn rest(&self) {
+        self.idle.lock().await.clear();
+    }
+
+    async fn connection(&self) -> Result<Client> {
+        let idle = self.idle.lock().await.pop();
+        match idle {
+            Some(client) => Ok(client),
+            None => self.endpoint.connect().await,
+        }
+    }
+
+    async fn read(&self, request: &ChunkRequest) -> Result<ChunkMessage> {
+        let client = self.connection().await?;
+        let split = request.split.id();
+        let view = match self.open_view(&client, request).await {
+            Ok(view) => view,
+            // Dropped or renamed: nothing was sent, and the log may tell.
+            Err(error) if error.kind() == ErrorKind::Schema => {
+                tracing::info!(table = %request.split.table, "a chunk's table is not there: {error}");
+                let client = self.endpoint.connect().await?;
+                let high = crate::catalog::log_end(&client, &self.server).await?;
+                return Ok(ChunkMessage::ShapeChanged { split, high });
+            }
+            Err(error) => return Err(error),
+        };
+        if !view.same_shape {
+            return Ok(ChunkMessage::ShapeChanged { split, high: view.high });
+        }
+        let (cut, whole_result) = self.send_rows(&client, request).await?;
+        if whole_result {
+            query(&client, "COMMIT", "reading a chunk").await?;
+            self.idle.lock().await.push(client);
+        }
+        Ok(ChunkMessage::Done { split, snapshot: view.snapshot, high: view.high, cut })
+    }
+
+    async fn send(&self, message: ChunkMessage) -> Result<()> {
+        self.answers
+            .send(message)
+            .await
+            .map_err(|_| Error::new(ErrorKind::Unavailable, "the attempt has ended"))
+    }
+
+    /// Opens a view that shows everything the stream has dropped as unread.
+    async fn open_view(&self, client: &Client, request: &ChunkRequest) -> Result<View> {
+        let begun = Instant::now();
+        loop {
+            let view = self.view(client, request).await?;
+            if request.unseen.iter().all(|xid| view.snapshot.shows(*xid)) {
+                return Ok(view);
+            }
+            query(client, "ROLLBACK", "reading a chunk").await?;
+            if begun.elapsed() > VISIBLE_WITHIN {
+                return Err(Error::new(
+                    ErrorKind::Contention,
+                    format!(
+                        "transactions that are in the log did not become visible within {VISIBLE_WITHIN:?}; a standby \
+                         that synchronous_standby_names waits for may be away"
+                    ),
+                )
+                .context("table", &request.split.table));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// One round trip. LOCK opens no view; the first SELECT does.
+    async fn view(&self, client: &Client, request: &ChunkRequest) -> Result<View> {
+        let def = &request.def;
+        let statement = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE {} IN ACCESS SHARE MODE; \
+             SELECT 'view', pg_catalog.pg_current_snapshot(); SELECT 'high', pg_catalog.pg_current_wal_insert_lsn(); \
+             SELECT 'column', a.attname, a.atttypid, a.atttypmod, a.attgenerated <> '' FROM pg_catalog.pg_attribute a \
+             JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.oid = {} AND n.nspname = {} AND c.relname = {} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            def.quoted_alone(),
+            def.oid,
+            literal(&def.schema),
+            literal(&def.table)
+        );
+        let (mut snapshot, mut high) = (None, None);
+        let mut expected = def.columns.iter().peekable();
+        let mut same_shape = true;
+        for row in query(client, &statement, "opening a read view").await? {
+            match text(&row, 0) {
+                "view" => snapshot = Some(text(&row, 1).parse()?),
+                "high" => high = Some(self.server.behind_record(text(&row, 1).parse()?)),
+                _ => {
+                    let (Ok(type_oid), Ok(typmod)) = (text(&row, 2).parse(), text(&row, 3).parse()) else {
+                        return Err(Error::new(ErrorKind::Corrupt, "the catalog tells no type of a column"));
+                    };
+                    let next = expected.next_if(|column| column.is_like(text(&row, 1), type_oid, typmod));
+                    // Columns that are not published may be anything.
+                    same_shape &= next.is_some() || def.listed || is_true(&row, 4);
+                }
+            }
+        }
+        same_shape &= expected.next().is_none();
+        match (snapshot, high) {
+            (Some(snapshot), Some(high)) => Ok(View { snapshot, high, same_shape }),
+            _ => Err(Error::new(ErrorKind::Corrupt, "the server tells nothing about a read view")),
+        }
+    }
+
+    /// Sends the rows. The second value: everything the server had to say was taken.
+    async fn send_rows(&self, client: &Client, request: &ChunkRequest) -> Result<(Option<KeyBound>, bool)> {
+        let reading = |error| from_client(error, "reading a chunk").context("table", &request.split.table);
+        let stream = client.copy_out(&copy(request)).await.map_err(reading)?;
+        let mut stream = std::pin::pin!(stream);
+        let mut rows = ChunkRows::new(request);
+        let mut in_rows = CopyRows::default();
+        while let Some(data) = stream.next().await {
+            let mut data = data.map_err(reading)?;
+            while let Some(row) = in_rows.next(&mut data, request.def.columns.len())? {
+                if rows.is_behind_limit(&row)? {
+                    let cut = rows.limit.take();
+                    self.send_batch(request, &mut rows).await?;
+                    return Ok((rows.cut(cut), false));
+                }
+                rows.append(&row).map_err(|error| error.context("table", &request.split.table))?;
+                if rows.builder.len() >= BATCH_ROWS || rows.builder.bytes() >= BATCH_BYTES {
+                    self.send_batch(request, &mut rows).await?;
+                }
+            }
+        }
+        if !in_rows.ended {
+            return Err(Error::new(ErrorKind::Connection, "the connection ended inside a chunk"));
+        }
+        self.send_batch(request, &mut rows).await?;
+        // The statement asks for no more than this many rows.
+        let limit = rows.limit.take().filter(|_| rows.rows >= request.rows_max);
+        Ok((rows.cut(limit), true))
+    }
+
+    async fn send_batch(&self, request: &ChunkRequest, rows: &mut ChunkRows<'_>) -> Result<()> {
+        if rows.builder.len() == 0 {
+            return Ok(());
+        }
+        rows.bytes += rows.builder.bytes();
+        let batch = rows.builder.finish()?.rows;
+        self.send(ChunkMessage::Rows { split: request.split.id(), batch }).await
+    }
+}
+
+/// The rows of a chunk on their way into columns, and where the chunk has to be cut.
+struct ChunkRows<'a> {
+    request: &'a ChunkRequest,
+    builder: RowsBuilder,
+    rows: usize,
+    bytes: usize,
+    /// The key of the row with which the chunk was full. Rows of the same key belong to it.
+    limit: Option<KeyBound>,
+}
+
+impl<'a> ChunkRows<'a> {
+    fn new(request: &'a ChunkRequest) -> ChunkRows<'a> {
+        let builder = RowsBuilder::new(Arc::clone(&request.schema), &request.def.columns, request.nan);
+        ChunkRows { request, builder, rows: 0, bytes: 0, limit: None }
+    }
+
+    fn is_behind_limit(&self, row: &CopyRow) -> Result<bool> {
+        match (&self.limit, &self.request.cut) {
+            (Some(limit), Some(plan)) => Ok(plan.bound(row.cells(&self.request.def.columns))? != *limit),
+            _ => Ok(false),
+        }
+    }
+
+    fn append(&mut self, row: &CopyRow) -> Result<()> {
+        let nowhere = RowPosition { transaction: 0, event: 0, row: 0 };
+        self.builder.append(RowKind::Insert, nowhere, row.cells(&self.request.def.columns))?;
+        self.rows += 1;
+        let full =
+            self.rows >= self.request.rows_max || self.bytes + self.builder.bytes() >= self.request.bytes_max;
+        if let (true, None, Some(plan)) = (full, &self.limit, &self.request.cut) {
+            self.limit = Some(plan.bound(row.cells(&self.request.def.columns))?);
+        }
+        Ok(())
+    }
+
+    /// Where the chunk ends early; nowhere when that is its end anyway.
+    fn cut(&self, limit: Option<KeyBound>) -> Option<KeyBound> {
+        limit.filter(|limit| self.request.split.range.up_to.as_ref() != Some(limit))
+    }
+}
+
+/// How a column is asked for. Where the binary form is not read here, as what the output function
+/// prints: a cast to text is another function for some types (`inet`, `"char"`), and so is a test for
+/// NULL of a composite.
+fn expression(column: &ColumnDef) -> String {
+    let name = identifier(&column.name);
+    match column.kind {
+        PgType::Printed => {
+            format!("CASE WHEN {name} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {name}) END")
+        }
+        _ => name,
+    }
+}
+
+fn copy(request: &ChunkRequest) -> String {
+    let columns: Vec<String> = request.def.columns.iter().map(expression).collect();
+    let mut statement = format!("COPY (SELECT {} FROM {}", columns.join(", "), request.def.quoted_alone());
+    let mut conditions: Vec<String> = request.def.filter.iter().map(|filter| format!("({filter})")).collect();
+    if let Some(plan) = &request.cut {
+        conditions.extend(plan.conditions(&request.split.range));
+    }
+    if !conditions.is_empty() {
+        statement.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
+    }
+    if let Some(plan) = &request.cut {
+        let (names, rows) = (plan.names(), request.rows_max);
+        statement.push_str(&format!(" ORDER BY {names} FETCH FIRST {rows} ROWS WITH TIES"));
+    }
+    statement.push_str(") TO STDOUT (FORMAT binary)");
+    statement
+}
+
+/// Rows of a binary COPY. The server puts every row into a message of its own.
+#[derive(Default)]
+struct CopyRows {
+    begun: bool,
+    ended: bool,
+}
+
+/// One row: its fields, each `None` for NULL.
+struct CopyRow {
+    fields: Vec<Option<Bytes>>,
+}
+
+impl CopyRow {
+    fn cells<'a>(&'a self, columns: &'a [ColumnDef]) -> impl Iterator<Item = Result<Cell<'a>>> {
+        self.fields.iter().zip(columns).map(|(field, column)| {
+            Ok(match field {
+                None => Cell::Null,
+                // What was printed is text in either form.
+                Some(bytes) if column.kind == PgType::Printed => Cell::Text(bytes),
+                Some(bytes) => Cell::Binary(bytes),
+            })
+        })
+    }
+}
+
+impl CopyRows {
+    fn next(&mut self, data: &mut Bytes, columns: usize) -> Result<Option<CopyRow>> {
+        let wrong = || Error::new(ErrorKind::Corrupt, "rows of a COPY do not follow their format");
+        if !self.begun {
+            let head = take(data, COPY_SIGNATURE.len()).filter(|head| head == COPY_SIGNATURE);
+            head.ok_or_else(wrong)?;
+            take_i32(data).ok_or_else(wrong)?;
+            let more = take_i32(data).and_then(|length| usize::try_from(length).ok()).ok_or_else(wrong)?;
+            take(data, more).ok_or_else(wrong)?;
+            self.begun = true;
+        }
+        if data.is_empty() || self.ended {
+            return Ok(None);
+        }
+        let count = take(data, 2).and_then(|bytes| bytes.as_ref().try_into().ok()).map(i16::from_be_bytes);
+        match count.ok_or_else(wrong)? {
+            -1 => {
+                self.ended = true;
+                return Ok(None);
+            }
+            count if usize::try_from(count) == Ok(columns) => {}
+            _ => return Err(wrong()),
+        }
+        let mut fields = Vec::with_capacity(columns);
+        for _ in 0..columns {
+            fields.push(match take_i32(data).ok_or_else(wrong)? {
+                -1 => None,
+                length => {
+                    let length = usize::try_from(length).map_err(|_| wrong())?;
+                    Some(take(data, length).ok_or_else(wrong)?)
+                }
+            });
+        }
+        Ok(Some(CopyRow { fields }))
+    }
+}
+
+fn take(data: &mut Bytes, length: usize) -> Option<Bytes> {
+    (length <= data.len()).then(|| data.split_to(length))
+}
+
+fn take_i32(data: &mut Bytes) -> Option<i32> {
+    take(data, 4).and_then(|bytes| bytes.as_ref().try_into().ok()).map(i32::from_be_bytes)
+}
+
+/// The key with which a chunk of so many rows ends, or `None` past the end of the table.
+pub(crate) async fn bound_after(
+    client: &Client,
+    (def, plan): (&TableDef, &KeyPlan),
+    range: &culvert_snapshot::KeyRange<KeyBound>,
+    rows: u64,
+) -> Result<Option<KeyBound>> {
+    let mut conditions: Vec<String> = def.filter.iter().map(|filter| format!("({filter})")).collect();
+    conditions.extend(plan.conditions(range));
+    let filter =
+        if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    let names = plan.names();
+    let statement = format!(
+        "SELECT {names} FROM {}{filter} ORDER BY {names} OFFSET {} LIMIT 1",
+        def.quoted_alone(),
+        rows.saturating_sub(1)
+    );
+    let rows = query(client, &statement, "looking for a chunk's end")
+        .await
+        .map_err(|error| error.context("table", table_id(def)))?;
+    match rows.first() {
+        None => Ok(None),
+        Some(row) => {
+            let texts = (0..row.len()).map(|column| crate::catalog::optional(row, column));
+            plan.bound_from_texts(texts).map(Some)
+        }
+    }
+}
+
+fn table_id(def: &TableDef) -> TableId {
+    def.id()
+}

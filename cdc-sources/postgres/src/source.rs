@@ -1,0 +1,366 @@
+//! The source: puts connection, catalog, slot, enumerator and reader together.
+//!
+//! `tables` looks and writes nothing; `enumerator` makes the publication and the slot, because only
+//! then the job is known and about to start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use culvert_api::{
+    Boundedness, Error, ErrorKind, Finding, ReaderContext, Result, Source, SourceReader, SourceState,
+    SplitEnumerator, TableId, TableSchema,
+};
+use culvert_config::Options;
+use culvert_postgres::Client;
+use culvert_snapshot::TablePlan;
+use tokio::sync::Mutex;
+
+use crate::catalog::{ServerInfo, log_end, query, read_tables, text};
+use crate::check;
+use crate::enumerator::PgEnumerator;
+use crate::key::{KeyBound, KeyPlan};
+use crate::lsn::Lsn;
+use crate::options::{PgConfig, Startup, Stop};
+use crate::publication::Published;
+use crate::reader::PgReader;
+use crate::shape::TableDef;
+use crate::slot::{self, Slot};
+use crate::state::{EnumeratorState, ReaderState, TableState, decode};
+use crate::tables::{Captured, schema_of};
+
+/// How long the end of the log may take to reach the server's disk.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(2);
+/// Pause between two looks at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A PostgreSQL server to read changes from.
+pub struct PostgresSource {
+    config: Arc<PgConfig>,
+    /// What the last call of `tables` prepared, for the enumerator and the reader of one attempt.
+    prepared: Mutex<Option<Prepared>>,
+    /// Values came in binary that are read as text.
+    text_only: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+struct Prepared {
+    server: ServerInfo,
+    /// The state to go on from, less the tables the job no longer names; `None` for a fresh start.
+    restored: Option<ReaderState>,
+    /// The captured tables, those that join included.
+    tables: Vec<TableState>,
+    /// The tables of them that join, or all at a fresh start.
+    new: Vec<TableDef>,
+    /// What the publication has to have.
+    published: Vec<TableDef>,
+    plans: Vec<(TableId, TablePlan<KeyBound>)>,
+}
+
+impl PostgresSource {
+    /// The plugin's name.
+    pub const NAME: &'static str = "Postgres-CDC";
+
+    /// Builds the source from its options; `parallelism` is the job's. Nothing is connected yet.
+    pub fn from_options(options: &Options, parallelism: u32) -> Result<PostgresSource> {
+        Ok(PostgresSource {
+            config: Arc::new(PgConfig::from_options(options, parallelism)?),
+            prepared: Mutex::new(None),
+            text_only: Arc::default(),
+        })
+    }
+
+    async fn prepare(&self, state: Option<&SourceState>) -> Result<Prepared> {
+        let client = self.config.endpoint.connect().await?;
+        let server = ServerInfo::read(&client).await?;
+        check::require(&server)?;
+        match state {
+            None => self.prepare_fresh(&client, server).await,
+            Some(state) => self.prepare_restored(&client, server, state).await,
+        }
+    }
+
+    /// The names of slot and publication as far as they are known before the job is.
+    fn known_names(&self) -> (Option<String>, Option<String>) {
+        let slot = self.config.slot.clone();
+        let publication = self.config.publication.clone().or_else(|| slot.clone());
+        (slot, publication)
+    }
+
+    async fn prepare_fresh(&self, client: &Client, server: ServerInfo) -> Result<Prepared> {
+        let config = &self.config;
+        let (slot, publication) = self.known_names();
+        let published = match &publication {
+            Some(name) => Published::read(client, &server, name).await?,
+            None => Published::to_be_made(),
+        };
+        let defs = read_tables(client, &server, &config.selection, &published).await?;
+        let name = publication.as_deref().unwrap_or("of the job");
+        for def in &defs {
+            published.judge(name, def, config.require_full)?;
+        }
+        published.judge_absence(name, &defs.iter().collect::<Vec<_>>(), config.autocreate)?;
+        if let Some(name) = &slot {
+            let found = Slot::read(client, name).await?;
+            slot::judge_begin(&server, config, name, found.as_ref())?;
+        }
+        let snapshots = config.snapshots();
+        let tables = defs.iter().map(|def| TableState::new(def.clone(), snapshots)).collect();
+        let plans = if snapshots {
+            defs.iter().map(|def| (def.id(), TablePlan::new())).collect()
+        } else {
+            Vec::new()
+        };
+        Ok(Prepared { server, restored: None, tables, new: defs.clone(), published: defs, plans })
+    }
+
+    /// The state as saved, less the tables the job no longer names, plus those it names now.
+    async fn prepare_restored(
+        &self,
+        client: &Client,
+        server: ServerInfo,
+        state: &SourceState,
+    ) -> Result<Prepared> {
+        let config = &self.config;
+        let mut start: ReaderState = decode(&state.reader)?;
+        let saved: EnumeratorState = decode(&state.enumerator)?;
+        refuse_other_place(&start, &server, config)?;
+        let published = Published::read(client, &server, &start.publication).await?;
+        let defs = read_tables(client, &server, &config.selection, &published).await?;
+        for def in &defs {
+            published.judge(&start.publication, def, config.require_full)?;
+        }
+        let mut tables = std::mem::take(&mut start.tables);
+        tables.retain(|table| config.selection.matches(&table.id()) && is_still_there(table, &defs));
+        let is_known =
+            |id: &TableId, oid: u32| tables.iter().any(|table| table.id() == *id && table.def.oid == oid);
+        let joined: Vec<TableDef> =
+            defs.iter().filter(|def| !is_known(&def.id(), def.oid)).cloned().collect();
+        let mut plans: Vec<_> =
+            saved.tables.into_iter().filter(|(id, _)| tables.iter().any(|table| table.id() == *id)).collect();
+        for def in &joined {
+            tracing::info!(table = %def.id(), "a table joins the job");
+            tables.push(TableState::new(def.clone(), config.snapshots()));
+            if config.snapshots() {
+                plans.push((def.id(), TablePlan::new()));
+            }
+        }
+        let at_its_end = joined.is_empty()
+            && is_at_its_end(config, &ReaderState { tables: tables.clone(), ..start.clone() });
+        if !at_its_end {
+            published.judge_absence(
+                &start.publication,
+                &defs.iter().collect::<Vec<_>>(),
+                config.autocreate,
+            )?;
+            let found = Slot::read(client, &start.slot).await?;
+            found.ok_or_else(|| slot::gone(&start.slot))?.judge_position(&server, start.position)?;
+        }
+        Ok(Prepared { server, restored: Some(start), tables, new: joined, published: defs, plans })
+    }
+
+    async fn prepared(&self, state: Option<&SourceState>) -> Result<Prepared> {
+        let mut prepared = self.prepared.lock().await;
+        match &*prepared {
+            Some(ready) => Ok(ready.clone()),
+            None => Ok(prepared.insert(self.prepare(state).await?).clone()),
+        }
+    }
+
+    /// Makes what has to be there at the server, and finds where to begin.
+    async fn start(&self, ready: &Prepared, job: &str) -> Result<ReaderState> {
+        let config = &self.config;
+        let client = config.endpoint.connect().await?;
+        let server = &ready.server;
+        let mut start = match &ready.restored {
+            Some(restored) => restored.clone(),
+            None => {
+                let (slot, publication) = config.names(job);
+                ReaderState {
+                    system: server.system.clone(),
+                    slot,
+                    publication,
+                    position: Lsn(0),
+                    skip: 0,
+                    stop_at: None,
+                    tables: Vec::new(),
+                    unseen: Vec::new(),
+                }
+            }
+        };
+        start.tables.clone_from(&ready.tables);
+        if ready.restored.is_some() && is_at_its_end(config, &start) {
+            return Ok(start);
+        }
+        // The publication first: the log is read with the catalog as of each place in it, and would
+        // not know of one that was made later.
+        let published = Published::read(&client, server, &start.publication).await?;
+        let tables: Vec<&TableDef> = ready.published.iter().collect();
+        for def in &tables {
+            published.judge(&start.publication, def, config.require_full)?;
+        }
+        published.ensure(&client, server, (&start.publication, job), &tables, config.autocreate).await?;
+        if ready.restored.is_none() {
+            start.position = slot::begin(&client, server, config, &start.slot).await?;
+            start.stop_at = match &config.stop {
+                Stop::Never => None,
+                Stop::Latest => Some(flushed_end(&client, server).await?),
+                Stop::At(place) => Some(Lsn(*place)),
+            };
+        }
+        if config.snapshots() {
+            slot::wait_for_writers(&client, &ready.new.iter().collect::<Vec<_>>()).await?;
+        }
+        Ok(start)
+    }
+}
+
+/// Whether a table of the state may still have rows to come. One that was dropped half-read has no
+/// rows to read any more; one that was made anew under its name is another.
+fn is_still_there(table: &TableState, defs: &[TableDef]) -> bool {
+    let id = table.id();
+    let now = defs.iter().find(|def| def.id() == id);
+    match now {
+        Some(def) if def.oid != table.def.oid => {
+            tracing::warn!(table = %id, "the table was dropped and made anew: it joins as a new table; rows of the old one stay at the target");
+            false
+        }
+        None if !table.done.is_complete() => {
+            tracing::warn!(table = %id, "the table was dropped before it was read; its rows at the target stay");
+            false
+        }
+        _ => true,
+    }
+}
+
+/// Whether everything that was to be read has been read.
+pub(crate) fn is_at_its_end(config: &PgConfig, state: &ReaderState) -> bool {
+    let settled = state.tables.iter().all(|table| table.done.is_complete() && table.recent.is_empty());
+    let reached = match state.stop_at {
+        Some(stop) => state.position >= stop,
+        None => config.startup == Startup::SnapshotOnly,
+    };
+    settled && reached && state.skip == 0
+}
+
+/// Refuses a state that belongs to another server, database, slot or publication.
+fn refuse_other_place(state: &ReaderState, server: &ServerInfo, config: &PgConfig) -> Result<()> {
+    let mismatch = |message: String, hint: &str| {
+        Err(Error::new(ErrorKind::StateMismatch, message).hint(format!("{hint}, or start over with --fresh")))
+    };
+    if !state.system.is_empty() && !server.system.is_empty() && state.system != server.system {
+        return mismatch(
+            format!(
+                "the saved position belongs to the database cluster {}, this one is {}",
+                state.system, server.system
+            ),
+            "point the job at the cluster it followed, or at a standby of it that was promoted",
+        );
+    }
+    if let Some(table) = state.tables.iter().find(|table| table.def.database != server.database) {
+        let (was, now) = (&table.def.database, &server.database);
+        return mismatch(
+            format!("the job followed database '{was}', and the url says '{now}'"),
+            "set the url back",
+        );
+    }
+    for (option, now, was) in [
+        ("slot.name", &config.slot, &state.slot),
+        ("publication.name", &config.publication, &state.publication),
+    ] {
+        if let Some(now) = now.as_ref().filter(|now| *now != was) {
+            return mismatch(
+                format!(
+                    "the job followed '{was}', and {option} says '{now}', which may have begun elsewhere"
+                ),
+                &format!("set {option} = \"{was}\""),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The end of the log, as far as a commit can reach: what is written and not yet on disk goes there
+/// within moments when a commit is among it, and perhaps never when not.
+async fn flushed_end(client: &Client, server: &ServerInfo) -> Result<Lsn> {
+    let end = log_end(client, server).await?;
+    let begun = Instant::now();
+    loop {
+        let rows =
+            query(client, "SELECT pg_catalog.pg_current_wal_flush_lsn()", "asking for the end of the log")
+                .await?;
+        let flushed: Lsn = rows.first().map(|row| text(row, 0)).unwrap_or_default().parse()?;
+        let flushed = server.behind_record(flushed);
+        if flushed >= end || begun.elapsed() > FLUSHED_WITHIN {
+            return Ok(end.min(flushed));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    fn name(&self) -> &str {
+        PostgresSource::NAME
+    }
+
+    fn boundedness(&self) -> Boundedness {
+        match (&self.config.stop, &self.config.startup) {
+            (Stop::Never, startup) if *startup != Startup::SnapshotOnly => Boundedness::Unbounded,
+            _ => Boundedness::Bounded,
+        }
+    }
+
+    async fn check(&self) -> Result<Vec<Finding>> {
+        check::findings(&self.config).await
+    }
+
+    async fn tables(&self, state: Option<&SourceState>) -> Result<Vec<Arc<TableSchema>>> {
+        let ready = self.prepare(state).await?;
+        let mut schemas = Vec::new();
+        for table in &ready.tables {
+            let def = table.output.as_ref().unwrap_or(&table.def);
+            schemas.push(Arc::new(schema_of(def, table.version, &self.config.conversion)?));
+        }
+        *self.prepared.lock().await = Some(ready);
+        Ok(schemas)
+    }
+
+    async fn enumerator(
+        &self,
+        context: ReaderContext,
+        state: Option<&SourceState>,
+    ) -> Result<Box<dyn SplitEnumerator>> {
+        let ready = self.prepared(state).await?;
+        let mut cuts: HashMap<TableId, Option<(Arc<TableDef>, KeyPlan)>> = HashMap::new();
+        for table in &ready.tables {
+            let captured = Captured::from_state(table.clone(), &self.config.conversion)?;
+            cuts.insert(captured.id, captured.cut.map(|plan| (captured.def, plan)));
+        }
+        let start = self.start(&ready, &context.job).await?;
+        let config = &self.config;
+        let enumerator = PgEnumerator::new(
+            config.endpoint.clone(),
+            start,
+            ready.plans,
+            &cuts,
+            config.chunk_rows,
+            context.progress,
+        )?;
+        Ok(Box::new(enumerator))
+    }
+
+    async fn reader(
+        &self,
+        context: ReaderContext,
+        state: Option<&SourceState>,
+    ) -> Result<Box<dyn SourceReader>> {
+        let ready = self.prepared(state).await?;
+        // The next attempt prepares anew.
+        *self.prepared.lock().await = None;
+        let (config, text_only) = (Arc::clone(&self.config), Arc::clone(&self.text_only));
+        Ok(Box::new(PgReader::new(config, ready.server, text_only, context)))
+    }
+}

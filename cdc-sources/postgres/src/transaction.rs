@@ -1,0 +1,147 @@
+//! Transactions that the server sends in pieces while they are still open.
+//!
+//! ```text
+//!   Stream Start(xid) … changes … Stream Stop      stored under xid, as they came
+//!   Stream Abort(xid, subxid)                      changes of subxid will be left out
+//!   Stream Abort(xid, xid)                         thrown away
+//!   Stream Commit(xid)                             read back in order: crate::log::pump
+//! ```
+//!
+//! Pieces are kept in memory up to a budget over all transactions; past it the largest goes to its
+//! file. A file has no name: the system frees it with the process, however that ends. Stored is the
+//! message itself behind its length; a relation message also has the number of its place in the
+//! stream behind it, for it competes with those outside (see [`Relations`]).
+
+mod relations;
+mod spill;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use culvert_api::Result;
+
+pub(crate) use self::relations::Relations;
+pub(crate) use self::spill::Replay;
+use self::spill::SpillFile;
+use crate::pgoutput::kind;
+use crate::pgoutput::wire::corrupt;
+
+/// A piece in memory is kept in runs of this size.
+const RUN_BYTES: usize = 256 << 10;
+/// The size of a transaction's first run.
+const RUN_BYTES_MIN: usize = 4 << 10;
+
+/// The transactions being put together.
+pub(crate) struct Assembly {
+    folder: Option<PathBuf>,
+    bytes_max: usize,
+    bytes: usize,
+    open: HashMap<u32, Pieces>,
+}
+
+/// What has come of one transaction.
+#[derive(Default)]
+struct Pieces {
+    /// Full runs, then the one being filled.
+    runs: Vec<Bytes>,
+    tail: BytesMut,
+    bytes: usize,
+    file: Option<SpillFile>,
+    aborted: HashSet<u32>,
+}
+
+impl Assembly {
+    /// Nothing yet. `bytes_max` bounds what is held in memory, over all transactions.
+    pub(crate) fn new(folder: Option<PathBuf>, bytes_max: usize) -> Assembly {
+        Assembly { folder, bytes_max, bytes: 0, open: HashMap::new() }
+    }
+
+    /// A piece of a transaction begins.
+    pub(crate) fn begin_piece(&mut self, xid: u32, is_first: bool) -> Result<()> {
+        match (is_first, self.open.contains_key(&xid)) {
+            (true, false) => {
+                self.open.insert(xid, Pieces::default());
+                Ok(())
+            }
+            (false, true) => Ok(()),
+            (true, true) => Err(corrupt("begins a transaction that has begun")),
+            (false, false) => Err(corrupt("goes on with a transaction that has not begun")),
+        }
+    }
+
+    /// Stores a message of the piece; `place` is its number in the stream.
+    pub(crate) fn append(&mut self, xid: u32, message: &Bytes, place: u64) -> Result<()> {
+        let pieces = self.open.get_mut(&xid).ok_or_else(|| corrupt("belongs to no open transaction"))?;
+        let is_relation = message.first() == Some(&kind::RELATION);
+        let length = message.len() + if is_relation { size_of::<u64>() } else { 0 };
+        let header = u32::try_from(length).map_err(|_| corrupt("is too long"))?;
+        let stored = length + size_of::<u32>();
+        if pieces.tail.capacity() - pieces.tail.len() < stored {
+            pieces.new_run(stored);
+        }
+        pieces.tail.put_u32(header);
+        pieces.tail.put_slice(message);
+        if is_relation {
+            pieces.tail.put_u64(place);
+        }
+        pieces.bytes += stored;
+        self.bytes += stored;
+        Ok(())
+    }
+
+    /// Part of a transaction, or with `subxid == xid` all of it, is rolled back.
+    pub(crate) fn abort(&mut self, xid: u32, subxid: u32) {
+        if xid == subxid {
+            self.remove(xid);
+        } else if let Some(pieces) = self.open.get_mut(&xid) {
+            pieces.aborted.insert(subxid);
+        }
+    }
+
+    /// The transaction is committed: what came of it.
+    pub(crate) fn commit(&mut self, xid: u32) -> Result<Replay> {
+        let pieces = self.remove(xid).ok_or_else(|| corrupt("commits a transaction that has not begun"))?;
+        let mut runs = pieces.runs;
+        runs.push(pieces.tail.freeze());
+        Ok(Replay::new(pieces.file, runs, pieces.aborted))
+    }
+
+    fn remove(&mut self, xid: u32) -> Option<Pieces> {
+        let pieces = self.open.remove(&xid)?;
+        self.bytes -= pieces.bytes;
+        Some(pieces)
+    }
+
+    /// More is held in memory than the budget allows: [`Assembly::spill`] is due.
+    pub(crate) fn is_over_budget(&self) -> bool {
+        self.bytes > self.bytes_max
+    }
+
+    /// Writes the largest transactions to their files until half of the budget is free.
+    pub(crate) async fn spill(&mut self) -> Result<()> {
+        while self.bytes > self.bytes_max / 2 {
+            let Some(pieces) = self.open.values_mut().max_by_key(|pieces| pieces.bytes) else { break };
+            let mut runs = std::mem::take(&mut pieces.runs);
+            runs.push(std::mem::take(&mut pieces.tail).freeze());
+            let freed = std::mem::take(&mut pieces.bytes);
+            pieces.file = Some(SpillFile::append(pieces.file.take(), self.folder.clone(), runs).await?);
+            self.bytes -= freed;
+        }
+        Ok(())
+    }
+}
+
+impl Pieces {
+    /// Runs grow with their transaction: a small one takes little.
+    fn new_run(&mut self, needed: usize) {
+        let size = self.bytes.clamp(RUN_BYTES_MIN, RUN_BYTES).max(needed);
+        let full = std::mem::replace(&mut self.tail, BytesMut::with_capacity(size));
+        if !full.is_empty() {
+            self.runs.push(full.freeze());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

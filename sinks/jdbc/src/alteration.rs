@@ -1,0 +1,150 @@
+//! What a logged `ALTER TABLE` says about columns beyond their new shape: which were renamed, and what
+//! rows that are there get in new ones.
+
+use culvert_api::{SchemaChange, TableSchema};
+
+use crate::scan::{Lexis, tokens};
+
+/// Whether two column names mean the same column.
+pub(crate) fn same_name(a: &str, b: &str) -> bool {
+    a == b || a.to_lowercase() == b.to_lowercase()
+}
+
+/// Columns that were renamed, old name and new, as the statement says. A column that is gone and
+/// one that is new are otherwise two columns.
+pub(crate) fn renames(
+    change: &SchemaChange,
+    before: &TableSchema,
+    after: &TableSchema,
+    lexis: &Lexis,
+) -> Vec<(String, String)> {
+    let words = tokens(&change.statement, lexis);
+    let has =
+        |table: &TableSchema, name: &str| table.columns.iter().any(|column| same_name(&column.name, name));
+    let mut found = Vec::new();
+    for (place, word) in words.iter().enumerate() {
+        let next = |offset: usize| words.get(place + offset).copied().unwrap_or_default();
+        let is_column = usize::from(next(1).eq_ignore_ascii_case("column"));
+        let pair = if word.eq_ignore_ascii_case("change") {
+            let exists = if next(1 + is_column).eq_ignore_ascii_case("if") { 2 } else { 0 };
+            (next(1 + is_column + exists), next(2 + is_column + exists))
+        } else if word.eq_ignore_ascii_case("rename") && is_column == 1 {
+            let exists = if next(2).eq_ignore_ascii_case("if") { 2 } else { 0 };
+            (next(2 + exists), next(4 + exists))
+        } else {
+            continue;
+        };
+        let (old, new) = ((lexis.bare_name)(pair.0), (lexis.bare_name)(pair.1));
+        if has(before, &old) && has(after, &new) && !same_name(&old, &new) {
+            found.push((old, new));
+        }
+    }
+    found
+}
+
+/// What rows that are there get in a column that is added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Filling {
+    /// NULL, or the type's zero.
+    Nothing,
+    /// This literal.
+    Literal(String),
+    /// Something the statement does not tell.
+    Computed,
+}
+
+/// What rows that are there get in this column, as the statement says.
+pub(crate) fn filling(statement: &str, column: &str, lexis: &Lexis) -> Filling {
+    let words = tokens(statement, lexis);
+    let is = |word: &str, wanted: &[&str]| wanted.iter().any(|known| word.eq_ignore_ascii_case(known));
+    let defined_here = |place: &usize| {
+        let before = place.checked_sub(1).and_then(|before| words.get(before)).copied().unwrap_or_default();
+        words.get(*place).is_some_and(|word| same_name(&(lexis.bare_name)(word), column))
+            && is(before, &["add", "column", "exists", "(", ","])
+    };
+    let Some(at) = (0..words.len()).find(defined_here) else {
+        return Filling::Nothing;
+    };
+    let mut depth = 0_usize;
+    let mut filling = Filling::Nothing;
+    for (place, word) in words.iter().enumerate().skip(at + 1) {
+        match *word {
+            "(" => depth += 1,
+            ")" if depth == 0 => break,
+            ")" => depth -= 1,
+            "," if depth == 0 => break,
+            // Clauses of the column inside parentheses belong to its type or to an expression.
+            _ if depth > 0 => {}
+            word if is(word, &["as", "generated", "auto_increment"]) => return Filling::Computed,
+            word if is(word, &["default"]) => filling = literal(words.get(place + 1..).unwrap_or_default()),
+            _ => {}
+        }
+    }
+    filling
+}
+
+/// The literal at the start of these words.
+fn literal(words: &[&str]) -> Filling {
+    let first = words.first().copied().unwrap_or_default();
+    let second = words.get(1).copied().unwrap_or_default();
+    // `E'…'` is one piece in PostgreSQL's words.
+    let is_text =
+        |word: &str| word.strip_prefix(['E', 'e']).unwrap_or(word).starts_with('\'') || word.starts_with('"');
+    if first.eq_ignore_ascii_case("null") {
+        return Filling::Nothing;
+    }
+    if is_text(first) || first.eq_ignore_ascii_case("true") || first.eq_ignore_ascii_case("false") {
+        return Filling::Literal(first.to_string());
+    }
+    if is_text(second)
+        && (first.starts_with('_') || ["b", "x", "n"].iter().any(|p| first.eq_ignore_ascii_case(p)))
+    {
+        return Filling::Literal(format!("{first}{second}"));
+    }
+    // A number comes in pieces: -, 1, ., 5.
+    let mut number = String::new();
+    for word in words {
+        let sign = number.is_empty() && matches!(*word, "-" | "+");
+        let digits = word.starts_with(|c: char| c.is_ascii_digit())
+            && (number.is_empty() || number.ends_with(['-', '+', '.']));
+        if !(sign || digits || (*word == "." && !number.contains('.'))) {
+            break;
+        }
+        number.push_str(word);
+    }
+    match number.trim_start_matches(['-', '+']).is_empty() {
+        true => Filling::Computed,
+        false => Filling::Literal(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mysql::scan::LEXIS;
+
+    #[test]
+    fn what_rows_that_are_there_get() {
+        let of = |definition: &str| {
+            filling(&format!("ALTER TABLE t ADD COLUMN c {definition}, ADD d int default 9"), "c", &LEXIS)
+        };
+        assert_eq!(of("int"), Filling::Nothing);
+        assert_eq!(of("int NOT NULL DEFAULT -5 AFTER `default`"), Filling::Literal("-5".into()));
+        assert_eq!(of("decimal(10,2) default 1.50 comment 'as'"), Filling::Literal("1.50".into()));
+        assert_eq!(of("varchar(9) DEFAULT 'it''s, (x'"), Filling::Literal("'it''s, (x'".into()));
+        assert_eq!(of("bit(2) default b'10'"), Filling::Literal("b'10'".into()));
+        assert_eq!(of("int default null"), Filling::Nothing);
+        assert_eq!(of("datetime DEFAULT current_timestamp()"), Filling::Computed);
+        assert_eq!(of("int default (1 + 1)"), Filling::Computed);
+        assert_eq!(of("int as (a + 1) stored"), Filling::Computed);
+        assert_eq!(of("int auto_increment"), Filling::Computed);
+        assert_eq!(
+            filling("alter table t add (x int, `c` int default 7)", "C", &LEXIS),
+            Filling::Literal("7".into())
+        );
+        assert_eq!(
+            filling("alter table t add if not exists c int default 3", "c", &LEXIS),
+            Filling::Literal("3".into())
+        );
+    }
+}

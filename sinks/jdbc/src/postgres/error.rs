@@ -1,0 +1,73 @@
+//! What a failure of the target server means for the job.
+//!
+//! The shared table of SQLSTATEs decides the kind. What is added here is the column, which the server
+//! names beside a value that must not be shown, and what a person can do about it on the target.
+
+use culvert_api::Error;
+use culvert_postgres::from_client;
+use tokio_postgres::Error as ClientError;
+
+/// A foreign key is not met.
+pub(crate) const FOREIGN_KEY: &str = "23503";
+/// Two rows for one value of a unique index.
+pub(crate) const UNIQUE: &str = "23505";
+/// A lock was waited for too long.
+pub(crate) const LOCK_TIMEOUT: &str = "55P03";
+/// Two transactions wait for each other.
+pub(crate) const DEADLOCK: &str = "40P01";
+/// A right is missing.
+pub(crate) const PERMISSION: &str = "42501";
+
+/// The server's code for a failure, when the server answered at all.
+pub(crate) fn code(error: &ClientError) -> Option<String> {
+    error.as_db_error().map(|answer| answer.code().code().to_string())
+}
+
+/// Turns the driver's error into ours. `doing` completes "while …".
+pub(crate) fn convert(error: ClientError, doing: &str) -> Error {
+    let answer = error.as_db_error();
+    let code = answer.map(|answer| answer.code().code().to_string()).unwrap_or_default();
+    let place = answer.and_then(|answer| answer.where_()).and_then(copied_column);
+    let column = answer.and_then(|answer| answer.column()).map(str::to_string);
+    let constraint = answer.and_then(|answer| answer.constraint()).map(str::to_string);
+    let mut failure = from_client(error, doing);
+    if let Some(place) = place {
+        failure = failure.context("staged_column", place);
+    }
+    if let Some(column) = column {
+        failure = failure.context("column", column);
+    }
+    if let Some(constraint) = &constraint {
+        failure = failure.context("constraint", constraint);
+    }
+    match code.as_str() {
+        FOREIGN_KEY => failure.hint(
+            "rows that a foreign key of the target asks for are not there: make it DEFERRABLE (ALTER TABLE … ALTER \
+             CONSTRAINT … DEFERRABLE), write the other table with this job, or drop it while the first rows are loaded",
+        ),
+        UNIQUE => failure.hint(
+            "make the unique constraint DEFERRABLE, or drop it: its values move between rows in an order that it \
+             does not allow",
+        ),
+        "22021" | "22P05" => failure.hint("make the target database one in UTF8"),
+        _ => failure,
+    }
+}
+
+/// `COPY stage, line 1, column v3: "…"` names the column before the value.
+fn copied_column(place: &str) -> Option<usize> {
+    let (_, rest) = place.split_once(", column v")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_column_of_a_copied_row_is_known_without_its_value() {
+        assert_eq!(copied_column("COPY culvert_stage_1, line 12, column v3: \"secret, column v9\""), Some(3));
+        assert_eq!(copied_column("COPY t, line 1"), None);
+    }
+}

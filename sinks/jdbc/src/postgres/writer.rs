@@ -1,0 +1,360 @@
+//! Stages rows: gathers them per table and sends them in wide flushes, all inside the transaction of
+//! the current checkpoint.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use culvert_api::{
+    ChangeBatch, CommitMarker, Committable, Error, ErrorKind, Result, SchemaChange, SinkWriter, TableId,
+    TableSchema, WriterContext,
+};
+use tokio::sync::Mutex;
+
+use crate::options::{DataSaveMode, SchemaSaveMode};
+use crate::placeholder;
+use crate::postgres::connect::Session;
+use crate::postgres::ddl;
+use crate::postgres::flush;
+use crate::postgres::marker;
+use crate::postgres::name::TargetName;
+use crate::postgres::options::Settings;
+use crate::postgres::order::{self, Group};
+use crate::postgres::pending::{Pending, Rows};
+use crate::postgres::plan::{self, Mode, TablePlan};
+use crate::postgres::target::TargetTable;
+
+/// Rows that wait in all tables together, in bytes.
+const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Rows that wait in one table, in bytes; a single row may be larger.
+const TABLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The text of a user's statement over many rows, in bytes.
+const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// The connection that writer and committer share; `None` after it was closed.
+pub(crate) type SharedSession = Arc<Mutex<Option<Session>>>;
+
+/// The session, or the error for a closed one.
+pub(crate) fn opened(session: &mut Option<Session>) -> Result<&mut Session> {
+    session
+        .as_mut()
+        .ok_or_else(|| Error::new(ErrorKind::Connection, "the connection to the target is closed"))
+}
+
+/// Stages rows of one job branch.
+pub(crate) struct JdbcWriter {
+    settings: Arc<Settings>,
+    context: WriterContext,
+    session: SharedSession,
+    tables: Vec<Pending>,
+    places: HashMap<TableId, usize>,
+    groups: Vec<Group>,
+    rows_staged: u64,
+}
+
+impl JdbcWriter {
+    pub(crate) fn new(settings: Arc<Settings>, context: WriterContext, session: SharedSession) -> JdbcWriter {
+        JdbcWriter {
+            settings,
+            context,
+            session,
+            tables: Vec::new(),
+            places: HashMap::new(),
+            groups: Vec::new(),
+            rows_staged: 0,
+        }
+    }
+
+    /// The place of a table whose plan is for this shape; makes the plan when there is none.
+    async fn place_of(&mut self, schema: &Arc<TableSchema>) -> Result<usize> {
+        let known = self.places.get(&schema.id).copied();
+        if let Some(place) = known
+            && let Some(pending) = self.tables.get(place)
+            && (Arc::ptr_eq(&pending.plan.source, schema) || *pending.plan.source == **schema)
+        {
+            return Ok(place);
+        }
+        if let Some(place) = known {
+            self.send(place).await?;
+        }
+        let plan = {
+            let mut session = self.session.lock().await;
+            Arc::new(make_plan(&self.settings, opened(&mut session)?, schema).await?)
+        };
+        let place = match known {
+            Some(place) => {
+                if let Some(pending) = self.tables.get_mut(place) {
+                    *pending = Pending::new(plan);
+                }
+                place
+            }
+            None => {
+                self.tables.push(Pending::new(plan));
+                let place = self.tables.len() - 1;
+                self.places.insert(schema.id.clone(), place);
+                place
+            }
+        };
+        let keys: Vec<(u32, &[u32])> =
+            self.tables.iter().map(|pending| (pending.plan.table, pending.plan.parents.as_slice())).collect();
+        self.groups = order::groups(&keys);
+        Ok(place)
+    }
+
+    /// Sends what waits for one table, and for those that foreign keys tie to it.
+    async fn send(&mut self, place: usize) -> Result<()> {
+        let of_table = |group: &&Group| group.places.iter().any(|(member, _)| *member == place);
+        let Some(group) = self.groups.iter().find(of_table) else { return Ok(()) };
+        let mut session = self.session.lock().await;
+        flush::send(opened(&mut session)?, &mut self.tables, group).await
+    }
+
+    async fn send_all(&mut self) -> Result<()> {
+        let mut session = self.session.lock().await;
+        let session = opened(&mut session)?;
+        for group in &self.groups {
+            flush::send(session, &mut self.tables, group).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends tables whose oldest row has waited long enough.
+    async fn send_due(&mut self) -> Result<()> {
+        let waiting: usize = self.tables.iter().map(Pending::byte_len).sum();
+        let interval = self.settings.shared.batch_interval;
+        for place in 0..self.tables.len() {
+            let since = self.tables.get(place).and_then(Pending::since);
+            let due = since.is_some_and(|since| since.elapsed() >= interval);
+            if due || (waiting > WAITING_BYTES_MAX && since.is_some()) {
+                self.send(place).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Save modes: only before the first row of a job.
+    async fn save_modes(&self, session: &mut Session, schema: &TableSchema, name: &TargetName) -> Result<()> {
+        let settings = &self.settings;
+        let found = TargetTable::read(session, name).await?;
+        let create = match (settings.shared.schema_save_mode, found.is_some()) {
+            (SchemaSaveMode::Recreate, _) => {
+                let drop = format!("DROP TABLE IF EXISTS {}", name.quoted());
+                session.plain(&drop, &format!("dropping {name}")).await?;
+                true
+            }
+            (SchemaSaveMode::Create, there) => !there,
+            (SchemaSaveMode::Error, false) => {
+                let message = format!("target table {name} does not exist");
+                return Err(Error::new(ErrorKind::Schema, message)
+                    .hint("create it, or set schema_save_mode = CREATE_SCHEMA_WHEN_NOT_EXIST"));
+            }
+            (SchemaSaveMode::Error | SchemaSaveMode::Ignore, _) => false,
+        };
+        if create {
+            create_table(session, settings, schema, name).await?;
+        }
+        if found.is_none() || create {
+            return Ok(());
+        }
+        self.data_save_mode(session, schema, name).await
+    }
+
+    async fn data_save_mode(
+        &self,
+        session: &mut Session,
+        schema: &TableSchema,
+        name: &TargetName,
+    ) -> Result<()> {
+        let table = name.quoted();
+        match self.settings.shared.data_save_mode {
+            DataSaveMode::Append => Ok(()),
+            DataSaveMode::Drop => {
+                session.plain(&format!("TRUNCATE TABLE {table}"), &format!("emptying {name}")).await
+            }
+            DataSaveMode::Custom => {
+                let custom_sql = self.settings.shared.custom_sql.as_deref().unwrap_or_default();
+                session.plain(&placeholder::fill(custom_sql, schema), "running custom_sql").await
+            }
+            DataSaveMode::Error => {
+                let query = format!("SELECT 1 FROM {table} LIMIT 1");
+                match session.texts(&query, &format!("reading {name}")).await?.is_empty() {
+                    true => Ok(()),
+                    false => Err(Error::new(ErrorKind::Schema, format!("target table {name} is not empty"))
+                        .hint("empty it, or choose another data_save_mode")),
+                }
+            }
+        }
+    }
+}
+
+async fn create_table(
+    session: &mut Session,
+    settings: &Settings,
+    schema: &TableSchema,
+    name: &TargetName,
+) -> Result<()> {
+    let (statement, findings) = ddl::create_table(session, settings, schema, name).await?;
+    for finding in findings {
+        tracing::warn!(table = %finding.subject, "{}", finding.message);
+    }
+    let mut statements = vec![statement];
+    if !ddl::has_schema(session, &name.schema).await? {
+        statements.insert(0, ddl::create_schema(&name.schema));
+    }
+    let statements = statements.join("; ");
+    session
+        .plain(&statements, &format!("creating {name}"))
+        .await
+        .map_err(|failure| failure.hint(format!("the statement was: {statements}")))
+}
+
+/// Reads the target's shape and decides how rows are written there.
+pub(crate) async fn make_plan(
+    settings: &Settings,
+    session: &mut Session,
+    schema: &Arc<TableSchema>,
+) -> Result<TablePlan> {
+    if let Some(template) = settings.template(schema)? {
+        let target = match template.target() {
+            Some((named, table)) => {
+                let schema = named.unwrap_or_else(|| settings.schema_of(schema));
+                TargetTable::read(session, &TargetName { schema, table }).await?
+            }
+            None => None,
+        };
+        if let Some(target) = &target {
+            target.refuse_unfit()?;
+        }
+        return template.plan(schema, target.as_ref());
+    }
+    let name = settings.target(schema)?;
+    let Some(target) = TargetTable::read(session, &name).await? else {
+        return Err(missing_table(session, settings, schema, &name).await);
+    };
+    let (plan, findings) = plan::for_table(settings, schema, &target, session.server)?;
+    for finding in findings {
+        tracing::warn!(table = %finding.subject, "{}", finding.message);
+    }
+    Ok(plan)
+}
+
+/// The error for a target table that is not there, with the statement that makes it.
+pub(crate) async fn missing_table(
+    session: &mut Session,
+    settings: &Settings,
+    schema: &TableSchema,
+    name: &TargetName,
+) -> Error {
+    let error = plan::missing(name, schema);
+    match ddl::create_table(session, settings, schema, name).await {
+        Ok((statement, _)) => error.hint(format!("run: {statement}")),
+        Err(_) => error,
+    }
+}
+
+#[async_trait]
+impl SinkWriter for JdbcWriter {
+    async fn prepare_tables(&mut self, tables: &[Arc<TableSchema>], fresh: bool) -> Result<()> {
+        if fresh {
+            let session = self.session.clone();
+            let mut session = session.lock().await;
+            let session = opened(&mut session)?;
+            let mut done = HashSet::new();
+            for schema in tables {
+                if schema_is_generated(&self.settings, schema)? {
+                    let name = self.settings.target(schema)?;
+                    if done.insert(name.clone()) {
+                        self.save_modes(session, schema, &name).await?;
+                    }
+                }
+            }
+        }
+        for schema in tables {
+            self.place_of(schema).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, batch: ChangeBatch) -> Result<()> {
+        let place = self.place_of(&batch.schema).await?;
+        let Some(plan) = self.tables.get(place).map(|pending| pending.plan.clone()) else {
+            return Err(Error::new(ErrorKind::Internal, "a planned table is missing"));
+        };
+        let bytes_max = if plan.mode == Mode::Statement { STATEMENT_BYTES_MAX } else { TABLE_BYTES_MAX };
+        let rows_max = self.settings.shared.batch_rows;
+        let mut rows = Rows::new(&plan, &batch)?;
+        for (row, kind) in batch.kinds.iter().enumerate() {
+            let Some(pending) = self.tables.get_mut(place) else { continue };
+            pending.push(*kind, row, &mut rows)?;
+            if pending.len() >= rows_max || pending.byte_len() >= bytes_max {
+                self.send(place).await?;
+            }
+        }
+        let rows = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        self.rows_staged += rows;
+        self.context.progress.rows_written.fetch_add(rows, Ordering::Relaxed);
+        self.send_due().await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.send_all().await?;
+        let mut session = self.session.lock().await;
+        opened(&mut session)?.keep_alive().await
+    }
+
+    async fn apply_schema_change(&mut self, change: &SchemaChange) -> Result<()> {
+        let Some(after) = &change.after else {
+            tracing::warn!(table = ?change.table(), "a source table was dropped; its target stays as it is");
+            return Ok(());
+        };
+        let shared = self.session.clone();
+        let mut session = shared.lock().await;
+        let session = opened(&mut session)?;
+        if !session.is_clean() || self.tables.iter().any(|pending| pending.len() > 0) {
+            return Err(Error::new(ErrorKind::Internal, "a change of shape came while rows were staged"));
+        }
+        if !schema_is_generated(&self.settings, after)? {
+            return Ok(());
+        }
+        let name = self.settings.target(after)?;
+        match TargetTable::read(session, &name).await? {
+            Some(target) => {
+                if let Some(statement) = ddl::follow(session, &self.settings, change, &target).await? {
+                    tracing::info!(table = %name, "following a change of shape: {statement}");
+                    let doing = format!("following a change of shape in {name}");
+                    session.plain(&statement, &doing).await?;
+                }
+            }
+            None if change.before.is_none() => self.save_modes(session, after, &name).await?,
+            None => return Err(missing_table(session, &self.settings, after, &name).await),
+        }
+        Ok(())
+    }
+
+    async fn prepare_commit(&mut self, marker: &CommitMarker) -> Result<Committable> {
+        self.send_all().await?;
+        let table = self.settings.marker_name()?;
+        let mut session = self.session.lock().await;
+        let session = opened(&mut session)?;
+        marker::stage(session, &table, marker).await?;
+        session.prepared(marker.checkpoint);
+        let rows = std::mem::take(&mut self.rows_staged);
+        Ok(Committable { checkpoint: marker.checkpoint, body: rows.to_le_bytes().to_vec() })
+    }
+
+    async fn close(&mut self) {
+        self.tables.clear();
+        self.places.clear();
+        self.groups.clear();
+        // The server rolls back what was not committed.
+        self.session.lock().await.take();
+    }
+}
+
+/// Whether the sink writes the statements for this table itself, and so owns its shape.
+fn schema_is_generated(settings: &Settings, schema: &TableSchema) -> Result<bool> {
+    Ok(settings.template(schema)?.is_none())
+}

@@ -1,0 +1,11 @@
+//! The sink for PostgreSQL, on both versions.
+
+mod faults;
+mod foreign_keys;
+mod keys;
+mod left_out;
+mod marker;
+mod rate;
+mod shapes;
+mod support;
+mod values;

@@ -1,0 +1,30 @@
+//! PostgreSQL as source and as target: what is at the target in the end is what the source has.
+//!
+//! [`fire`] and [`kill`] change tables while they are read and while jobs are killed, between every
+//! pair of servers; [`faults`] is about servers and connections that fail, [`slot`] about what can
+//! happen to a replication slot, [`publication`] about those that somebody made, [`forms`] about how job
+//! files name things, [`modes`] about where a job begins and ends, [`transactions`] about
+//! large, prepared and interrupted ones, [`toast`] about values that the log leaves out, [`shapes`]
+//! about tables that change, [`names`] about names and sizes nobody expects, [`types`] about every type of column, [`wal`] about the log
+//! the server has to keep, and [`refusals`] about what a job refuses to begin with.
+
+#![allow(clippy::print_stdout)] // figures of a run, beside its seed
+
+mod faults;
+mod fire;
+mod forms;
+pub(crate) mod job;
+mod kill;
+mod modes;
+mod names;
+mod publication;
+mod refusals;
+mod scene;
+mod shapes;
+mod slot;
+mod toast;
+mod transactions;
+mod types;
+mod wal;
+mod widened;
+mod writers;

@@ -1,0 +1,350 @@
+//! Changes of a table's shape, while the job runs and while it does not; tables in parts.
+
+use culvert_tests::database::assert_same;
+use culvert_tests::{Database, Postgres, postgres_both};
+
+use super::job::{Job, JobSpec, TestJob, until, until_rows};
+
+struct Shaped<'a> {
+    source: Database<'a>,
+    target: Database<'a>,
+    job: TestJob,
+}
+
+impl<'a> Shaped<'a> {
+    async fn new(server: &'a Postgres, what: &str, options: &str) -> Shaped<'a> {
+        let source = Database::fresh(server, what).await;
+        let target = Database::fresh(server, "copy").await;
+        source
+            .run(&[
+                "CREATE TABLE t (id int PRIMARY KEY, a varchar(20), b int)",
+                "INSERT INTO t VALUES (1, 'one', 1), (2, 'two', 2)",
+            ])
+            .await;
+        let name = format!("{} {}", source.name(), server.port());
+        let spec = JobSpec { source_options: options, ..JobSpec::mirror(&name, &source, &["t"], &target) };
+        let job = spec.ready();
+        Shaped { source, target, job }
+    }
+
+    async fn started(&self) -> Job {
+        let job = self.job.start();
+        until_rows(&self.target, "t", 2, &job).await;
+        job
+    }
+
+    async fn arrived(&self, id: u32, job: &Job) {
+        until(&self.target, &format!("SELECT count(*) FROM t WHERE id = {id}"), "1", job).await;
+    }
+
+    async fn same(&self) {
+        assert_same((&self.source, "t"), (&self.target, "t")).await;
+    }
+}
+
+const FOLLOW: &str = "schema-changes.enabled = true";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_shape_are_followed() {
+    postgres_both(async |server| {
+        let scene = Shaped::new(server, "follow", FOLLOW).await;
+        let job = scene.started().await;
+        scene
+            .source
+            .run(&[
+                "ALTER TABLE t ADD COLUMN c timestamptz(3)",
+                "INSERT INTO t VALUES (3, 'three', 3, '2024-02-29 01:02:03.004+00')",
+                "ALTER TABLE t ALTER a TYPE varchar(200), DROP COLUMN b",
+                "INSERT INTO t VALUES (4, repeat('long', 30), NULL)",
+                "ALTER TABLE t RENAME a TO name",
+                "UPDATE t SET name = 'renamed' WHERE id = 1",
+                "INSERT INTO t VALUES (5, 'five', NULL)",
+            ])
+            .await;
+        scene.arrived(5, &job).await;
+        scene.same().await;
+        // Killed, changed while it is down, started again: rows are decoded as of their place.
+        job.kill();
+        scene
+            .source
+            .run(&[
+                "INSERT INTO t VALUES (6, 'six', NULL)",
+                "ALTER TABLE t ADD COLUMN d bigint",
+                "INSERT INTO t VALUES (7, 'seven', NULL, 4000000000)",
+                "ALTER TABLE t DROP COLUMN c",
+                "INSERT INTO t VALUES (8, 'eight', 1)",
+            ])
+            .await;
+        let job = scene.job.start();
+        scene.arrived(8, &job).await;
+        scene.same().await;
+        job.stop();
+    })
+    .await;
+}
+
+/// Changes inside a transaction that also writes: rows before and behind them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_shape_inside_a_transaction_are_followed() {
+    postgres_both(async |server| {
+        let scene = Shaped::new(server, "inside", FOLLOW).await;
+        let job = scene.started().await;
+        scene
+            .source
+            .run(&[
+                "BEGIN; INSERT INTO t VALUES (3, 'three', 3); ALTER TABLE t ADD COLUMN c int; \
+                 INSERT INTO t VALUES (4, 'four', 4, 44); COMMIT",
+                "BEGIN; ALTER TABLE t ADD COLUMN d int; INSERT INTO t VALUES (5, 'five', 5, 55, 555); ROLLBACK",
+                "INSERT INTO t VALUES (6, 'six', 6, 66)",
+            ])
+            .await;
+        scene.arrived(6, &job).await;
+        scene.same().await;
+        job.stop();
+    })
+    .await;
+}
+
+/// The default: the target keeps the shape the job started with, across restarts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shape_is_kept_by_default() {
+    postgres_both(async |server| {
+        let scene = Shaped::new(server, "kept", "").await;
+        let job = scene.started().await;
+        scene
+            .source
+            .run(&[
+                "ALTER TABLE t ADD COLUMN c int, DROP COLUMN b",
+                "INSERT INTO t (id, a, c) VALUES (3, 'three', 33)",
+            ])
+            .await;
+        until(&scene.target, "SELECT count(*) FROM t WHERE id = 3 AND a = 'three' AND b IS NULL", "1", &job)
+            .await;
+        job.kill();
+        scene
+            .source
+            .run(&["ALTER TABLE t ADD COLUMN d int", "INSERT INTO t (id, a) VALUES (4, 'four')"])
+            .await;
+        let job = scene.job.start();
+        until(&scene.target, "SELECT count(*) FROM t WHERE id = 4 AND a = 'four'", "1", &job).await;
+        job.stop();
+    })
+    .await;
+}
+
+/// A renamed table: its rows are not taken for those of the table that takes its name, and none are
+/// skipped in silence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renamed_table_is_no_silent_gap() {
+    postgres_both(async |server| {
+        let scene = Shaped::new(server, "renamed", "").await;
+        let job = scene.started().await;
+        scene.source.run(&["ALTER TABLE t RENAME TO old", "INSERT INTO old VALUES (3, 'three', 3)"]).await;
+        let said = culvert_tests::wait::until_ok(super::job::LIMIT, "it is said", async || {
+            let said = job.stderr();
+            if said.contains("public.t") && said.contains("renamed") {
+                Ok(said)
+            } else {
+                Err(super::job::tail(&said))
+            }
+        })
+        .await;
+        assert!(said.contains("public.old") || said.contains("renamed"), "{said}");
+        // Whether it stopped or warned, nothing of the old table is in the target as the new one's.
+        let rows = scene.target.value("SELECT string_agg(id::text, ',' ORDER BY id) FROM t").await;
+        assert!(matches!(rows.as_deref(), Some("1,2" | "1,2,3")), "{rows:?}");
+    })
+    .await;
+}
+
+/// Online changes by tools: a copy under another name takes the table's place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_dropped_and_made_again_goes_on() {
+    postgres_both(async |server| {
+        let scene = Shaped::new(server, "again", "").await;
+        let job = scene.started().await;
+        job.stop();
+        scene
+            .source
+            .run(&[
+                "DELETE FROM t",
+                "DROP TABLE t",
+                "CREATE TABLE t (id int PRIMARY KEY, a varchar(20), b int)",
+            ])
+            .await;
+        let finished = {
+            let job = scene.job.start();
+            scene.source.run(&["INSERT INTO t VALUES (7, 'seven', 7)"]).await;
+            culvert_tests::wait::until_ok(super::job::LIMIT, "the row, or a refusal", async || {
+                if let Some(status) = job.running().ended() {
+                    return Ok(Some((status.code(), job.stderr())));
+                }
+                let rows = scene.target.value("SELECT string_agg(id::text, ',' ORDER BY id) FROM t").await;
+                if rows.as_deref() == Some("7") {
+                    Ok(None)
+                } else {
+                    Err(format!("{rows:?} {}", super::job::tail(&job.stderr())))
+                }
+            })
+            .await
+        };
+        if let Some((code, said)) = finished {
+            assert_eq!(code, Some(2), "{said}");
+            assert!(said.contains("public.t"), "{said}");
+        }
+    })
+    .await;
+}
+
+/// A partitioned table arrives as one, whatever happens to its parts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partitioned_table_is_one_table() {
+    postgres_both(async |server| {
+        let source = Database::fresh(server, "parts").await;
+        let target = Database::fresh(server, "copy").await;
+        source
+            .run(&[
+                "CREATE TABLE t (id int, day date, a text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)",
+                "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')",
+                "CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY LIST (id)",
+                "CREATE TABLE t_2_rest PARTITION OF t_2 DEFAULT",
+                "INSERT INTO t SELECT n, '2024-06-01'::date + n, 'x' FROM generate_series(1, 400) n",
+            ])
+            .await;
+        let name = format!("{} {}", source.name(), server.port());
+        let options = "snapshot.split.size = 50";
+        let spec = JobSpec { source_options: options, ..JobSpec::mirror(&name, &source, &["t"], &target) };
+        let job = spec.ready().start();
+        until_rows(&target, "t", 400, &job).await;
+        source
+            .run(&[
+                "INSERT INTO t VALUES (1001, '2024-03-03', 'new')",
+                // From one part to another.
+                "UPDATE t SET day = day + 200 WHERE id % 10 = 0",
+                "UPDATE t SET a = 'changed' WHERE id % 7 = 0",
+                "DELETE FROM t WHERE id % 9 = 0",
+                "CREATE TABLE t_3 PARTITION OF t FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+                "INSERT INTO t VALUES (1002, '2026-03-03', 'in the new part')",
+                "INSERT INTO t_1 VALUES (1003, '2024-12-31', 'directly')",
+                "INSERT INTO t VALUES (9999, '2025-12-31', 'end')",
+            ])
+            .await;
+        until(&target, "SELECT count(*) FROM t WHERE id = 9999", "1", &job).await;
+        job.stop();
+        assert_same((&source, "t"), (&target, "t")).await;
+    })
+    .await;
+}
+
+/// Columns that the server computes are not in the log: they arrive as they do in the snapshot, or
+/// are left out of both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_computed_column_is_the_same_in_snapshot_and_log() {
+    postgres_both(async |server| {
+        let source = Database::fresh(server, "computed").await;
+        let target = Database::fresh(server, "copy").await;
+        source
+            .run(&[
+                "CREATE TABLE t (id int PRIMARY KEY, a int, twice int GENERATED ALWAYS AS (a * 2) STORED, b text)",
+                "INSERT INTO t VALUES (1, 10, DEFAULT, 'x')",
+            ])
+            .await;
+        let name = format!("{} {}", source.name(), server.port());
+        let job = JobSpec::mirror(&name, &source, &["t"], &target).ready().start();
+        until_rows(&target, "t", 1, &job).await;
+        source.run(&["INSERT INTO t VALUES (2, 20, DEFAULT, 'y')", "UPDATE t SET a = 11 WHERE id = 1"]).await;
+        until(&target, "SELECT count(*) FROM t WHERE (id, a) IN ((1, 11), (2, 20))", "2", &job).await;
+        job.stop();
+        let shape = target.shape("t").await;
+        let computed = shape.columns.iter().any(|(name, _)| name == "twice");
+        if computed {
+            assert_same((&source, "t"), (&target, "t")).await;
+        } else {
+            let rows = target.rows("SELECT id, a, b FROM t ORDER BY id").await;
+            assert_eq!(rows, source.rows("SELECT id, a, b FROM t ORDER BY id").await);
+        }
+    })
+    .await;
+}
+
+/// A table that joins a running job's list is read while the others go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_joins_is_read_and_followed() {
+    postgres_both(async |server| {
+        let scene = Shaped::new(server, "join", "").await;
+        let job = scene.started().await;
+        scene
+            .source
+            .run(&[
+                "CREATE TABLE late (id int PRIMARY KEY, a text)",
+                "INSERT INTO late SELECT n, 'before' FROM generate_series(1, 500) n",
+            ])
+            .await;
+        job.stop();
+        let text = std::fs::read_to_string(&scene.job.file).expect("the job file is there");
+        scene.job.rewrite(&text.replace("public.t\"\"\"", "public.(t|late)\"\"\""));
+        scene
+            .source
+            .run(&[
+                "UPDATE late SET a = 'while it was down' WHERE id < 50",
+                "INSERT INTO t VALUES (3, 'c', 3)",
+            ])
+            .await;
+        let job = scene.job.start();
+        until_rows(&scene.target, "late", 500, &job).await;
+        scene
+            .source
+            .run(&["UPDATE late SET a = 'followed' WHERE id > 450", "INSERT INTO late VALUES (999, 'end')"])
+            .await;
+        until(&scene.target, "SELECT count(*) FROM late WHERE id = 999", "1", &job).await;
+        scene.arrived(3, &job).await;
+        job.stop();
+        scene.same().await;
+        assert_same((&scene.source, "late"), (&scene.target, "late")).await;
+    })
+    .await;
+}
+
+/// The rows of a table that inherits from another one are its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_with_heirs_is_itself() {
+    postgres_both(async |server| {
+        let source = Database::fresh(server, "heirs").await;
+        let target = Database::fresh(server, "copy").await;
+        source
+            .run(&[
+                "CREATE TABLE t (id int PRIMARY KEY, a text)",
+                "CREATE TABLE heir (more int, PRIMARY KEY (id)) INHERITS (t)",
+                "INSERT INTO t VALUES (1, 'own')",
+                "INSERT INTO heir VALUES (2, 'of the heir', 5)",
+            ])
+            .await;
+        let name = format!("{} {}", source.name(), server.port());
+        let job = JobSpec::mirror(&name, &source, &["t", "heir"], &target).ready().start();
+        until_rows(&target, "heir", 1, &job).await;
+        source
+            .run(&[
+                "INSERT INTO heir VALUES (3, 'later', 6)",
+                "UPDATE t SET a = a || '!'",
+                "INSERT INTO t VALUES (4, 'end')",
+            ])
+            .await;
+        until(&target, "SELECT count(*) FROM t WHERE id = 4", "1", &job).await;
+        until_rows(&target, "heir", 2, &job).await;
+        job.stop();
+        let ids = |database: &'_ Database<'_>, of: &str| {
+            format!(
+                "SELECT id, a FROM {}{of} ORDER BY id",
+                if database.name() == source.name() { "ONLY " } else { "" }
+            )
+        };
+        for table in ["t", "heir"] {
+            assert_eq!(
+                target.rows(&ids(&target, table)).await,
+                source.rows(&ids(&source, table)).await,
+                "{table}"
+            );
+        }
+    })
+    .await;
+}

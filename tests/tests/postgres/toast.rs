@@ -1,0 +1,206 @@
+//! Values that the log leaves out, and what tells rows apart.
+
+use culvert_tests::database::assert_same;
+use culvert_tests::{Database, Postgres, postgres_both};
+
+use super::job::{JobSpec, until, until_rows};
+
+/// A long value that is stored out of line.
+const LONG: &str = "(SELECT string_agg(md5(random()::text || n), '') FROM generate_series(1, 200) AS n)";
+
+struct Copied<'a> {
+    source: Database<'a>,
+    target: Database<'a>,
+    name: String,
+}
+
+async fn copied<'a>(server: &'a Postgres, what: &str, statements: &[&str]) -> Copied<'a> {
+    let source = Database::fresh(server, what).await;
+    let target = Database::fresh(server, "copy").await;
+    source.run(statements).await;
+    let name = format!("{} {}", source.name(), server.port());
+    Copied { source, target, name }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_left_out_is_never_overwritten() {
+    postgres_both(async |server| {
+        let all = copied(
+            server,
+            "toast",
+            &[
+                "CREATE TABLE t (id int PRIMARY KEY, n int, a text, b text)",
+                "ALTER TABLE t ALTER a SET STORAGE EXTERNAL, ALTER b SET STORAGE EXTERNAL",
+                &format!("INSERT INTO t SELECT g, 0, {LONG} || g, {LONG} || g FROM generate_series(1, 50) g"),
+            ],
+        )
+        .await;
+        let job = JobSpec::mirror(&all.name, &all.source, &["t"], &all.target).ready().start();
+        until_rows(&all.target, "t", 50, &job).await;
+        all.source
+            .run(&[
+                "UPDATE t SET n = 1",
+                &format!("UPDATE t SET a = {LONG} WHERE id % 2 = 0"),
+                "UPDATE t SET b = NULL WHERE id % 5 = 0",
+                // Twice in one transaction: the later row leaves out what the earlier one has.
+                &format!("BEGIN; UPDATE t SET a = {LONG}, n = 2 WHERE id = 7; UPDATE t SET n = 3 WHERE id = 7; COMMIT"),
+                &format!("BEGIN; INSERT INTO t VALUES (51, 0, {LONG}, NULL); UPDATE t SET n = 4 WHERE id = 51; COMMIT"),
+                &format!("BEGIN; DELETE FROM t WHERE id = 8; INSERT INTO t VALUES (8, 5, {LONG}, 'short'); UPDATE t SET n = 6 WHERE id = 8; COMMIT"),
+                "INSERT INTO t VALUES (99, 0, 'end', NULL)",
+            ])
+            .await;
+        until(&all.target, "SELECT count(*) FROM t WHERE id = 99", "1", &job).await;
+        job.stop();
+        assert_same((&all.source, "t"), (&all.target, "t")).await;
+    })
+    .await;
+}
+
+/// The key changes and the long value stays: the row moves with its value.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_key_takes_values_left_out_along() {
+    postgres_both(async |server| {
+        let all = copied(
+            server,
+            "moved",
+            &[
+                "CREATE TABLE t (id int PRIMARY KEY, n int, a text)",
+                "ALTER TABLE t ALTER a SET STORAGE EXTERNAL",
+                &format!("INSERT INTO t SELECT g, 0, {LONG} || g FROM generate_series(1, 20) g"),
+            ],
+        )
+        .await;
+        let job = JobSpec::mirror(&all.name, &all.source, &["t"], &all.target).ready().start();
+        until_rows(&all.target, "t", 20, &job).await;
+        all.source
+            .run(&[
+                "UPDATE t SET id = id + 1000",
+                "UPDATE t SET id = id + 1000, n = n + 1 WHERE id % 2 = 0",
+                "INSERT INTO t VALUES (99, 0, 'end')",
+            ])
+            .await;
+        until(&all.target, "SELECT count(*) FROM t WHERE id = 99", "1", &job).await;
+        job.stop();
+        assert_same((&all.source, "t"), (&all.target, "t")).await;
+    })
+    .await;
+}
+
+/// A history cannot be written from a log that leaves values out; nothing is made up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_with_values_left_out_stops() {
+    postgres_both(async |server| {
+        let all = copied(
+            server,
+            "history",
+            &[
+                "CREATE TABLE t (id int PRIMARY KEY, n int, a text)",
+                "ALTER TABLE t ALTER a SET STORAGE EXTERNAL",
+                &format!("INSERT INTO t VALUES (1, 0, {LONG})"),
+            ],
+        )
+        .await;
+        let log = "CREATE TABLE t (id int, n int, a text, row_kind varchar(2), seq bigserial PRIMARY KEY)";
+        all.target.run(&[log]).await;
+        let ready = JobSpec::log(&all.name, &all.source, &["t"], &all.target).ready();
+        let job = ready.start();
+        until_rows(&all.target, "t", 1, &job).await;
+        all.source.run(&["UPDATE t SET n = 1"]).await;
+        let said = job.ended(1);
+        for part in ["public.t", "REPLICA IDENTITY FULL"] {
+            assert!(said.contains(part), "`{part}` is not in: {said}");
+        }
+        assert_eq!(all.target.value("SELECT count(*) FROM t").await.as_deref(), Some("1"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_tell_rows_apart_is_refused_with_the_way_out() {
+    postgres_both(async |server| {
+        let all = copied(
+            server,
+            "identity",
+            &[
+                "CREATE TABLE nothing (id int PRIMARY KEY, a text)",
+                "ALTER TABLE nothing REPLICA IDENTITY NOTHING",
+                "CREATE TABLE keyless (id int, a text)",
+                "CREATE TABLE partial (id int PRIMARY KEY, a text)",
+            ],
+        )
+        .await;
+        for table in ["nothing", "keyless"] {
+            let tables = [table];
+            let said = [&*format!("public.{table}"), "REPLICA IDENTITY FULL"];
+            JobSpec::mirror(&all.name, &all.source, &tables, &all.target).ready().refused(&said);
+        }
+        let strict = JobSpec {
+            source_options: "require-replica-identity-full = true",
+            ..JobSpec::mirror(&all.name, &all.source, &["partial"], &all.target)
+        };
+        strict.ready().refused(&["public.partial", "REPLICA IDENTITY FULL"]);
+    })
+    .await;
+}
+
+/// Another unique index stands for the key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_can_be_the_identity() {
+    postgres_both(async |server| {
+        let all = copied(
+            server,
+            "index",
+            &[
+                "CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL, place int NOT NULL, a text)",
+                "CREATE UNIQUE INDEX t_code ON t (code, place)",
+                "ALTER TABLE t REPLICA IDENTITY USING INDEX t_code",
+                "INSERT INTO t SELECT g, 'c' || g, g % 3, 'a' FROM generate_series(1, 30) g",
+            ],
+        )
+        .await;
+        let job = JobSpec::mirror(&all.name, &all.source, &["t"], &all.target).ready().start();
+        until_rows(&all.target, "t", 30, &job).await;
+        all.source
+            .run(&[
+                "UPDATE t SET a = 'b' WHERE id % 2 = 0",
+                "UPDATE t SET code = 'moved' || id WHERE id % 3 = 0",
+                "UPDATE t SET id = id + 100 WHERE id % 5 = 0",
+                "DELETE FROM t WHERE id % 7 = 0",
+                "INSERT INTO t VALUES (999, 'end', 0, NULL)",
+            ])
+            .await;
+        until(&all.target, "SELECT count(*) FROM t WHERE id = 999", "1", &job).await;
+        job.stop();
+        assert_same((&all.source, "t"), (&all.target, "t")).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_table_stops_the_job_and_the_policy_lets_it_go_on() {
+    postgres_both(async |server| {
+        let all = copied(
+            server,
+            "truncate",
+            &["CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)"],
+        )
+        .await;
+        let spec = JobSpec::mirror(&all.name, &all.source, &["t"], &all.target);
+        let ready = spec.ready();
+        let job = ready.start();
+        until_rows(&all.target, "t", 2, &job).await;
+        all.source.run(&["TRUNCATE t", "INSERT INTO t VALUES (7)"]).await;
+        let said = job.ended(2);
+        for part in ["public.t", "truncate"] {
+            assert!(said.contains(part), "`{part}` is not in: {said}");
+        }
+        ready.refused(&["truncate.policy"]);
+        let ids = "SELECT string_agg(id::text, ',' ORDER BY id) FROM t";
+        assert_eq!(all.target.value(ids).await.as_deref(), Some("1,2"));
+        ready.rewrite(&JobSpec { source_options: "truncate.policy = IGNORE", ..spec }.text());
+        let job = ready.start();
+        until(&all.target, ids, "1,2,7", &job).await;
+        job.stop();
+    })
+    .await;
+}
