@@ -125,11 +125,16 @@ impl TiedChild {
         self.signal(Signal::Continue);
     }
 
-    /// Kills it and its own children, none of which sees another one end.
+    /// Kills it and its own children, none of which sees another one end; returns when all are gone.
     pub fn kill_family(&mut self) {
         if self.ended().is_none() {
             self.freeze_family();
-            children(self.child.id()).into_iter().for_each(|child| send(child, Signal::Kill));
+            let family = children(self.child.id());
+            family.iter().for_each(|child| send(*child, Signal::Kill));
+            // What they share is given back when the last one has ended; their ids are still theirs.
+            wait::until_ok_blocking(FREEZE_PATIENCE, "all children to end", || {
+                family.iter().find(|child| !has_ended(**child)).map_or(Ok(()), |child| Err(*child))
+            });
         }
         self.kill();
     }

@@ -1,10 +1,12 @@
-//! The sink `Jdbc`: rows into MySQL and MariaDB, exactly once, a few statements per batch.
+//! The sink `Jdbc`: rows into MySQL, MariaDB and PostgreSQL, exactly once. The url decides which; `sink`
+//! is the front, and each family is a half with the same files.
 //!
-//! The way of a batch: [`writer`](self) takes it over and renders its rows as SQL literals
-//! (`encode`) into one buffer per table (`pending`), as the table's plan says (`plan`, or
-//! `template` for the option `query`). When enough rows wait, or when time is up, they are reduced
-//! to the last change per key and sent as a few wide statements. At a checkpoint the commit marker
-//! (`marker`) is written into the same transaction, and the committer commits it.
+//! The way of a batch: `writer` takes it over and renders its rows (`encode`) into one buffer per table
+//! (`pending`), as the table's plan says (`plan`, or `template` for the option `query`). When enough
+//! rows wait, or when time is up, they are reduced to the last change per key and sent: to MySQL as a
+//! few wide statements of literals, to PostgreSQL by COPY into a staging table that is then merged
+//! (`stage`, `flush`). At a checkpoint the commit marker (`marker`) is written into the same
+//! transaction, and the committer commits it.
 //!
 //! **One connection, one transaction per checkpoint.** Everything between two checkpoints, the
 //! marker included, becomes visible at once or not at all, so a target commit never shows half of a
@@ -13,13 +15,16 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `options`, `tls`, `placeholder` | what the user wrote |
-//! | `connect`, `error` | the session, and what its failures mean |
-//! | `target`, `column_type`, `ddl` | the target's tables: read, judged, made, changed |
-//! | `plan`, `key`, `template` | how rows of a table are written |
-//! | `encode`, `instant`, `quote`, `scan` | values and names as SQL |
-//! | `pending` | rows that wait, and their reduction |
-//! | `marker`, `writer`, `committer`, `check`, `sink` | the promises of the sink interface |
+//! | `options`, `placeholder`, `query`, `scan` | what the user wrote, as far as all targets share it |
+//! | `alteration`, `stored_state`, `zone` | the source's ALTER TABLE, the marker's state, wall clocks |
+//! | `mysql/`, `postgres/` | the halves: |
+//! | … `options`, `name` or `quote`, `scan`, `template` | what the user wrote, in the family's terms |
+//! | … `connect`, `error` | the session, and what its failures mean |
+//! | … `target`, `column_type`, `declare`, `ddl` | the target's tables: read, judged, made, changed |
+//! | … `plan`, `key` | how rows of a table are written |
+//! | … `encode`, `instant` | values as the server reads them |
+//! | … `pending`, `stage`, `flush`, `order` | rows that wait, their reduction, and how they go out |
+//! | … `marker`, `writer`, `committer`, `check`, `sink` | the promises of the sink interface |
 
 mod alteration;
 mod mysql;

@@ -54,11 +54,11 @@ const SMALL: [(&str, &str); 9] = [
     ("unix_socket_directories", ""),
     ("password_encryption", "scram-sha-256"),
     ("shared_buffers", "32MB"),
-    ("max_connections", "200"),
+    ("max_connections", "300"),
     ("max_wal_size", "256MB"),
     ("max_prepared_transactions", "20"),
-    ("max_replication_slots", "50"),
-    ("max_wal_senders", "50"),
+    ("max_replication_slots", "200"),
+    ("max_wal_senders", "100"),
 ];
 
 impl PgOptions {

@@ -22,7 +22,7 @@ async fn both_versions_answer_as_themselves_with_a_logical_log() {
         assert!(show(server, "server_version").await.starts_with(&number));
         assert_eq!(show(server, "wal_level").await, "logical");
         assert_eq!(show(server, "max_prepared_transactions").await, "20");
-        assert_eq!(show(server, "max_replication_slots").await, "50");
+        assert_eq!(show(server, "max_replication_slots").await, "200");
         assert_eq!(show(server, "server_encoding").await, "UTF8");
         let url = format!("jdbc:postgresql://127.0.0.1:{}/d", server.port());
         assert_eq!(server.url("d"), url);

@@ -54,6 +54,12 @@ impl<'a> Bed<'a> {
         stderr
     }
 
+    /// Makes the publication that the job would make.
+    async fn publish(&self) {
+        let publication = JobSpec::slot(&self.name);
+        self.source.run(&[&format!("CREATE PUBLICATION {publication} FOR TABLE t")]).await;
+    }
+
     /// Makes a role with [`PASSWORD`] and returns the changes of the job file that use it.
     async fn role(&self, server: &Postgres, name: &str, attributes: &str, rights: &[&str]) -> String {
         let role = format!("{name}_{}", self.source.name());
@@ -77,15 +83,20 @@ async fn accounts_and_rights() {
 
         let everything = "SELECT ON ALL TABLES IN SCHEMA public";
         let create = format!("CREATE ON DATABASE \"{}\"", bed.source.name());
-        // No right to read the log.
-        let account = bed.role(server, "plain", "", &[everything, &create]).await;
-        bed.refused(&[(ACCOUNT, &account)], &["REPLICATION"]).await;
+        // No right to make a publication, and not the table's owner: the statement that somebody has
+        // to run is named.
+        let account = bed.role(server, "guest", "REPLICATION", &[everything]).await;
+        bed.refused(&[(ACCOUNT, &account)], &["CREATE PUBLICATION", "\"t\""]).await;
+        let account = bed.role(server, "stranger", "REPLICATION", &[everything, &create]).await;
+        bed.refused(&[(ACCOUNT, &account)], &["CREATE PUBLICATION", "\"t\""]).await;
         // No right to read the table.
         let account = bed.role(server, "blind", "REPLICATION", &[&create]).await;
         bed.refused(&[(ACCOUNT, &account)], &["public.t", "SELECT"]).await;
-        // No right to make a publication: the statement an owner has to run is named.
-        let account = bed.role(server, "guest", "REPLICATION", &[everything]).await;
-        bed.refused(&[(ACCOUNT, &account)], &["CREATE PUBLICATION"]).await;
+        // No right to read the log.
+        bed.publish().await;
+        let account = bed.role(server, "plain", "", &[everything, &create]).await;
+        let said = bed.job(&[(ACCOUNT, &account)]).refused(&["REPLICATION"]);
+        assert!(!said.contains(PASSWORD), "a password was printed: {said}");
     })
     .await;
 }
@@ -118,7 +129,7 @@ async fn tables_and_options() {
         )
         .await;
         bed.refused(&[("slot.name = \"", "slot.name = \"Not A Slot! ")], &["slot.name"]).await;
-        bed.refused(&[("jdbc:postgresql", "jdbc:mysql")], &["base-url", "postgresql"]).await;
+        bed.refused(&[("jdbc:postgresql", "jdbc:mysql")], &["url", "jdbc:postgresql"]).await;
         let database = format!("/{}\"", bed.source.name());
         bed.refused(&[(&database, "/no_such_db\"")], &["no_such_db"]).await;
     })
@@ -185,6 +196,7 @@ async fn check_finds_the_same_and_changes_nothing() {
             let file = job.file.display().to_string();
             Culvert::new(&["check", "-c", &file, "--connect"]).run(LIMIT)
         };
+        bed.source.run(&["ALTER TABLE t REPLICA IDENTITY FULL"]).await;
         let sound = check(&bed.job(&[]));
         sound.assert_code(0);
         assert!(sound.stdout.contains("no problems found"), "{}", sound.stdout);
@@ -204,12 +216,9 @@ async fn a_table_whose_rows_are_hidden_from_the_account() {
     postgres_both(async |server| {
         let bed = Bed::new(server, "hidden").await;
         bed.source
-            .run(&[
-                "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
-                "CREATE POLICY some ON t USING (id = 1)",
-                &format!("CREATE PUBLICATION {} FOR TABLE t", JobSpec::slot(&bed.name)),
-            ])
+            .run(&["ALTER TABLE t ENABLE ROW LEVEL SECURITY", "CREATE POLICY one ON t USING (id = 1)"])
             .await;
+        bed.publish().await;
         let account = bed.role(server, "some", "REPLICATION", &["SELECT ON t"]).await;
         let said = bed.job(&[(ACCOUNT, &account)]).refused(&["public.t"]);
         assert!(said.contains("row security") || said.contains("row-level security"), "{said}");

@@ -32,7 +32,7 @@ async fn an_idle_table_pins_no_log() {
         };
         let begun = source.value("SELECT pg_current_wal_lsn()").await.expect("a place");
         for _ in 0..ROUNDS {
-            let fill = "INSERT INTO busy SELECT repeat(md5(n::text), 64) FROM generate_series(1, 8000) n";
+            let fill = "INSERT INTO busy SELECT repeat(md5(n::text), 30) FROM generate_series(1, 11000) n";
             source.run(&[fill, "TRUNCATE busy"]).await;
             // The place a slot may restart from moves where the server has noted who is running.
             other.run(&[fill, "TRUNCATE busy", "CHECKPOINT"]).await;

@@ -17,11 +17,11 @@ use culvert_source_postgres::PostgresSource;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A row: its values by column.
-pub type Row = BTreeMap<String, Option<String>>;
+pub(super) type Row = BTreeMap<String, Option<String>>;
 
 /// What a test wants after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(super) enum Fate {
     /// Go on.
     On,
     /// Take a checkpoint soon.
@@ -34,7 +34,7 @@ pub enum Fate {
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(super) enum Ended {
     Crashed,
     Stopped,
     Finished,
@@ -42,14 +42,14 @@ pub enum Ended {
 
 /// A table at the target.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Table {
+pub(super) struct Table {
     /// Rows by key; without a key by all their values, and how many there are.
     rows: BTreeMap<Vec<Option<String>>, (Row, usize)>,
 }
 
 impl Table {
     /// All rows, in order of their keys.
-    pub fn rows(&self) -> Vec<Row> {
+    pub(super) fn rows(&self) -> Vec<Row> {
         let repeat = |(row, count): &(Row, usize)| std::iter::repeat_n(row.clone(), *count);
         let mut rows: Vec<Row> = self.rows.values().flat_map(repeat).collect();
         rows.sort();
@@ -66,19 +66,19 @@ struct Content {
 }
 
 /// The target and its source.
-pub struct Mirror {
-    pub source: PostgresSource,
-    pub job: String,
+pub(super) struct Mirror {
+    pub(super) source: PostgresSource,
+    pub(super) job: String,
     committed: Content,
-    pub state: Option<SourceState>,
+    pub(super) state: Option<SourceState>,
     content: Content,
     /// Rows are kept in the order they came.
-    pub keeps_rows: bool,
-    pub progress: Arc<JobProgress>,
+    pub(super) keeps_rows: bool,
+    pub(super) progress: Arc<JobProgress>,
 }
 
 impl Mirror {
-    pub fn new(source: PostgresSource, job: &str) -> Mirror {
+    pub(super) fn new(source: PostgresSource, job: &str) -> Mirror {
         Mirror {
             source,
             job: job.to_owned(),
@@ -90,23 +90,23 @@ impl Mirror {
         }
     }
 
-    pub fn table(&self, name: &str) -> Vec<Row> {
+    pub(super) fn table(&self, name: &str) -> Vec<Row> {
         self.content.tables.get(name).map(Table::rows).unwrap_or_default()
     }
 
     /// Kinds and rows of a table, as they came.
-    pub fn history(&self, name: &str) -> Vec<(RowKind, Row)> {
+    pub(super) fn history(&self, name: &str) -> Vec<(RowKind, Row)> {
         let of_table = self.content.rows.iter().filter(|(table, ..)| table == name);
         of_table.map(|(_, kind, row)| (*kind, row.clone())).collect()
     }
 
     /// Changes of shape, as statements.
-    pub fn changes(&self) -> &[String] {
+    pub(super) fn changes(&self) -> &[String] {
         &self.content.changes
     }
 
     /// Runs an attempt until the test's word, the source's end, or an error.
-    pub async fn run(&mut self, mut decide: impl FnMut(&Mirror, &SourceEvent) -> Fate) -> Result<Ended, Error> {
+    pub(super) async fn run(&mut self, mut decide: impl FnMut(&Mirror, &SourceEvent) -> Fate) -> Result<Ended, Error> {
         self.content = self.committed.clone();
         let begun = Instant::now();
         let tables = self.source.tables(self.state.as_ref()).await?;
@@ -279,7 +279,7 @@ fn apply(table: &mut Table, schema: &TableSchema, kind: RowKind, mut values: Row
 }
 
 /// A value as text.
-pub fn value(array: &dyn Array, row: usize) -> Option<String> {
+pub(super) fn value(array: &dyn Array, row: usize) -> Option<String> {
     if array.is_null(row) {
         return None;
     }

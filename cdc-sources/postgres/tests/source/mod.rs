@@ -2,17 +2,25 @@
 //! the rows allow, and is compared with the server's own tables.
 
 mod mirror;
+mod shapes;
+mod slots;
+mod tables;
 mod under_fire;
+mod unavailable;
+mod values;
 
+use std::time::Duration;
+
+use culvert_api::{ErrorKind, SourceEvent};
 use culvert_config::{Block, Entry, Options, Place, Role, Value};
 use culvert_source_postgres::{OPTIONS, PostgresSource};
 use culvert_tests::Postgres;
 use culvert_tests::postgres::{PASSWORD, USER};
 
-pub use mirror::{Fate, Mirror};
+use mirror::{Ended, Fate, Mirror, Row};
 
 /// A source of tables of a database, read as the superuser unless the options say otherwise.
-pub fn try_source(
+fn try_source(
     server: &Postgres,
     database: &str,
     tables: &[&str],
@@ -36,6 +44,76 @@ pub fn try_source(
 }
 
 /// The same where the options are right.
-pub fn source(server: &Postgres, database: &str, tables: &[&str], pairs: &[(&str, &str)]) -> PostgresSource {
+fn source(server: &Postgres, database: &str, tables: &[&str], pairs: &[(&str, &str)]) -> PostgresSource {
     try_source(server, database, tables, pairs).unwrap()
+}
+
+/// Waiting for a source, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A fresh database in which the statements were run.
+async fn database(server: &Postgres, statements: &[&str]) -> String {
+    let database = server.fresh_database("source").await;
+    server.execute(&database, statements).await;
+    database
+}
+
+impl Mirror {
+    /// Takes what there is: runs until nothing came for a while behind the end of the log as of now,
+    /// with a checkpoint at the end.
+    async fn catch_up(&mut self, server: &Postgres, database: &str) -> culvert_api::Result<()> {
+        let end = server.value(database, "SELECT pg_current_wal_insert_lsn()").await.unwrap();
+        self.catch_up_to(server, database, &end).await
+    }
+
+    async fn catch_up_to(&mut self, server: &Postgres, database: &str, end: &str) -> culvert_api::Result<()> {
+        let begun = std::time::Instant::now();
+        let slot = format!(
+            "SELECT confirmed_flush_lsn >= '{end}'::pg_lsn - 40 FROM pg_replication_slots WHERE database = '{database}'"
+        );
+        loop {
+            let mut idle = 0;
+            self.run(|mirror, event| {
+                let streams = mirror.progress.phase() == culvert_api::Phase::Stream;
+                idle += usize::from(streams && matches!(event, SourceEvent::Idle));
+                if idle > 5 { Fate::Stop } else { Fate::On }
+            })
+            .await?;
+            if server.value(database, &slot).await.as_deref() == Some("t") {
+                return Ok(());
+            }
+            assert!(begun.elapsed() < PATIENCE, "the mirror does not catch up with {end}");
+        }
+    }
+
+    /// Runs until the source fails.
+    async fn fail(&mut self) -> culvert_api::Error {
+        match self.run(|_, _| Fate::On).await {
+            Err(error) => error,
+            Ok(ended) => panic!("the source ended: {ended:?}"),
+        }
+    }
+}
+
+/// Checks an error's kind, and what its text says.
+fn assert_error(error: &culvert_api::Error, kind: ErrorKind, parts: &[&str]) {
+    let text = error.to_string();
+    assert_eq!(error.kind(), kind, "{text}");
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+}
+
+/// The rows of a table: columns as text.
+async fn rows(server: &Postgres, database: &str, query: &str) -> Vec<Vec<Option<String>>> {
+    let client = server.client(database).await;
+    culvert_tests::oracle::postgres::rows(&client, query).await
+}
+
+/// The values of some columns of rows, in order.
+fn columns(rows: &[Row], names: &[&str]) -> Vec<Vec<Option<String>>> {
+    let mut picked: Vec<Vec<Option<String>>> =
+        rows.iter().map(|row| names.iter().map(|name| row[*name].clone()).collect()).collect();
+    picked.sort();
+    picked
 }

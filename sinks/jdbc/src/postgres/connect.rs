@@ -26,6 +26,9 @@ const IDLE_BEFORE_PING: Duration = Duration::from_secs(60);
 /// Seconds that a statement waits for a lock before the attempt ends and starts over.
 const LOCK_WAIT_SECS: u32 = 30;
 
+/// Bytes of one message of COPY; rows may go over several. The server refuses one of a gigabyte.
+const COPY_MESSAGE_BYTES: usize = 256 * 1024;
+
 /// Savepoint before the statements of a flush.
 const SAVEPOINT: &str = "culvert_flush";
 
@@ -231,9 +234,11 @@ impl Session {
             .map_err(|failure| failure.context("table", table))
     }
 
-    async fn send_copy(&self, statement: &str, rows: Bytes) -> Result<(), ClientError> {
+    async fn send_copy(&self, statement: &str, mut rows: Bytes) -> Result<(), ClientError> {
         let mut copy = pin!(self.client.copy_in::<_, Bytes>(statement).await?);
-        copy.send(rows).await?;
+        while !rows.is_empty() {
+            copy.send(rows.split_to(rows.len().min(COPY_MESSAGE_BYTES))).await?;
+        }
         copy.finish().await.map(drop)
     }
 

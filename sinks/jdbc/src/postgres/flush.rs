@@ -14,22 +14,25 @@ use culvert_api::{Error, ErrorKind, Result};
 
 use crate::postgres::connect::Session;
 use crate::postgres::order::Group;
-use crate::postgres::pending::{Flush, Pending, source_table};
+use crate::postgres::pending::{Flush, Pending, Stage, source_table};
 use crate::postgres::plan::{Mode, TablePlan};
 use crate::postgres::stage::{PUT, REMOVE, Staging};
 
 /// Rounds of moving unique values in place; every round moves at least one row.
 const MOVES_MAX: u32 = 100_000;
 
+/// Rows that go through a staging table before it is truncated.
+const ROWS_BETWEEN_TRUNCATES: usize = 5_000;
+
 /// Sends what waits for the tables of a group.
 pub(crate) async fn send(session: &mut Session, tables: &mut [Pending], group: &Group) -> Result<()> {
     let mut staged = Vec::new();
     for (place, removes_last) in group.places.iter().copied() {
         let Some(pending) = tables.get_mut(place).filter(|pending| pending.len() > 0) else { continue };
-        // A table alone has nobody to wait for, unless it refers to itself.
+        let rows = pending.len();
         let flush = pending.take()?;
         if let Some(staging) = pending.plan.clone().staging.as_ref() {
-            fill(session, pending, staging, flush.body.clone()).await?;
+            fill(session, pending, staging, flush.body.clone(), rows).await?;
         }
         staged.push((place, removes_last, flush));
     }
@@ -38,52 +41,74 @@ pub(crate) async fn send(session: &mut Session, tables: &mut [Pending], group: &
             put(session, pending, flush, *removes_last).await?;
         }
     }
-    for (place, removes_last, flush) in staged.iter().rev().filter(|(_, last, _)| *last) {
+    for (place, _, flush) in staged.iter().rev().filter(|(_, last, _)| *last) {
         let pending = tables.get(*place);
-        let of_stage =
-            pending.and_then(|pending| Some((pending, pending.plan.staging.as_ref()?, stage_name(pending)?)));
-        if let Some((pending, staging, name)) = of_stage
+        let of_stage = pending
+            .and_then(|pending| Some((pending, pending.plan.staging.as_ref()?, pending.stage.as_ref()?)));
+        if let Some((pending, staging, stage)) = of_stage
             && pending.plan.mode == Mode::Merge
-            && *removes_last
         {
             let mut statements = Vec::new();
             if flush.removes {
-                statements.push(staging.remove(name, None));
+                statements.push(staging.remove(&stage.name, None));
             }
-            statements.push(staging.empty(name));
+            statements.push(staging.empty(&stage.name, stage.is_worn()));
             run(session, &pending.plan, &statements).await?;
+        }
+    }
+    for (place, _, _) in &staged {
+        let stage = tables.get_mut(*place).and_then(|pending| pending.stage.as_mut());
+        if let Some(stage) = stage.filter(|stage| stage.is_worn()) {
+            stage.rows = 0;
         }
     }
     Ok(())
 }
 
-/// Loads the staging table; makes it first when this session has none for the plan.
-async fn fill(session: &mut Session, pending: &mut Pending, staging: &Staging, body: Bytes) -> Result<()> {
-    let label = pending.plan.label.clone();
-    let alive = pending.stage.as_ref().is_some_and(|(_, made)| *made == session.roll_backs());
-    if !alive {
-        let name = session.next_staging_table();
-        session.begin().await?;
-        session.plain(&staging.create(&name), &format!("making a staging table for {label}")).await?;
-        pending.stage = Some((name, session.roll_backs()));
+impl Stage {
+    /// Whether so many rows went through it that it has to be truncated.
+    fn is_worn(&self) -> bool {
+        self.rows >= ROWS_BETWEEN_TRUNCATES
     }
-    let name = stage_name(pending).unwrap_or_default().to_string();
-    let copied = session.copy(&staging.copy(&name), body, &label).await;
-    copied.map_err(|failure| named(failure, &pending.plan))
 }
 
-fn stage_name(pending: &Pending) -> Option<&str> {
-    pending.stage.as_ref().map(|(name, _)| name.as_str())
+/// Loads the staging table; makes it first when this session has none for the plan.
+async fn fill(
+    session: &mut Session,
+    pending: &mut Pending,
+    staging: &Staging,
+    body: Bytes,
+    rows: usize,
+) -> Result<()> {
+    let label = pending.plan.label.clone();
+    let alive = pending.stage.take().filter(|stage| stage.made == session.roll_backs());
+    let mut stage = match alive {
+        Some(stage) => stage,
+        None => {
+            let name = session.next_staging_table();
+            session.begin().await?;
+            session.plain(&staging.create(&name), &format!("making a staging table for {label}")).await?;
+            Stage { name, made: session.roll_backs(), rows: 0 }
+        }
+    };
+    stage.rows += rows;
+    let copied = session.copy(&staging.copy(&stage.name), body, &label).await;
+    pending.stage = Some(stage);
+    copied.map_err(|failure| named(failure, &pending.plan))
 }
 
 /// Everything but the removals that have to wait.
 async fn put(session: &mut Session, pending: &Pending, flush: &Flush, removes_last: bool) -> Result<()> {
     let plan = &pending.plan;
-    let (Some(staging), Some(name)) = (&plan.staging, stage_name(pending)) else {
+    let (Some(staging), Some(stage)) = (&plan.staging, &pending.stage) else {
         return send_unstaged(session, plan, flush.body.clone()).await;
     };
+    let name = stage.name.as_str();
+    let empty = staging.empty(name, stage.is_worn());
     if plan.mode == Mode::Separate {
-        return run_by_run(session, plan, staging, name, flush).await;
+        let mut statements = run_by_run(staging, name, flush);
+        statements.push(empty);
+        return run(session, plan, &statements).await;
     }
     let mut statements: Vec<String> = staging.reduce(name).into_iter().collect();
     if flush.removes && !removes_last {
@@ -109,7 +134,7 @@ async fn put(session: &mut Session, pending: &Pending, flush: &Flush, removes_la
         statements.extend(staging.put(name));
     }
     if !removes_last {
-        statements.push(staging.empty(name));
+        statements.push(empty);
     }
     run(session, plan, &statements).await
 }
@@ -125,13 +150,7 @@ async fn send_unstaged(session: &mut Session, plan: &TablePlan, body: Bytes) -> 
 }
 
 /// One statement per run of inserts, updates or deletes.
-async fn run_by_run(
-    session: &mut Session,
-    plan: &TablePlan,
-    staging: &Staging,
-    name: &str,
-    flush: &Flush,
-) -> Result<()> {
+fn run_by_run(staging: &Staging, name: &str, flush: &Flush) -> Vec<String> {
     let mut statements = Vec::new();
     for (op, first, last) in flush.runs.iter().copied() {
         let run = (first, last);
@@ -146,8 +165,7 @@ async fn run_by_run(
             }
         }
     }
-    statements.push(staging.empty(name));
-    run(session, plan, &statements).await
+    statements
 }
 
 /// Runs statements and judges the counts of missing rows among their answers.

@@ -103,12 +103,23 @@ pub(crate) struct Flush {
     pub(crate) runs: Vec<(u32, u64, u64)>,
 }
 
+/// A staging table of the session.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    /// Its name.
+    pub(crate) name: String,
+    /// The session's count of roll-backs when it was made.
+    pub(crate) made: u32,
+    /// Rows that went through it since it was truncated.
+    pub(crate) rows: usize,
+}
+
 /// Rows of one table that wait to be sent.
 pub(crate) struct Pending {
     /// How they are written.
     pub(crate) plan: Arc<TablePlan>,
-    /// The session's staging table, and the session's count of roll-backs when it was made.
-    pub(crate) stage: Option<(String, u32)>,
+    /// The session's staging table.
+    pub(crate) stage: Option<Stage>,
     bytes: Vec<u8>,
     operations: Vec<Operation>,
     groups: Vec<Vec<usize>>,

@@ -319,4 +319,4 @@ pub(crate) fn missing(name: &TargetName, source: &TableSchema) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -137,9 +137,13 @@ impl Staging {
         format!("COPY pg_temp.{name} FROM STDIN")
     }
 
-    /// The statement that empties it.
-    pub(crate) fn empty(&self, name: &str) -> String {
-        format!("TRUNCATE pg_temp.{name}")
+    /// The statement that empties it. A TRUNCATE makes a new file and a new entry in the catalog, which
+    /// is too much after a few rows; but nobody vacuums temporary tables, so it has to come at times.
+    pub(crate) fn empty(&self, name: &str, truncate: bool) -> String {
+        match truncate {
+            true => format!("TRUNCATE pg_temp.{name}"),
+            false => format!("DELETE FROM pg_temp.{name}"),
+        }
     }
 
     /// Lets the server keep the last change of every key, as it tells keys apart; nothing where that is

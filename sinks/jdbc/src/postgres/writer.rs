@@ -82,7 +82,13 @@ impl JdbcWriter {
         }
         let plan = {
             let mut session = self.session.lock().await;
-            Arc::new(make_plan(&self.settings, opened(&mut session)?, schema).await?)
+            let session = opened(&mut session)?;
+            let stage = known.and_then(|place| self.tables.get_mut(place)).and_then(|old| old.stage.take());
+            if let Some(stage) = stage {
+                let drop = format!("DROP TABLE IF EXISTS pg_temp.{}", stage.name);
+                session.plain(&drop, "dropping a staging table of an older shape").await?;
+            }
+            Arc::new(make_plan(&self.settings, session, schema).await?)
         };
         let place = match known {
             Some(place) => {

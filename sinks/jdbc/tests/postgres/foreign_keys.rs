@@ -103,7 +103,8 @@ async fn updating_a_parent_leaves_its_children_alone() {
             )
             .await;
         let parent = people("parent", &["id"], ALL);
-        let mut run = Run::start(&sink(server, &db, &[]).unwrap(), &[parent.clone()]).await.unwrap();
+        let mut run =
+            Run::start(&sink(server, &db, &[]).unwrap(), std::slice::from_ref(&parent)).await.unwrap();
         let changes = [("+U", 1, "a2"), ("+U", 2, "a"), ("+I", 3, "b")];
         run.deliver(rows(&parent, &changes)).await.unwrap();
         assert_eq!(people_in(server, &db, "parent").await, ["1 a2", "2 a", "3 b"]);

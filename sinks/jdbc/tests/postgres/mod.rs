@@ -5,7 +5,6 @@ mod foreign_keys;
 mod keys;
 mod left_out;
 mod marker;
-mod rate;
 mod shapes;
 mod support;
 mod values;

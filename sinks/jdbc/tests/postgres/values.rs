@@ -21,7 +21,7 @@ const LAST_TIME: i64 = 3_020_399_000_000;
 /// Microseconds of 4714-11-24 00:00:00 BC, the first of a timestamp.
 const FIRST_TIMESTAMP: i64 = -210_866_803_200_000_000;
 /// Days of 5874897-12-31, the last date.
-const LAST_DATE: i32 = 2_145_031_948;
+const LAST_DATE: i32 = 2_145_042_905;
 
 /// Source type (`my:` or `pg:` and the declaration), values, and the same values as the target prints
 /// them; the last value is always NULL.
@@ -323,6 +323,30 @@ async fn values_that_do_not_fit_stop_the_job_and_are_not_shown() {
             assert!(text.contains("`v`") || text.contains("column=v"), "{declared}: {text}");
             assert_eq!(lines(server, &db, &format!("SELECT count(*) FROM {table}")).await, ["0"]);
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_megabytes_pass() {
+    postgres_both(async |server| {
+        let db = server.fresh_database("large").await;
+        let columns = vec![
+            Column::derived("id", arrow_schema::DataType::Int32, false),
+            Column::derived("b", arrow_schema::DataType::Binary, true),
+        ];
+        let source = schema("w", columns, &["id"], RowKindSet::ALL);
+        let mut run =
+            Run::start(&sink(server, &db, &[]).unwrap(), std::slice::from_ref(&source)).await.unwrap();
+        let value: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let ids: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+        let values: ArrayRef = Arc::new(BinaryArray::from(vec![Some(value.as_slice()), Some(b"x")]));
+        run.deliver(batch(&source, vec![ids, values], vec![RowKind::Insert; 2])).await.unwrap();
+        let found =
+            lines(server, &db, "SELECT id, length(b), get_byte(b, 19999999) FROM w ORDER BY id LIMIT 1")
+                .await;
+        assert_eq!(found, [format!("1 20000000 {}", 19_999_999 % 251)]);
+        run.close().await;
     })
     .await;
 }

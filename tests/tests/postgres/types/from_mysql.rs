@@ -79,19 +79,11 @@ fn at_mysql(name: &str, column: &Column) -> String {
     }
 }
 
-/// A double to 14 digits: MySQL prints one less than it takes to tell all of them apart, rounds the
-/// largest one up, and MariaDB leaves out the sign of zero. (The suites of one server compare all.)
-fn real(text: &str) -> String {
-    let smaller = |text: &str| text.replace("e+308", "e300").replace("e308", "e300");
-    let value: f64 = smaller(text).parse().unwrap_or(f64::NAN);
-    format!("{:.13e}", value + 0.0)
-}
-
-/// The answer in one form: floats as [`real`] has them, fractions of a second without zeros at their
+/// The answer in one form: floats as the oracle rounds them, fractions of a second without zeros at their
 /// end.
 fn canonical(column: &Column, text: String) -> String {
     if matches!(column.shown, Shown::Real) {
-        return real(&text);
+        return culvert_tests::database::Shown::Rounded.canonical(text);
     }
     let declared = column.declared.to_ascii_uppercase();
     if declared == "INET6" {

@@ -49,7 +49,7 @@ impl<'a> Copied<'a> {
         }
         for table in &self.tables {
             until_rows(&self.target, table.name, table.rows() as u64 * 2, self.job()).await;
-            let shape = self.source.shape(table.name).await;
+            let shape = self.source.shape(table.name).await.between(&self.source, &self.target);
             let rows = self.target.rows_as(table.name, &shape, Some("id")).await;
             let (snapshot, log) = rows.split_at(table.rows());
             let what = format!("{} of {}", table.name, self.target.name());

@@ -1,1 +1,99 @@
-//!
+#![allow(clippy::unwrap_used)]
+
+use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use culvert_api::{RowKindSet, RowPosition, TableSchema, Unavailable};
+
+use super::*;
+use crate::postgres::plan::tests::{plan, source, target};
+
+const I: RowKind = RowKind::Insert;
+const B: RowKind = RowKind::UpdateBefore;
+const U: RowKind = RowKind::UpdateAfter;
+const D: RowKind = RowKind::Delete;
+
+/// Rows of kind, id, name; `?` is a value the log left out.
+fn batch(source: &Arc<TableSchema>, rows: &[(RowKind, i32, &str)]) -> ChangeBatch {
+    let ids: ArrayRef = Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.1)));
+    let names: ArrayRef =
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| (row.2 != "?").then_some(row.2))));
+    let left_out = BooleanBuffer::collect_bool(rows.len(), |row| rows[row].2 == "?");
+    let unavailable = match left_out.count_set_bits() {
+        0 => Vec::new(),
+        _ => vec![Unavailable { column: 1, rows: left_out }],
+    };
+    ChangeBatch {
+        schema: source.clone(),
+        rows: RecordBatch::try_new(source.arrow.clone(), vec![ids, names]).unwrap(),
+        kinds: rows.iter().map(|row| row.0).collect(),
+        positions: vec![RowPosition { transaction: 0, event: 0, row: 0 }; rows.len()],
+        transactions: vec!["t".into()],
+        unavailable,
+    }
+}
+
+fn push(pending: &mut Pending, batch: &ChangeBatch) -> Result<()> {
+    let plan = pending.plan.clone();
+    let mut rows = Rows::new(&plan, batch)?;
+    for (row, kind) in batch.kinds.iter().enumerate() {
+        pending.push(*kind, row, &mut rows)?;
+    }
+    Ok(())
+}
+
+fn flush(pairs: &[(&str, &str)], key: &[&str], rows: &[(RowKind, i32, &str)]) -> Result<(String, Flush)> {
+    let source = source(&["id"], RowKindSet::ALL);
+    let mut pending = Pending::new(Arc::new(plan(&source, &target(&[key]), pairs)));
+    push(&mut pending, &batch(&source, rows))?;
+    let flush = pending.take()?;
+    assert_eq!((pending.len(), pending.byte_len()), (0, 0));
+    Ok((String::from_utf8(flush.body.to_vec()).unwrap(), flush))
+}
+
+#[test]
+fn only_the_last_change_of_a_key_is_sent() {
+    let changes =
+        [(I, 1, "a"), (B, 1, "a"), (U, 1, "b"), (I, 2, "c\t"), (D, 2, "c\t"), (D, 3, "d"), (I, 3, "e")];
+    let (text, flush) = flush(&[], &["id"], &changes).unwrap();
+    assert_eq!(text, "1\t1\tb\n0\t2\t\\N\n1\t3\te\n");
+    assert!(flush.removes && flush.puts && flush.groups.is_empty());
+    let (text, flush) = self::flush(&[], &["id"], &[(I, 1, "a"), (I, 2, "b")]).unwrap();
+    assert_eq!(text, "1\t1\ta\n1\t2\tb\n");
+    assert!(!flush.removes);
+}
+
+#[test]
+fn values_left_out_come_from_an_earlier_row_or_stay_unwritten() {
+    let (text, flush) =
+        flush(&[], &["id"], &[(I, 1, "a"), (U, 1, "?"), (U, 2, "?"), (U, 3, "?"), (U, 3, "x")]).unwrap();
+    assert_eq!(text, "1\t1\ta\n2\t2\t\\N\n1\t3\tx\n");
+    assert_eq!(flush.groups, [(2, vec![1])]);
+    let error = self::flush(&[], &["id"], &[(D, 1, "?"), (U, 1, "?")]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Value);
+    // The target's key is another: it must be known.
+    let error = self::flush(&[], &["name"], &[(D, 1, "?")]).unwrap_err();
+    assert!(error.to_string().contains("REPLICA IDENTITY FULL"), "{error}");
+}
+
+#[test]
+fn an_update_of_a_key_that_is_only_the_targets_leaves_no_old_row() {
+    let (text, _) = flush(&[], &["name"], &[(B, 1, "a"), (U, 1, "b"), (B, 2, "c"), (U, 2, "c")]).unwrap();
+    assert_eq!(text, "0\ta\t\\N\n1\tb\t1\n1\tc\t2\n");
+}
+
+#[test]
+fn without_upserts_runs_keep_the_order() {
+    let changes = [(I, 1, "a"), (I, 2, "b"), (U, 1, "c"), (U, 2, "d"), (U, 2, "e"), (D, 1, "c"), (I, 1, "f")];
+    let (text, flush) = flush(&[("enable_upsert", "false")], &["id"], &changes).unwrap();
+    assert!(text.starts_with("1\t0\t1\ta\n1\t1\t2\tb\n2\t2\t1\tc\n"), "{text}");
+    assert_eq!(flush.runs, [(1, 0, 1), (2, 2, 3), (2, 4, 4), (0, 5, 5), (1, 6, 6)]);
+    assert_eq!(flush.groups, [(2, Vec::<usize>::new())]);
+}
+
+#[test]
+fn a_row_kind_the_edge_does_not_have_is_a_broken_promise() {
+    let source = source(&[], RowKindSet::INSERT_ONLY);
+    let mut pending = Pending::new(Arc::new(plan(&source, &target(&[]), &[])));
+    push(&mut pending, &batch(&source, &[(I, 1, "a\\b")])).unwrap();
+    assert_eq!(pending.take().unwrap().body, "1\ta\\\\b\n".as_bytes());
+    assert_eq!(push(&mut pending, &batch(&source, &[(D, 1, "a")])).unwrap_err().kind(), ErrorKind::Internal);
+}
