@@ -23,6 +23,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks at the target.
 const POLL: Duration = Duration::from_micros(500);
 
+/// How often a job here makes a checkpoint, for people.
+pub(crate) fn checkpoints() -> String {
+    format!("checkpoints every {} ms", CHECKPOINT.as_millis())
+}
+
 /// Both ends of the way.
 pub(crate) trait Ends {
     /// Commits the row of this id at the source.

@@ -52,7 +52,7 @@ pub(crate) async fn measure(flavor: Flavor, rows: u64) -> Result<ServerFigures> 
         bytes: backlog.bytes,
         written_in: backlog.written_in,
         comparisons,
-        latencies: vec![(format!("{title} to MariaDB"), latency)],
+        latencies: vec![(format!("{title} to MariaDB, {}", latency::checkpoints()), latency)],
     })
 }
 

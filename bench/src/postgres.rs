@@ -246,10 +246,9 @@ impl Bench<'_> {
         let ours = latency::of_job(&job, &mut ends).await?;
         backlog::drop_slot(self.client, slot).await?;
         let number = self.source.version().number();
-        let checkpoints = format!("checkpoints every {} ms", latency::CHECKPOINT.as_millis());
         Ok(vec![
             (format!("PostgreSQL {number}, native logical replication"), native),
-            (format!("PostgreSQL {number} to PostgreSQL, {checkpoints}"), ours),
+            (format!("PostgreSQL {number} to PostgreSQL, {}", latency::checkpoints()), ours),
         ])
     }
 

@@ -16,6 +16,10 @@ pub use shown::Shown;
 use crate::oracle::{self, Row};
 use crate::{Postgres, Server};
 
+/// How a PostgreSQL prints values, whatever its own settings are.
+const PRINTED: &str = "SET TimeZone = 'UTC'; SET DateStyle = ISO; SET IntervalStyle = postgres; \
+                       SET extra_float_digits = 1; SET bytea_output = hex; SET xmlbinary = base64";
+
 /// A database.
 #[derive(Debug)]
 pub struct Database<'a> {
@@ -170,7 +174,13 @@ impl<'a> Database<'a> {
 
     async fn connected(&self) -> Result<MutexGuard<'_, Option<Connection>>, String> {
         let mut connection = self.connection.lock().await;
-        if connection.is_none() {
+        // It may have broken since it was used last.
+        let lost = match connection.as_mut() {
+            None => true,
+            Some(Connection::Postgres(client)) => client.is_closed(),
+            Some(Connection::MySql(conn)) => conn.ping().await.is_err(),
+        };
+        if lost {
             *connection = Some(self.connect().await?);
         }
         Ok(connection)
@@ -189,7 +199,7 @@ impl<'a> Database<'a> {
                 let config = server.config(crate::postgres::USER, &self.name);
                 let told = |error: tokio_postgres::Error| format!("{error:?}");
                 let client = crate::postgres::connect(&config).await.map_err(told)?;
-                client.batch_execute("SET TimeZone = 'UTC'").await.map_err(told)?;
+                client.batch_execute(PRINTED).await.map_err(told)?;
                 Ok(Connection::Postgres(client))
             }
         }

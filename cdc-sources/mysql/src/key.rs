@@ -84,6 +84,8 @@ pub(crate) struct KeyPlan {
     columns: Vec<KeyColumn>,
     /// Places of all columns of the primary key.
     identity: Vec<usize>,
+    /// No two rows have the same values in the columns that chunks are cut by.
+    is_unique: bool,
 }
 
 impl KeyPlan {
@@ -113,7 +115,10 @@ impl KeyPlan {
         if cut_by.is_empty() {
             return None;
         }
-        Some(KeyPlan { table: table.clone(), columns: cut_by, identity })
+        let is_cut_by =
+            |name: &String| cut_by.iter().any(|column| Some(column.index) == def.column_index(name));
+        let is_unique = !def.primary_key.is_empty() && def.primary_key.iter().all(is_cut_by);
+        Some(KeyPlan { table: table.clone(), columns: cut_by, identity, is_unique })
     }
 
     /// The identity of a row: the values of its whole primary key.
@@ -128,6 +133,12 @@ impl KeyPlan {
     /// Whether rows' sort keys need the server.
     pub(crate) fn needs_server(&self) -> bool {
         self.columns.iter().any(|column| matches!(column.order, KeyOrder::Weight { .. }))
+    }
+
+    /// Whether a chunk may end at any row. Rows that are equal in the columns it is cut by must stay
+    /// together: what is left begins behind their common value.
+    pub(crate) fn can_end_anywhere(&self) -> bool {
+        self.is_unique
     }
 
     /// The order in which chunks are read.

@@ -121,8 +121,11 @@ impl MySqlConfig {
     pub fn from_options(options: &Options, parallelism: u32) -> Result<MySqlConfig> {
         let url = JdbcUrl::parse(options.str("url")).map_err(|error| bad("url", error))?;
         if url.family() != UrlFamily::MySql {
-            return Err(bad("url", "names another kind of server; expected jdbc:mysql:// or jdbc:mariadb://")
-                .hint("the source for PostgreSQL is Postgres-CDC"));
+            return Err(bad(
+                "url",
+                "names another kind of server; expected jdbc:mysql:// or jdbc:mariadb://",
+            )
+            .hint("the source for PostgreSQL is Postgres-CDC"));
         }
         let zone = options.str("server-time-zone");
         let zone: chrono_tz::Tz = zone.parse().map_err(|_| {
@@ -158,7 +161,8 @@ impl MySqlConfig {
                 port: url.port,
                 user: options.str("username").to_owned(),
                 password: Secret::new(options.opt_str("password").unwrap_or_default()),
-                tls: TlsMode::from_params(UrlFamily::MySql, &url.params).map_err(|error| bad("url", error))?,
+                tls: TlsMode::from_params(UrlFamily::MySql, &url.params)
+                    .map_err(|error| bad("url", error))?,
                 connect_timeout: Duration::from_millis(options.unsigned("connect.timeout.ms")),
             },
             selection,

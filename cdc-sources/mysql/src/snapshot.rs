@@ -302,7 +302,9 @@ fn select(request: &ChunkRequest, key: Option<&KeyPlan>) -> String {
         statement.push_str(&key.condition(&request.split.range));
         statement.push_str(&key.order_by());
         // One row more than the bound tells whether anything is left.
-        statement.push_str(&format!(" LIMIT {}", request.rows_max + 1));
+        if key.can_end_anywhere() {
+            statement.push_str(&format!(" LIMIT {}", request.rows_max + 1));
+        }
     }
     statement
 }
@@ -331,7 +333,7 @@ async fn read_rows(
         let row = row.unwrap();
         rows += 1;
         let full = rows >= request.rows_max || bytes + builder.bytes() >= request.bytes_max;
-        if full {
+        if full && key.can_end_anywhere() {
             last = Some(key.cut_columns().map(|index| raw_key(&row, index)).collect::<Result<_>>()?);
         }
         builder.append(&row)?;

@@ -205,14 +205,14 @@ async fn find_tables(client: &Client, server: &ServerInfo, selection: &TableSele
     Ok(found)
 }
 
-/// The tables that the job captures, by name. Errors with `Schema` when a rule is met by none.
+/// The tables that the job captures, by oid and name.
 pub(crate) async fn list_tables(
     client: &Client,
     server: &ServerInfo,
     selection: &TableSelection,
-) -> Result<Vec<TableId>> {
+) -> Result<Vec<(u32, TableId)>> {
     let found = find_tables(client, server, selection).await?;
-    Ok(found.iter().map(|table| table.id(&server.database)).collect())
+    Ok(found.iter().map(|table| (table.oid, table.id(&server.database))).collect())
 }
 
 /// The definitions of all captured tables. Errors with `Schema` when a rule is met by no table.

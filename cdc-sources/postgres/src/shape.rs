@@ -1,6 +1,6 @@
 //! The shape of a table: what the state keeps of it, and how it compares with what the log says.
 
-use culvert_api::TableId;
+use culvert_api::{Error, ErrorKind, Result, TableId};
 use culvert_postgres::quote;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,56 @@ impl TableDef {
     }
 }
 
+/// Refuses a name that became another column's: dropped and added, or swapped with another. Its old
+/// values at the target are not those of the source, and the log does not tell them.
+pub(crate) fn refuse_made_anew(before: &TableDef, after: &TableDef) -> Result<()> {
+    let other = |column: &&ColumnDef| {
+        let same = before.columns.iter().find(|old| old.name == column.name);
+        same.is_some_and(|old| old.number > 0 && column.number > 0 && old.number != column.number)
+    };
+    let Some(column) = after.columns.iter().find(other) else { return Ok(()) };
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "column '{}' is another one than before under the same name: it was dropped and added again, or two columns \
+             swapped their names, and the log does not tell what rows that were there have in it",
+            column.name
+        ),
+    )
+    .context("table", after.id())
+    .hint("start over with --fresh (a new snapshot; the target should be emptied first)"))
+}
+
+/// Finds renamed columns of a relation whose names the catalog no longer has, in three steps by what is
+/// certain: a column that is there now was there then; columns keep their order; what is new comes
+/// last.
+pub(crate) fn number_renamed(columns: &mut [ColumnDef], before: &TableDef, now: Option<&TableDef>) {
+    let Some(now) = now else { return };
+    let is_now =
+        |name: &str| now.columns.iter().find(|column| column.name == name).map(|column| column.number);
+    if columns.len() == now.columns.len() && columns.iter().all(|column| is_now(&column.name).is_some()) {
+        for column in columns {
+            column.number = is_now(&column.name).unwrap_or(0);
+        }
+        return;
+    }
+    for old in before.columns.iter().filter(|old| old.number > 0) {
+        let survives = now.columns.iter().any(|column| column.number == old.number);
+        if !survives || columns.iter().any(|column| column.name == old.name) {
+            continue;
+        }
+        let near = |number: i16, column: &ColumnDef| column.number > 0 && column.number < number;
+        let after = columns.iter().rposition(|column| near(old.number, column)).map_or(0, |at| at + 1);
+        let until = columns.iter().position(|column| column.number > old.number).unwrap_or(columns.len());
+        let mut unknown = (after..until).filter(|at| {
+            columns.get(*at).is_some_and(|column| column.number == 0 && column.type_oid == old.type_oid)
+        });
+        if let (Some(at), None) = (unknown.next(), unknown.next()) {
+            columns[at].number = old.number;
+        }
+    }
+}
+
 /// What rows that were there get in an added column, as the catalog tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Filling {
@@ -148,6 +198,7 @@ pub(crate) fn alteration(before: &TableDef, after: &TableDef, filling: &dyn Fn(&
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::column::PgType;
 
@@ -195,6 +246,28 @@ mod tests {
              RENAME COLUMN \"b\" TO \"bb\", ADD COLUMN \"d\"\"\" type23, \
              ADD COLUMN \"e\" type23 NOT NULL DEFAULT 'it''s'"
         );
+    }
+
+    #[test]
+    fn a_renamed_column_is_found_although_it_has_another_name_by_now() {
+        let before = table(vec![column("id", 1, 23), column("a", 2, 23), column("b", 3, 23)]);
+        let now =
+            table(vec![column("id", 1, 23), column("a3", 2, 23), column("b", 3, 23), column("c", 4, 23)]);
+        let of = |names: &[(&str, i16)]| {
+            let mut columns: Vec<ColumnDef> =
+                names.iter().map(|(name, number)| column(name, *number, 23)).collect();
+            number_renamed(&mut columns, &before, Some(&now));
+            columns.iter().map(|column| column.number).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[("id", 1), ("a2", 0), ("b", 3)]), [1, 2, 3]);
+        assert_eq!(of(&[("id", 1), ("a2", 0), ("b", 3), ("x", 0)]), [1, 2, 3, 0]);
+        assert_eq!(of(&[("id", 1), ("a3", 0), ("b", 0), ("c", 0)]), [1, 2, 3, 4]);
+        // Two that it could be: neither is.
+        assert_eq!(of(&[("id", 1), ("x", 0), ("y", 0), ("b", 3)]), [1, 0, 0, 3]);
+        assert!(refuse_made_anew(&before, &now).is_ok());
+        let swapped = table(vec![column("id", 1, 23), column("b", 2, 23), column("a", 3, 23)]);
+        let error = refuse_made_anew(&before, &swapped).unwrap_err();
+        assert!(error.to_string().contains("column 'b'"), "{error}");
     }
 
     #[test]

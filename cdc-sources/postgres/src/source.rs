@@ -26,7 +26,7 @@ use crate::lsn::Lsn;
 use crate::options::{PgConfig, Startup, Stop};
 use crate::publication::Published;
 use crate::reader::PgReader;
-use crate::shape::TableDef;
+use crate::shape::{TableDef, refuse_made_anew};
 use crate::slot::{self, Slot};
 use crate::state::{EnumeratorState, ReaderState, TableState, decode};
 use crate::tables::{Captured, schema_of};
@@ -76,6 +76,11 @@ impl PostgresSource {
         let client = self.config.endpoint.connect().await?;
         let server = ServerInfo::read(&client).await?;
         check::require(&server)?;
+        if self.config.origin_none && server.version < 160_000 {
+            let message =
+                format!("publication.origin = NONE needs server version 16, this is {}", server.version_text);
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         match state {
             None => self.prepare_fresh(&client, server).await,
             Some(state) => self.prepare_restored(&client, server, state).await,
@@ -134,6 +139,11 @@ impl PostgresSource {
         }
         let mut tables = std::mem::take(&mut start.tables);
         tables.retain(|table| config.selection.matches(&table.id()) && is_still_there(table, &defs));
+        for table in tables.iter().filter(|table| !table.done.ranges().is_empty()) {
+            if let Some(now) = defs.iter().find(|def| def.oid == table.def.oid) {
+                refuse_made_anew(&table.def, now)?;
+            }
+        }
         let is_known =
             |id: &TableId, oid: u32| tables.iter().any(|table| table.id() == *id && table.def.oid == oid);
         let joined: Vec<TableDef> =
@@ -225,6 +235,10 @@ fn is_still_there(table: &TableState, defs: &[TableDef]) -> bool {
     match now {
         Some(def) if def.oid != table.def.oid => {
             tracing::warn!(table = %id, "the table was dropped and made anew: it joins as a new table; rows of the old one stay at the target");
+            false
+        }
+        None if defs.iter().any(|def| def.oid == table.def.oid) => {
+            tracing::warn!(table = %id, "the table was renamed to another name that is captured: it joins as a new table; rows under the old name stay at the target");
             false
         }
         None if !table.done.is_complete() => {

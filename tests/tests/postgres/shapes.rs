@@ -295,6 +295,40 @@ async fn a_table_that_joins_is_read_and_followed() {
     .await;
 }
 
+/// A transaction wrote to the table before it joined, and ends after its snapshot: the log tells what
+/// it wrote before only when the table was published then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_joins_with_a_transaction_under_way() {
+    postgres_both(async |server| {
+        let scene = Shaped::new(server, "under", "").await;
+        let late = ["CREATE TABLE late (id int PRIMARY KEY, a text)"];
+        scene.source.run(&late).await;
+        scene.source.run(&["INSERT INTO late SELECT n, 'before' FROM generate_series(1, 50) n"]).await;
+        scene.target.run(&late).await;
+        scene.started().await.stop();
+        let writer = server.client(scene.source.name()).await;
+        let begin =
+            "BEGIN; INSERT INTO late VALUES (100, 'under way'); UPDATE late SET a = 'under way' WHERE id = 1";
+        writer.batch_execute(begin).await.expect("it begins");
+        let text = std::fs::read_to_string(&scene.job.file).expect("the job file is there");
+        scene.job.rewrite(&text.replace("public.t\"\"\"", "public.(t|late)\"\"\""));
+        let job = scene.job.start();
+        // The snapshot may wait for the transaction, so the transaction does not wait for it.
+        job.until_said("tables published").await;
+        scene.source.run(&["INSERT INTO t VALUES (3, 'c', 3)"]).await;
+        let read = "SELECT count(*) FROM late WHERE id = 50";
+        let patience = std::time::Duration::from_secs(3);
+        let waited = tokio::time::timeout(patience, until(&scene.target, read, "1", &job)).await;
+        println!("read before the transaction ended: {}", waited.is_ok());
+        writer.batch_execute("INSERT INTO late VALUES (101, 'and after'); COMMIT").await.expect("it commits");
+        until(&scene.target, "SELECT count(*) FROM late WHERE id = 101", "1", &job).await;
+        until_rows(&scene.target, "late", 52, &job).await;
+        job.stop();
+        assert_same((&scene.source, "late"), (&scene.target, "late")).await;
+    })
+    .await;
+}
+
 /// The rows of a table that inherits from another one are its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_with_heirs_is_itself() {

@@ -240,3 +240,27 @@ async fn keys_of_several_columns_and_keys_that_change_places() {
     })
     .await;
 }
+
+/// Chunks are cut by the leading run of a key that sorts here; rows that are equal in it stay
+/// together however many they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_one_leading_value_stay_together() {
+    both(async |server| {
+        let source = server.fresh_database("leading").await;
+        let target = server.fresh_database("leading_mirror").await;
+        let mut conn = conn(server).await;
+        // DOUBLE is not cut by.
+        run(&mut conn, &format!("CREATE TABLE `{source}`.t (a INT, b DOUBLE, v INT, PRIMARY KEY (a, b))"))
+            .await;
+        let rows: Vec<String> = (0..400).map(|row| format!("({}, {row}.5, {row})", row / 90)).collect();
+        run(&mut conn, &format!("INSERT INTO `{source}`.t VALUES {}", rows.join(", "))).await;
+        let options = "snapshot.split.size = 10";
+        let mut job = Mirror { source_options: options, ..Mirror::new(server, &source, &target) }.start();
+        job.until_none("source and mirror to be equal", async || {
+            difference(&mut conn, "t", "a, b, v", &source, &target).await
+        })
+        .await;
+        job.stop();
+    })
+    .await;
+}

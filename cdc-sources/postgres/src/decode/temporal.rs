@@ -1,11 +1,12 @@
 //! Dates and times: integer arithmetic on days and microseconds, from both forms.
 //!
-//! The server counts from 2000, Arrow from 1970. `infinity` and `-infinity` are the largest and the
+//! The server counts from 2000, Arrow from 1970, where the last thirty years of the server's timestamps
+//! do not fit: they are refused. `infinity` and `-infinity` are the largest and the
 //! smallest number of the Arrow type. Years before the first are printed with ` BC` behind.
 
 use std::fmt::Write as _;
 
-use culvert_api::Result;
+use culvert_api::{Error, ErrorKind, Result};
 
 use super::{fixed, malformed};
 
@@ -59,7 +60,17 @@ pub(crate) fn timestamp_from_binary(bytes: &[u8]) -> Result<i64> {
     if micros == i64::MAX || micros == i64::MIN {
         return Ok(micros);
     }
-    micros.checked_add(MICROS_TO_2000).ok_or_else(|| malformed(TIMESTAMP))
+    micros.checked_add(MICROS_TO_2000).filter(|micros| is_finite(*micros)).ok_or_else(out_of_range)
+}
+
+/// Whether a timestamp is none of the two numbers that stand for infinity.
+fn is_finite(micros: i64) -> bool {
+    micros != i64::MAX && micros != i64::MIN
+}
+
+/// The server counts up to the year 294276 from 2000; from 1970 the same number ends before.
+fn out_of_range() -> Error {
+    Error::new(ErrorKind::Value, "a timestamp after 294247-01-10 does not fit into 64 bits from 1970")
 }
 
 pub(crate) fn date_from_text(text: &[u8]) -> Result<i32> {
@@ -87,11 +98,14 @@ pub(crate) fn timestamp_from_text(text: &[u8]) -> Result<i64> {
     match text {
         b"infinity" => Ok(i64::MAX),
         b"-infinity" => Ok(i64::MIN),
-        _ => parse_timestamp(text).ok_or_else(|| malformed(TIMESTAMP)),
+        _ => {
+            let micros = parse_timestamp(text).ok_or_else(|| malformed(TIMESTAMP))?;
+            i64::try_from(micros).ok().filter(|micros| is_finite(*micros)).ok_or_else(out_of_range)
+        }
     }
 }
 
-fn parse_timestamp(text: &[u8]) -> Option<i64> {
+fn parse_timestamp(text: &[u8]) -> Option<i128> {
     let mut scan = Scan { rest: text };
     let day = scan.date()?;
     scan.expect(b' ')?;
@@ -102,7 +116,8 @@ fn parse_timestamp(text: &[u8]) -> Option<i64> {
         b" BC" => true,
         _ => return None,
     };
-    day.days(before_christ).checked_mul(MICROS_PER_DAY)?.checked_add(clock)?.checked_sub(offset)
+    let micros = i128::from(day.days(before_christ)) * i128::from(MICROS_PER_DAY);
+    Some(micros + i128::from(clock) - i128::from(offset))
 }
 
 struct Day {

@@ -19,7 +19,7 @@ use crate::column::{ColumnDef, PgType, TypeInfo};
 use crate::log::{Relation, RelationColumn};
 use crate::lsn::Lsn;
 use crate::publication::Published;
-use crate::shape::{Filling, Identity, TableDef, alteration};
+use crate::shape::{Filling, Identity, TableDef, alteration, number_renamed, refuse_made_anew};
 
 impl PgReader {
     /// The shape of a table's next rows.
@@ -28,7 +28,9 @@ impl PgReader {
             return self.take_unknown_relation(&relation).await;
         };
         let slot = &mut self.tables.slots[at];
-        slot.relation = Some(LoggedShape::new(relation, &slot.table));
+        // The first time in a stream it says nothing but the shape; later, that something changed.
+        let again = slot.relation.is_some();
+        slot.relation = Some(LoggedShape { again, ..LoggedShape::new(relation, &slot.table) });
         Ok(())
     }
 
@@ -42,13 +44,14 @@ impl PgReader {
         if !self.config.selection.matches(&id) {
             return Ok(());
         }
-        let (server, publication) = (self.server.clone(), self.publication.clone());
-        let client = self.control().await?;
-        let published = Published::read(client, &server, &publication).await?;
-        match read_table(client, &server, relation.id, &published).await? {
-            Some(def) if def.id() == id => Err(joining(&id)),
-            // Gone again, or renamed: its rows are of no table that is captured.
-            _ => Ok(()),
+        let (server, selection) = (self.server.clone(), self.config.selection.clone());
+        let now = list_tables(self.control().await?, &server, &selection).await?;
+        // A partition is told beside the table whose rows it holds. One that is gone again, or renamed,
+        // has rows of no table that is captured.
+        if now.iter().any(|(oid, other)| *oid == relation.id && *other == id) {
+            Err(joining(&id))
+        } else {
+            Ok(())
         }
     }
 
@@ -62,10 +65,15 @@ impl PgReader {
         }
         let relation = Arc::clone(&shape.relation);
         let def = Arc::clone(&slot.table.def);
+        let again = shape.again;
         refuse_other_name(&def, &relation.schema, &relation.table)?;
-        if !is_same(&def, &relation) {
-            let def = self.define(&def, &relation).await?;
-            self.reshape(at, def).await?;
+        let same = is_same(&def, &relation);
+        if !same || again {
+            let after = self.define(&def, &relation).await?;
+            refuse_made_anew(&def, &after)?;
+            if !same {
+                self.reshape(at, after).await?;
+            }
         }
         let slot = &mut self.tables.slots[at];
         slot.relation = Some(LoggedShape { checked: true, ..LoggedShape::new(relation, &slot.table) });
@@ -93,12 +101,13 @@ impl PgReader {
             relation.columns.iter().map(|column| (column.type_oid, column.typmod)).collect();
         let written = declarations(client, &wanted).await?;
         let known = [now.as_ref(), Some(before)];
-        let columns = relation
+        let mut columns: Vec<ColumnDef> = relation
             .columns
             .iter()
             .zip(written)
             .map(|(column, declaration)| column_of(column, declaration, &known, &types))
             .collect();
+        number_renamed(&mut columns, before, now.as_ref());
         let has = |key: &[String]| {
             key.iter().all(|name| relation.columns.iter().any(|column| column.name == *name))
         };
@@ -205,7 +214,7 @@ impl PgReader {
         let client = self.control().await?;
         let published = Published::read(client, &server, &publication).await?;
         let Some(now) = read_table(client, &server, def.oid, &published).await? else {
-            if list_tables(client, &server, &selection).await?.contains(&def.id()) {
+            if list_tables(client, &server, &selection).await?.iter().any(|(_, id)| *id == def.id()) {
                 return Err(joining(&def.id()));
             }
             warn!(table = %def.id(), "a captured table was dropped; its rows stay at the target, and no more will come");
@@ -218,6 +227,7 @@ impl PgReader {
         if now.columns == def.columns && now.key == def.key {
             return Ok(());
         }
+        refuse_made_anew(&def, &now)?;
         self.reshape(at, now).await?;
         // What the log said before is of another shape; it will say it again.
         let slot = &mut self.tables.slots[at];

@@ -28,6 +28,8 @@ pub(super) struct LoggedShape {
     pub(super) relation: Arc<Relation>,
     /// It was compared with the table's shape: rows can be decoded.
     pub(super) checked: bool,
+    /// It was told before in this stream: something about the table changed.
+    pub(super) again: bool,
     /// Where the columns that chunks are cut by stand in rows of the log.
     pub(super) cut: Option<KeyPlan>,
     /// Where the key's columns stand in rows of the log; `None` when one is missing.
@@ -39,7 +41,7 @@ impl LoggedShape {
         let find = |name: &str| relation.columns.iter().position(|column| column.name == name);
         let cut = table.cut.as_ref().and_then(|plan| plan.placed(find));
         let key = table.schema.primary_key.iter().map(|name| find(name)).collect();
-        LoggedShape { cut, key, relation, checked: false }
+        LoggedShape { cut, key, relation, checked: false, again: false }
     }
 }
 

@@ -106,7 +106,10 @@ impl Mirror {
     }
 
     /// Runs an attempt until the test's word, the source's end, or an error.
-    pub(super) async fn run(&mut self, mut decide: impl FnMut(&Mirror, &SourceEvent) -> Fate) -> Result<Ended, Error> {
+    pub(super) async fn run(
+        &mut self,
+        mut decide: impl FnMut(&Mirror, &SourceEvent) -> Fate,
+    ) -> Result<Ended, Error> {
         self.content = self.committed.clone();
         let begun = Instant::now();
         let tables = self.source.tables(self.state.as_ref()).await?;
@@ -193,9 +196,11 @@ impl Mirror {
             for column in &after.columns {
                 if !row.contains_key(&column.name) {
                     let default = format!("ADD COLUMN \"{}\"", column.name);
-                    let rest = change.statement.split_once(&default).map(|(_, rest)| rest).unwrap_or_default();
+                    let rest =
+                        change.statement.split_once(&default).map(|(_, rest)| rest).unwrap_or_default();
                     let rest = rest.split(", ").next().unwrap_or_default();
-                    let value = rest.split_once("DEFAULT '").map(|(_, text)| text.trim_end_matches('\'').to_owned());
+                    let value =
+                        rest.split_once("DEFAULT '").map(|(_, text)| text.trim_end_matches('\'').to_owned());
                     row.insert(column.name.clone(), value);
                 }
             }
@@ -219,7 +224,11 @@ impl Mirror {
                 let known = known.map(|(column, value)| (column.clone(), value.clone())).collect();
                 self.content.rows.push((name.clone(), kind, known));
             }
-            let table = self.content.tables.get_mut(&name).unwrap_or_else(|| panic!("rows of {name}, which is not prepared"));
+            let table = self
+                .content
+                .tables
+                .get_mut(&name)
+                .unwrap_or_else(|| panic!("rows of {name}, which is not prepared"));
             apply(table, schema, kind, values, &left_out, &format!("{name} {origin}"));
         }
     }
@@ -237,7 +246,14 @@ fn read(batch: &ChangeBatch, row: usize) -> (Row, Vec<String>) {
     (values, left_out)
 }
 
-fn apply(table: &mut Table, schema: &TableSchema, kind: RowKind, mut values: Row, left_out: &[String], what: &str) {
+fn apply(
+    table: &mut Table,
+    schema: &TableSchema,
+    kind: RowKind,
+    mut values: Row,
+    left_out: &[String],
+    what: &str,
+) {
     let keyless = schema.primary_key.is_empty();
     let key: Vec<Option<String>> = if keyless {
         assert!(left_out.is_empty(), "{what}: a row without a key is not whole");
@@ -255,9 +271,15 @@ fn apply(table: &mut Table, schema: &TableSchema, kind: RowKind, mut values: Row
         }
         RowKind::UpdateBefore | RowKind::Delete => {
             // The next row of an update has the same key: it is there again right away.
-            let found = table.rows.get_mut(&key).unwrap_or_else(|| panic!("{what}: {kind} of {key:?}, which is not there"));
+            let found = table
+                .rows
+                .get_mut(&key)
+                .unwrap_or_else(|| panic!("{what}: {kind} of {key:?}, which is not there"));
             for (column, value) in &values {
-                assert!(left_out.contains(column) || found.0[column] == *value, "{what}: {kind} of {key:?} tells another {column}");
+                assert!(
+                    left_out.contains(column) || found.0[column] == *value,
+                    "{what}: {kind} of {key:?} tells another {column}"
+                );
             }
             found.1 -= 1;
             if found.1 == 0 && (kind == RowKind::Delete || keyless) {
@@ -268,7 +290,10 @@ fn apply(table: &mut Table, schema: &TableSchema, kind: RowKind, mut values: Row
         }
         RowKind::UpdateAfter if keyless => table.rows.entry(key).or_insert((values, 0)).1 += 1,
         RowKind::UpdateAfter => {
-            let found = table.rows.get_mut(&key).unwrap_or_else(|| panic!("{what}: update of {key:?}, which is not there"));
+            let found = table
+                .rows
+                .get_mut(&key)
+                .unwrap_or_else(|| panic!("{what}: update of {key:?}, which is not there"));
             for column in left_out {
                 let old = found.0[column].clone();
                 values.insert(column.clone(), old);

@@ -5,10 +5,15 @@ use culvert_tests::{PgOptions, Postgres, postgres_both, postgres_both_with, wait
 
 use super::{Fate, Mirror, PATIENCE, assert_error, database, rows, source, try_source};
 
-const TABLE: &[&str] = &["CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t SELECT g, 0 FROM generate_series(1, 100) g"];
+const TABLE: &[&str] = &[
+    "CREATE TABLE t (id int PRIMARY KEY, v int)",
+    "INSERT INTO t SELECT g, 0 FROM generate_series(1, 100) g",
+];
 
 async fn slots(server: &Postgres, database: &str) -> String {
-    let query = format!("SELECT string_agg(slot_name, ',' ORDER BY slot_name) FROM pg_replication_slots WHERE database = '{database}'");
+    let query = format!(
+        "SELECT string_agg(slot_name, ',' ORDER BY slot_name) FROM pg_replication_slots WHERE database = '{database}'"
+    );
     server.value(database, &query).await.unwrap_or_default()
 }
 
@@ -20,16 +25,30 @@ async fn a_job_without_names_has_a_slot_and_a_publication_of_its_own() {
         let mut mirror = Mirror::new(source(server, &database, &["public.t"], &[]), &job);
         // Looking writes nothing.
         assert_eq!(mirror.source.tables(None).await.unwrap().len(), 1);
-        assert!(mirror.source.check().await.unwrap().iter().all(|finding| finding.severity != culvert_api::Severity::Error));
+        assert!(
+            mirror
+                .source
+                .check()
+                .await
+                .unwrap()
+                .iter()
+                .all(|finding| finding.severity != culvert_api::Severity::Error)
+        );
         assert_eq!(slots(server, &database).await, "");
-        assert_eq!(server.value(&database, "SELECT count(*) FROM pg_publication").await.as_deref(), Some("0"));
+        assert_eq!(
+            server.value(&database, "SELECT count(*) FROM pg_publication").await.as_deref(),
+            Some("0")
+        );
         mirror.catch_up(server, &database).await.unwrap();
         let slot = slots(server, &database).await;
         assert!(slot.starts_with("culvert_job_source_"), "{slot}");
-        let comment = server.value(&database, "SELECT obj_description(oid, 'pg_publication') FROM pg_publication").await;
+        let comment = server
+            .value(&database, "SELECT obj_description(oid, 'pg_publication') FROM pg_publication")
+            .await;
         assert_eq!(comment, Some(format!("made by culvert for job {job}")));
         // Another job does not take it.
-        let mut other = Mirror::new(source(server, &database, &["public.t"], &[("slot.name", &slot)]), "other");
+        let mut other =
+            Mirror::new(source(server, &database, &["public.t"], &[("slot.name", &slot)]), "other");
         assert_error(&other.fail().await, ErrorKind::Config, &["was made for job", &job]);
     })
     .await;
@@ -37,7 +56,8 @@ async fn a_job_without_names_has_a_slot_and_a_publication_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_is_gone_lost_moved_or_held_is_told_with_the_way_out() {
-    let options = PgOptions::default().setting("max_slot_wal_keep_size", "16MB").setting("wal_keep_size", "0");
+    let options =
+        PgOptions::default().setting("max_slot_wal_keep_size", "16MB").setting("wal_keep_size", "0");
     postgres_both_with(options, async |server| {
         let database = database(&server, TABLE).await;
         let slot = [("slot.name", "s_1")];
@@ -47,15 +67,29 @@ async fn a_slot_that_is_gone_lost_moved_or_held_is_told_with_the_way_out() {
         let mut second = Mirror::new(source(&server, &database, &["public.t"], &slot), &database);
         second.state.clone_from(&mirror.state);
         let mut held = None;
-        mirror.run(|_, event| {
-            if matches!(event, culvert_api::SourceEvent::Idle) && held.is_none() {
-                held = Some(tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(second.run(|_, _| Fate::Stop))));
-            }
-            if held.is_some() { Fate::Stop } else { Fate::On }
-        }).await.unwrap();
-        assert_error(&held.unwrap().unwrap_err(), ErrorKind::Contention, &["in use by process", "postgres", "127.0.0.1"]);
+        mirror
+            .run(|_, event| {
+                if matches!(event, culvert_api::SourceEvent::Idle) && held.is_none() {
+                    held = Some(tokio::task::block_in_place(|| {
+                        tokio::runtime::Handle::current().block_on(second.run(|_, _| Fate::Stop))
+                    }));
+                }
+                if held.is_some() { Fate::Stop } else { Fate::On }
+            })
+            .await
+            .unwrap();
+        assert_error(
+            &held.unwrap().unwrap_err(),
+            ErrorKind::Contention,
+            &["in use by process", "postgres", "127.0.0.1"],
+        );
         // Moved by somebody.
-        server.execute(&database, &["UPDATE t SET v = 1", "SELECT pg_replication_slot_advance('s_1', pg_current_wal_lsn())"]).await;
+        server
+            .execute(
+                &database,
+                &["UPDATE t SET v = 1", "SELECT pg_replication_slot_advance('s_1', pg_current_wal_lsn())"],
+            )
+            .await;
         assert_error(&mirror.fail().await, ErrorKind::StateMismatch, &["s_1", "somebody else", "--fresh"]);
         // A fresh start goes on with it: everything is read anew.
         let mut fresh = Mirror::new(source(&server, &database, &["public.t"], &slot), &database);
@@ -67,10 +101,17 @@ async fn a_slot_that_is_gone_lost_moved_or_held_is_told_with_the_way_out() {
         let lost = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 's_1'";
         server.execute(&database, &[fill]).await;
         wait::until(PATIENCE, "the slot to be lost", async || {
-            server.execute(&database, &["UPDATE t SET v = v + 1", "SELECT pg_switch_wal()", "CHECKPOINT"]).await;
+            server
+                .execute(&database, &["UPDATE t SET v = v + 1", "SELECT pg_switch_wal()", "CHECKPOINT"])
+                .await;
             server.value(&database, lost).await.as_deref() == Some("lost")
-        }).await;
-        assert_error(&fresh.fail().await, ErrorKind::LogGone, &["s_1", "is lost", "pg_drop_replication_slot('s_1')", "max_slot_wal_keep_size"]);
+        })
+        .await;
+        assert_error(
+            &fresh.fail().await,
+            ErrorKind::LogGone,
+            &["s_1", "is lost", "pg_drop_replication_slot('s_1')", "max_slot_wal_keep_size"],
+        );
         // Gone: never made anew in silence.
         server.execute(&database, &["SELECT pg_drop_replication_slot('s_1')"]).await;
         assert_error(&fresh.fail().await, ErrorKind::LogGone, &["s_1", "does not exist any more", "--fresh"]);
@@ -88,18 +129,28 @@ async fn slots_of_another_make_are_refused() {
         let database = database(server, TABLE).await;
         let of = |name: &str| format!("{name}_{database}");
         let (physical, plugin, prepared) = (of("physical"), of("plugin"), of("prepared"));
-        server.execute(&database, &[
-            &format!("SELECT pg_create_physical_replication_slot('{physical}')"),
-            &format!("SELECT pg_create_logical_replication_slot('{plugin}', 'test_decoding')"),
-            &format!("SELECT pg_create_logical_replication_slot('{prepared}', 'pgoutput', false, true)"),
-        ]).await;
-        for (name, part) in [(&physical, "is a physical one"), (&plugin, "'test_decoding'"), (&prepared, "two_phase")] {
+        server
+            .execute(
+                &database,
+                &[
+                    &format!("SELECT pg_create_physical_replication_slot('{physical}')"),
+                    &format!("SELECT pg_create_logical_replication_slot('{plugin}', 'test_decoding')"),
+                    &format!(
+                        "SELECT pg_create_logical_replication_slot('{prepared}', 'pgoutput', false, true)"
+                    ),
+                ],
+            )
+            .await;
+        for (name, part) in
+            [(&physical, "is a physical one"), (&plugin, "'test_decoding'"), (&prepared, "two_phase")]
+        {
             let source = source(server, &database, &["public.t"], &[("slot.name", name)]);
             let error = source.tables(None).await.unwrap_err();
             assert_error(&error, ErrorKind::Config, &[part, &format!("pg_drop_replication_slot('{name}')")]);
         }
         server.execute(&database, &[&format!("SELECT pg_drop_replication_slot('{physical}')")]).await;
-        let error = try_source(server, &database, &["public.t"], &[("slot.name", "Not-Valid")]).err().unwrap();
+        let error =
+            try_source(server, &database, &["public.t"], &[("slot.name", "Not-Valid")]).err().unwrap();
         assert_error(&error, ErrorKind::Config, &["slot.name", "Not-Valid"]);
     })
     .await;
@@ -110,33 +161,49 @@ async fn a_job_begins_where_its_mode_says() {
     postgres_both(async |server| {
         let database = database(server, TABLE).await;
         let slot = format!("modes_{database}");
-        let with = |mode: &'static str| vec![("slot.name".to_owned(), slot.clone()), ("startup.mode".to_owned(), mode.to_owned())];
+        let with = |mode: &'static str| {
+            vec![("slot.name".to_owned(), slot.clone()), ("startup.mode".to_owned(), mode.to_owned())]
+        };
         let run = async |pairs: Vec<(String, String)>| {
-            let pairs: Vec<(&str, &str)> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            let pairs: Vec<(&str, &str)> =
+                pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
             let mut mirror = Mirror::new(source(server, &database, &["public.t"], &pairs), &database);
             mirror.keeps_rows = true;
-            mirror.catch_up(server, &database).await.map(|()| mirror.history(&format!("{database}.public.t")).len())
+            mirror
+                .catch_up(server, &database)
+                .await
+                .map(|()| mirror.history(&format!("{database}.public.t")).len())
         };
-        assert_error(&run(with("COMMITTED-OFFSET")).await.unwrap_err(), ErrorKind::Config, &[&slot, "does not exist"]);
+        assert_error(
+            &run(with("COMMITTED-OFFSET")).await.unwrap_err(),
+            ErrorKind::Config,
+            &[&slot, "does not exist"],
+        );
         assert_eq!(run(with("LATEST")).await.unwrap(), 0);
         server.execute(&database, &["DELETE FROM t WHERE id = 1"]).await;
         let place = server.value(&database, "SELECT pg_current_wal_insert_lsn()").await.unwrap();
         server.execute(&database, &["DELETE FROM t WHERE id = 2", "DELETE FROM t WHERE id = 3"]).await;
-        let at = |place: &str| [with("SPECIFIC"), vec![("startup.specific-offset.lsn".to_owned(), place.to_owned())]].concat();
+        let at = |place: &str| {
+            [with("SPECIFIC"), vec![("startup.specific-offset.lsn".to_owned(), place.to_owned())]].concat()
+        };
         // The slot is at its place until somebody acknowledges more: each of these looks only.
         let first = |pairs: Vec<(String, String)>| {
             let (server, database) = (server, database.clone());
             async move {
-                let pairs: Vec<(&str, &str)> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+                let pairs: Vec<(&str, &str)> =
+                    pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
                 let mut mirror = Mirror::new(source(server, &database, &["public.t"], &pairs), &database);
                 let mut rows = 0;
-                mirror.run(|_, event| match event {
-                    culvert_api::SourceEvent::Batch(batch) => {
-                        rows += batch.len();
-                        Fate::Crash
-                    }
-                    _ => Fate::On,
-                }).await.unwrap();
+                mirror
+                    .run(|_, event| match event {
+                        culvert_api::SourceEvent::Batch(batch) => {
+                            rows += batch.len();
+                            Fate::Crash
+                        }
+                        _ => Fate::On,
+                    })
+                    .await
+                    .unwrap();
                 rows
             }
         };
@@ -144,7 +211,8 @@ async fn a_job_begins_where_its_mode_says() {
         assert_eq!(first(with("EARLIEST")).await, 3);
         assert_eq!(first(at(&place)).await, 2);
         assert_error(&run(at("0/1")).await.unwrap_err(), ErrorKind::LogGone, &[&slot, "past the place"]);
-        let error = try_source(server, &database, &["public.t"], &[("startup.mode", "TIMESTAMP")]).err().unwrap();
+        let error =
+            try_source(server, &database, &["public.t"], &[("startup.mode", "TIMESTAMP")]).err().unwrap();
         assert_error(&error, ErrorKind::Config, &["startup.mode", "TIMESTAMP"]);
     })
     .await;
@@ -154,15 +222,22 @@ async fn a_job_begins_where_its_mode_says() {
 async fn a_bounded_job_ends_and_leaves_nothing_when_asked() {
     postgres_both(async |server| {
         let database = database(server, TABLE).await;
-        let mut mirror = Mirror::new(source(server, &database, &["public.t"], &[("startup.mode", "SNAPSHOT-ONLY")]), &database);
+        let mut mirror = Mirror::new(
+            source(server, &database, &["public.t"], &[("startup.mode", "SNAPSHOT-ONLY")]),
+            &database,
+        );
         mirror.run(|_, _| Fate::On).await.unwrap();
         assert_eq!(mirror.table(&format!("{database}.public.t")).len(), 100);
         assert_eq!(slots(server, &database).await, "");
-        assert_eq!(server.value(&database, "SELECT count(*) FROM pg_publication").await.as_deref(), Some("0"));
+        assert_eq!(
+            server.value(&database, "SELECT count(*) FROM pg_publication").await.as_deref(),
+            Some("0")
+        );
         // Again: it knows that it is at its end.
         mirror.run(|_, _| Fate::On).await.unwrap();
         assert_eq!(slots(server, &database).await, "");
-        let mut mirror = Mirror::new(source(server, &database, &["public.t"], &[("stop.mode", "LATEST")]), &database);
+        let mut mirror =
+            Mirror::new(source(server, &database, &["public.t"], &[("stop.mode", "LATEST")]), &database);
         mirror.run(|_, _| Fate::On).await.unwrap();
         assert_ne!(slots(server, &database).await, "");
     })

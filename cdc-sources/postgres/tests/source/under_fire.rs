@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 use culvert_api::SourceEvent;
-use culvert_tests::{Postgres, postgres_both, random, seed, wait};
+use culvert_tests::{Postgres, postgres_both, random, seed};
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::mirror::{Ended, Row};
 use super::{Fate, Mirror, source};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Rows a table begins with.
 const ROWS: i64 = 1500;
 const WRITERS: usize = 4;
@@ -44,7 +42,9 @@ async fn make_tables(server: &Postgres, database: &str) {
         let key = expression.replace('%', "g");
         let statements = [
             format!("CREATE TABLE {name} ({columns}, v int NOT NULL, t text, n numeric(12,3))"),
-            format!("INSERT INTO {name} SELECT {a}{key}, 0, 'row ' || g, g / 8.0 FROM generate_series(1, {ROWS}) g"),
+            format!(
+                "INSERT INTO {name} SELECT {a}{key}, 0, 'row ' || g, g / 8.0 FROM generate_series(1, {ROWS}) g"
+            ),
             format!("ALTER TABLE {name} REPLICA IDENTITY {}", if *full { "FULL" } else { "DEFAULT" }),
         ];
         let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
@@ -122,8 +122,7 @@ async fn rows_of(server: &Postgres, database: &str, table: &str) -> Vec<Row> {
         .collect();
     let query = format!("SELECT {} FROM {table}", list.join(", "));
     let rows = culvert_tests::oracle::postgres::rows(&client, &query).await;
-    let mut rows: Vec<Row> =
-        rows.into_iter().map(|row| names.iter().cloned().zip(row).collect()).collect();
+    let mut rows: Vec<Row> = rows.into_iter().map(|row| names.iter().cloned().zip(row).collect()).collect();
     rows.sort();
     rows
 }
@@ -138,8 +137,9 @@ async fn under_fire(server: &'static Postgres, crash_in: Option<(u32, u32)>) {
     let writing = tokio::spawn({
         let (database, done) = (database.clone(), Arc::clone(&done));
         async move {
-            let writers: Vec<_> =
-                (0..WRITERS).map(|number| tokio::spawn(write(server, database.clone(), seed, number))).collect();
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|number| tokio::spawn(write(server, database.clone(), seed, number)))
+                .collect();
             for writer in writers {
                 writer.await.unwrap();
             }
@@ -170,34 +170,16 @@ async fn under_fire(server: &'static Postgres, crash_in: Option<(u32, u32)>) {
     }
     writing.await.unwrap();
     // What came while it stopped.
-    let stop = server.value(&database, "SELECT pg_current_wal_insert_lsn() - '0/0'").await.unwrap();
-    let stop: u64 = stop.parse().unwrap();
-    catch_up(&mut mirror, server, &database, stop).await;
+    mirror.catch_up(server, &database).await.unwrap();
     assert_eq!(crashes, crash_in.map_or(0, |(_, times)| times));
     for (table, ..) in TABLES {
-        let (found, expected) = (mirror.table(&format!("{database}.public.{table}")), rows_of(server, &database, table).await);
+        let (found, expected) =
+            (mirror.table(&format!("{database}.public.{table}")), rows_of(server, &database, table).await);
         assert_eq!(found.len(), expected.len(), "{table}");
         for (found, expected) in found.iter().zip(&expected) {
             assert_eq!(found, expected, "{table}");
         }
     }
-}
-
-/// Runs until the state is past a place.
-async fn catch_up(mirror: &mut Mirror, server: &Postgres, database: &str, place: u64) {
-    wait::until(PATIENCE, "the mirror to catch up", async || {
-        let mut idle = 0;
-        mirror
-            .run(|_, event| {
-                idle += usize::from(matches!(event, SourceEvent::Idle));
-                if idle > 20 { Fate::Stop } else { Fate::On }
-            })
-            .await
-            .unwrap();
-        let statement = format!("SELECT confirmed_flush_lsn - '0/0' >= {place} FROM pg_replication_slots WHERE database = '{database}'");
-        server.value(database, &statement).await.as_deref() == Some("t")
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -174,6 +174,22 @@ async fn types_the_target_does_not_have_arrive_as_text() {
     .await;
 }
 
+/// The last years that the server knows are behind the end of what we count in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_past_all_counting_is_refused() {
+    let server = postgres_shared(PgVersion::V15).await;
+    let source = Database::fresh(server, "late").await;
+    let target = Database::fresh(server, "copy").await;
+    source
+        .run(&[
+            "CREATE TABLE t (id int PRIMARY KEY, at timestamp)",
+            "INSERT INTO t VALUES (1, '294276-12-31 23:59:59')",
+        ])
+        .await;
+    let name = format!("{} {}", source.name(), source.port());
+    JobSpec::mirror(&name, &source, &["t"], &target).ready().refused_value(&["public.t", "column=at"]);
+}
+
 /// NaN where only digits have room: by policy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_numeric_that_is_no_number_is_never_a_number() {
