@@ -155,7 +155,7 @@ impl Bench<'_> {
             "One transaction that inserts {} rows, {:.0} MB of log. A job may take {BOUND_MB} MB of memory, {} MiB.",
             thousands(rows),
             log.bytes as f64 / 1e6,
-            BOUND_MB * 1_000_000 >> 20,
+            (BOUND_MB * 1_000_000) >> 20,
         );
         Ok(Comparison { about, head: ["transaction", "rows/s"], figures, limits })
     }

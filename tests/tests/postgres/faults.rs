@@ -9,7 +9,7 @@ use culvert_tests::{
 use rand::Rng;
 
 use super::job::{JobSpec, LIMIT, TestJob, until};
-use super::scene::Scene;
+use super::scene::{Jobs, Scene};
 use super::writers::Writers;
 
 const ROWS: u64 = 3_000;
@@ -138,16 +138,19 @@ async fn target_mariadb_down() {
     target_down(&target, async || target.kill(), async || target.restart().await).await;
 }
 
-/// The source stands still with its connections open.
+/// The source stands still with its connections open: the job can be stopped, and what it then did
+/// not hear it hears later. (How a silent server is noticed is tested beside the log reader.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn silent_source_is_noticed() {
+async fn a_frozen_source_keeps_nobody() {
     let server = Postgres::start(PgVersion::V17, PgOptions::default()).await;
     let target = Postgres::start(PgVersion::V15, PgOptions::default()).await;
     let scene = Scene::new(&server, &target, 100, 500, None).await;
     let jobs = scene.started().await;
+    scene.source.run(&["INSERT INTO item VALUES (1, 1, 'one', NULL, NULL)"]).await;
     server.freeze();
-    jobs.mirror.until_said(WAITS).await;
+    jobs.log.stop();
     server.thaw();
+    let jobs = Jobs { mirror: jobs.mirror, log: scene.log_job.start() };
     scene.ended_well(jobs).await;
 }
 
@@ -215,7 +218,7 @@ async fn a_second_run_takes_over() {
     writers.more(200).await;
     jobs.log.kill();
     writers.stop().await;
-    scene.ended_well(super::scene::Jobs { mirror: jobs.mirror, log: second }).await;
+    scene.ended_well(Jobs { mirror: jobs.mirror, log: second }).await;
 }
 
 /// The state folder is a cache: lost or rolled back, the markers at the target put it right.

@@ -188,9 +188,14 @@ async fn a_value_of_a_gigabyte_is_carried_or_refused() {
         }
     })
     .await;
+    let peak = super::transactions::peak_kb(job.running().id());
     match said {
-        None => drop(job.stop()),
+        None => {
+            println!("a value of a gigabyte is carried, with {peak} kB at the peak");
+            job.stop();
+        }
         Some((code, said)) => {
+            println!("a value of a gigabyte is refused");
             assert_eq!(code, Some(2), "{said}");
             assert!(said.contains("public.t") || said.contains("table"), "it says where: {said}");
         }

@@ -161,7 +161,8 @@ async fn large_transactions_with_parts_rolled_back() {
 pub(super) fn peak_kb(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).expect("a process has a peak")
+    // None once it has ended.
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
 }
 
 /// More rows in one transaction than may be held in memory.
@@ -178,8 +179,9 @@ async fn a_large_transaction_takes_little_memory() {
     until_rows(&logged.target, "u", rows, &job).await;
     let peak = peak_kb(job.running().id());
     job.stop();
+    println!("{rows} rows in one transaction: {peak} kB at the peak");
     // The rows alone are 290 MB.
-    assert!(peak < 256 << 10, "{peak} kB at the peak");
+    assert!((1..256 << 10).contains(&peak), "{peak} kB at the peak");
     let sums = "SELECT count(*) || ' ' || sum(hashtext(id || a)) FROM u";
     assert_eq!(logged.source.value(sums).await, logged.target.value(sums).await);
 }

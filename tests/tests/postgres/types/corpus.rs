@@ -194,6 +194,7 @@ fn times() -> Vec<Column> {
             "interval",
             &["1 year 2 mons -3 days 04:05:06.789", "0", "-178000000 years", "1 day", "-00:00:00.000001"],
         ),
+        column("interval day to second(2)", &["3 days 04:05:06.78"]),
     ]
 }
 

@@ -85,7 +85,9 @@ async fn values_mysql_cannot_hold_are_refused() {
         let [table] = &extremes()[..] else { panic!("one table") };
         let mut carried = Vec::new();
         for column in &table.columns {
-            for (number, value) in column.values.iter().enumerate() {
+            // Both refuse by the same code of ours; one value of each column shows that.
+            let most = if flavor == Flavor::MySql { column.values.len() } else { 1 };
+            for (number, value) in column.values.iter().take(most).enumerate() {
                 let name = format!("{}_{number}", column.name);
                 source
                     .run(&[
