@@ -134,7 +134,7 @@ pub(crate) fn cpu_seconds(id: u32) -> Result<f64> {
 /// CPU seconds of a process that makes a process per connection, and of all of these, those that
 /// have ended included.
 pub(crate) fn family_cpu_seconds(parent: u32) -> Result<f64> {
-    let mut ticks = 0.0;
+    let (mut ticks, mut found) = (0.0, false);
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let id: Option<u32> = entry.file_name().to_str().and_then(|name| name.parse().ok());
         // One that has ended in between is counted by its parent the next time.
@@ -142,11 +142,12 @@ pub(crate) fn family_cpu_seconds(parent: u32) -> Result<f64> {
         let Some(stat) = stat.and_then(|stat| Stat::parse(&stat)) else { continue };
         if id == Some(parent) {
             ticks += stat.cpu_ticks + stat.waited_ticks;
+            found = true;
         } else if stat.parent == parent {
             ticks += stat.cpu_ticks;
         }
     }
-    ensure!(ticks > 0.0, "no process {parent}");
+    ensure!(found, "no process {parent}");
     Ok(ticks / TICKS_PER_SECOND)
 }
 

@@ -41,7 +41,9 @@ pub(crate) fn source_options() -> PgOptions {
 
 /// The target: it waits for the disk at every commit, as servers do out of the box.
 pub(crate) fn target_options() -> PgOptions {
-    roomy(PgOptions { fsync: true, ..PgOptions::default() })
+    // Before version 16 no worker of a subscription starts within this time of another one, which
+    // would count as time of its work.
+    roomy(PgOptions { fsync: true, ..PgOptions::default() }).setting("wal_retrieve_retry_interval", "10ms")
 }
 
 fn roomy(options: PgOptions) -> PgOptions {

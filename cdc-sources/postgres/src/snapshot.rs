@@ -191,7 +191,8 @@ impl ChunkReader {
         let (mut snapshot, mut high) = (None, None);
         let mut expected = def.columns.iter().peekable();
         let mut same_shape = true;
-        for row in query(client, &statement, "opening a read view").await? {
+        let rows = query(client, &statement, "opening a read view").await;
+        for row in rows.map_err(|error| unreadable(error, def))? {
             match text(&row, 0) {
                 "view" => snapshot = Some(text(&row, 1).parse()?),
                 "high" => high = Some(self.server.behind_record(text(&row, 1).parse()?)),
@@ -290,6 +291,16 @@ impl<'a> ChunkRows<'a> {
     /// Where the chunk ends early; nowhere when that is its end anyway.
     fn cut(&self, limit: Option<KeyBound>) -> Option<KeyBound> {
         limit.filter(|limit| self.request.split.range.up_to.as_ref() != Some(limit))
+    }
+}
+
+/// Names the statement that lets the account read a table.
+fn unreadable(error: Error, def: &TableDef) -> Error {
+    match error.kind() {
+        ErrorKind::Permission => {
+            error.hint(format!("run GRANT SELECT ON TABLE {} TO the job's account", def.quoted()))
+        }
+        _ => error,
     }
 }
 
@@ -413,7 +424,7 @@ pub(crate) async fn bound_after(
     );
     let rows = query(client, &statement, "looking for a chunk's end")
         .await
-        .map_err(|error| error.context("table", table_id(def)))?;
+        .map_err(|error| unreadable(error, def).context("table", table_id(def)))?;
     match rows.first() {
         None => Ok(None),
         Some(row) => {

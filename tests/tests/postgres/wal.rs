@@ -11,7 +11,9 @@ const RETAINED_MAX: u64 = 40 << 20;
 /// Somebody writes into another table and another database while the captured table rests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_table_pins_no_log() {
-    let options = PgOptions::default().setting("max_wal_size", "64MB");
+    // The server tells a reader of quiet tables its place every half of this time.
+    let options = PgOptions { wal_sender_timeout: Some("2s".into()), ..PgOptions::default() };
+    let options = options.setting("max_wal_size", "64MB");
     postgres_both_with(options, async |server| {
         let source = Database::fresh(&server, "idle").await;
         let target = Database::fresh(&server, "copy").await;

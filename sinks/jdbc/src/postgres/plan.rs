@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use culvert_api::{Error, ErrorKind, Finding, Result, RowKind, TableSchema};
+use culvert_api::{Dialect, Error, ErrorKind, Finding, Result, RowKind, TableSchema};
 use culvert_postgres::quote::{identifier, identifiers};
 
 use crate::alteration::same_name;
@@ -205,7 +205,12 @@ fn slots(source: &TableSchema, target: &TargetTable) -> Result<Vec<Slot>> {
             )
             .context("table", &source.id));
         }
-        if let Some(loss) = column_type::loss(&column.data_type, &found.form).filter(|_| !found.generated) {
+        // What a column of the very type held, fits.
+        let is_same = column.source_type.as_ref().is_some_and(|source| {
+            source.dialect == Dialect::Postgres && source.declaration == found.column_type
+        });
+        let loss = column_type::loss(&column.data_type, &found.form);
+        if let Some(loss) = loss.filter(|_| !found.generated && !is_same) {
             return Err(Error::new(
                 ErrorKind::Schema,
                 format!(
