@@ -201,6 +201,9 @@ fn hint(code: &str, message: &str) -> Option<&'static str> {
         "42501" if message.contains("row-level security") => {
             "rows would be left out: give the user BYPASSRLS, or exclude the table"
         }
+        "42501" if message.contains("replication") => {
+            "give the user the right to read the log: ALTER ROLE … REPLICATION"
+        }
         "42501" => "grant the user the right that the message names",
         "3D000" => "check the database in the url",
         "53100" => "the server's disk is full",
