@@ -96,7 +96,7 @@ async fn accounts_and_rights() {
         let said = bed.job(&[(ACCOUNT, &account)]).refused(&["public.t", "SELECT"]);
         assert!(!said.contains(PASSWORD), "a password was printed: {said}");
         let account = bed.role(server, "plain", "", &[everything, &create]).await;
-        let said = bed.job(&[(ACCOUNT, &account)]).refused(&["replication role"]);
+        let said = bed.job(&[(ACCOUNT, &account)]).refused(&["ALTER ROLE", "REPLICATION"]);
         assert!(!said.contains(PASSWORD), "a password was printed: {said}");
     })
     .await;
