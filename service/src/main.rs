@@ -18,11 +18,6 @@ use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
 
-/// Buffers of many sizes come and go by the gigabyte; this allocator gives their pages back to the
-/// system soon after (docs/decisions/0015-mimalloc.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

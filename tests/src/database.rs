@@ -37,6 +37,16 @@ pub enum Kind<'a> {
     Postgres(&'a Postgres),
 }
 
+impl Kind<'_> {
+    /// The server's port.
+    pub fn port(self) -> u16 {
+        match self {
+            Kind::MySql(server) => server.port(),
+            Kind::Postgres(server) => server.port(),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Connection {
     MySql(Box<Conn>),
@@ -103,10 +113,7 @@ impl<'a> Database<'a> {
 
     /// The server's port.
     pub fn port(&self) -> u16 {
-        match self.server {
-            Kind::MySql(server) => server.port(),
-            Kind::Postgres(server) => server.port(),
-        }
+        self.server.port()
     }
 
     /// An identifier as its SQL takes it.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use culvert_tests::database::Kind;
 use culvert_tests::{
-    Flavor, PgOptions, PgVersion, Postgres, Proxy, Server, ServerOptions, random, seed, wait,
+    Flavor, PgOptions, PgVersion, Postgres, Proxy, Server, ServerOptions, postgres_shared, random, seed,
+    shared, wait,
 };
 use rand::Rng;
 
@@ -48,17 +49,20 @@ async fn source_restarted_on_17() {
     source_restarted(PgVersion::V17).await;
 }
 
-async fn connection_cut_at_random(version: PgVersion) {
+/// How often a connection is cut.
+const CUTS: u32 = 12;
+
+/// Connections to the source break anywhere: inside a message, a copied row, an event or a login.
+async fn source_cut_at_random<'a>(source: impl Into<Kind<'a>>, target: impl Into<Kind<'a>>) {
     let seed = seed();
     let mut random = random::generator(seed);
-    let server = Postgres::start(version, PgOptions::default()).await;
-    let proxy = Proxy::start(server.port()).await;
-    let url = |database: &str| format!("jdbc:postgresql://127.0.0.1:{}/{database}", proxy.port());
-    let scene = Scene::new(&server, &server, ROWS, 200, Some(&url)).await;
+    let source: Kind<'_> = source.into();
+    let proxy = Proxy::start(source.port()).await;
+    let url = |database: &str| format!("{}{}/{database}", address(source), proxy.port());
+    let scene = Scene::new(source, target, ROWS, 200, Some(&url)).await;
     let jobs = scene.start();
     let writers = Writers::start(&scene.source, 2, ROWS, seed).await;
-    for _ in 0..12 {
-        // Somewhere inside a message, a copied row or a login.
+    for _ in 0..CUTS {
         proxy.cut_after_bytes(random.random_range(1..120_000));
         wait::until(LIMIT, "the cut", async || !proxy.cut_pending()).await;
     }
@@ -67,30 +71,19 @@ async fn connection_cut_at_random(version: PgVersion) {
     assert!(log.contains(WAITS), "the job says that it waits: {log}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connection_cut_at_random_on_15() {
-    connection_cut_at_random(PgVersion::V15).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connection_cut_at_random_on_17() {
-    connection_cut_at_random(PgVersion::V17).await;
-}
-
-/// The connection of the target breaks, also while a commit is being answered.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn target_connection_cut_at_random() {
+/// Connections to the target break, also while a commit is being answered.
+async fn target_cut_at_random<'a>(source: impl Into<Kind<'a>>, target: impl Into<Kind<'a>>) {
     let seed = seed();
     let mut random = random::generator(seed);
-    let server = Postgres::start(PgVersion::V17, PgOptions::default()).await;
-    let scene = Scene::new(&server, &server, ROWS, 200, None).await;
-    let proxy = Proxy::start(server.port()).await;
+    let target: Kind<'_> = target.into();
+    let scene = Scene::new(source, target, ROWS, 200, None).await;
+    let proxy = Proxy::start(target.port()).await;
     for job in [&scene.mirror_job, &scene.log_job] {
-        through(job, &server, &proxy);
+        through(job, target, &proxy);
     }
     let jobs = scene.start();
     let writers = Writers::start(&scene.source, 2, ROWS, seed).await;
-    for _ in 0..12 {
+    for _ in 0..CUTS {
         // Answers of a target are short.
         proxy.cut_after_bytes(random.random_range(1..3_000));
         wait::until(LIMIT, "the cut", async || !proxy.cut_pending()).await;
@@ -100,12 +93,71 @@ async fn target_connection_cut_at_random() {
     assert!(log.contains(WAITS), "the job says that it waits: {log}");
 }
 
+/// What a url of such a server begins with, up to the port.
+fn address(server: Kind<'_>) -> &'static str {
+    match server {
+        Kind::MySql(_) => "jdbc:mysql://127.0.0.1:",
+        Kind::Postgres(_) => "jdbc:postgresql://127.0.0.1:",
+    }
+}
+
 /// Lets the sink of a job reach its server through the proxy.
-fn through(job: &TestJob, server: &Postgres, proxy: &Proxy) {
+fn through(job: &TestJob, server: Kind<'_>, proxy: &Proxy) {
     let text = std::fs::read_to_string(&job.file).expect("the job file is there");
     let (source, sink) = text.split_at(text.find("sink {").expect("it has a sink"));
     let sink = sink.replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
     job.rewrite(&format!("{source}{sink}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn source_cut_at_random_on_15() {
+    let server = Postgres::start(PgVersion::V15, PgOptions::default()).await;
+    source_cut_at_random(&server, &server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn source_cut_at_random_on_17() {
+    let server = Postgres::start(PgVersion::V17, PgOptions::default()).await;
+    source_cut_at_random(&server, &server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn source_cut_at_random_from_mysql_to_postgres() {
+    source_cut_at_random(shared(Flavor::MySql).await, postgres_shared(PgVersion::V15).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn source_cut_at_random_from_postgres_to_mysql() {
+    source_cut_at_random(postgres_shared(PgVersion::V17).await, shared(Flavor::MySql).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn target_cut_at_random_on_15() {
+    let server = Postgres::start(PgVersion::V15, PgOptions::default()).await;
+    target_cut_at_random(&server, &server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn target_cut_at_random_on_17() {
+    let server = Postgres::start(PgVersion::V17, PgOptions::default()).await;
+    target_cut_at_random(&server, &server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn target_cut_at_random_from_mariadb_to_postgres() {
+    target_cut_at_random(shared(Flavor::MariaDb).await, postgres_shared(PgVersion::V17).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn target_cut_at_random_from_postgres_to_mariadb() {
+    target_cut_at_random(postgres_shared(PgVersion::V15).await, shared(Flavor::MariaDb).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_cut_at_random_from_mysql_to_mariadb() {
+    let (source, target) = (shared(Flavor::MySql).await, shared(Flavor::MariaDb).await);
+    source_cut_at_random(source, target).await;
+    target_cut_at_random(source, target).await;
 }
 
 async fn target_down<'a>(target: impl Into<Kind<'a>>, kill: impl AsyncFnOnce(), restart: impl AsyncFnOnce()) {
@@ -142,8 +194,14 @@ async fn target_mariadb_down() {
 /// not hear it hears later. (How a silent server is noticed is tested beside the log reader.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_source_keeps_nobody() {
-    let server = Postgres::start(PgVersion::V17, PgOptions::default()).await;
-    let target = Postgres::start(PgVersion::V15, PgOptions::default()).await;
+    for (source, target) in [(PgVersion::V15, PgVersion::V17), (PgVersion::V17, PgVersion::V15)] {
+        frozen_source(source, target).await;
+    }
+}
+
+async fn frozen_source(source: PgVersion, target: PgVersion) {
+    let server = Postgres::start(source, PgOptions::default()).await;
+    let target = Postgres::start(target, PgOptions::default()).await;
     let scene = Scene::new(&server, &target, 100, 500, None).await;
     let jobs = scene.started().await;
     scene.source.run(&["INSERT INTO item VALUES (1, 1, 'one', NULL, NULL)"]).await;
@@ -249,8 +307,14 @@ async fn lost_state_is_rebuilt_from_the_markers() {
 /// The target refuses writes for a while, as a server that became a replica does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn target_read_only_for_a_while() {
-    let server = Postgres::start(PgVersion::V15, PgOptions::default()).await;
-    let target = Postgres::start(PgVersion::V17, PgOptions::default()).await;
+    for (source, target) in [(PgVersion::V15, PgVersion::V17), (PgVersion::V17, PgVersion::V15)] {
+        target_read_only(source, target).await;
+    }
+}
+
+async fn target_read_only(source: PgVersion, target: PgVersion) {
+    let server = Postgres::start(source, PgOptions::default()).await;
+    let target = Postgres::start(target, PgOptions::default()).await;
     let scene = Scene::new(&server, &target, 100, 500, None).await;
     let jobs = scene.started().await;
     let set = |on: &str| format!("ALTER SYSTEM SET default_transaction_read_only = {on}");

@@ -1,9 +1,6 @@
 //! The task behind a stream: reads, parses, stores pieces of open transactions, reports.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use culvert_api::{Error, ErrorKind, Result};
@@ -19,8 +16,6 @@ use crate::walsender::{CopyFrame, CopyReader, refused};
 
 /// How long a broken connection is read on for the server's reason.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
-/// While the server is busy sending, what it sends gathers in the socket for this long.
-const GATHER: Duration = Duration::from_millis(1);
 
 /// The task's state.
 pub(crate) struct Pump {
@@ -40,8 +35,6 @@ pub(crate) struct Pump {
     position: Lsn,
     /// Messages so far.
     count: u64,
-    /// When the last bytes came.
-    heard: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +67,6 @@ impl Pump {
             is_foreign: false,
             position: options.start,
             count: 0,
-            heard: Instant::now(),
         }
     }
 
@@ -122,9 +114,7 @@ impl Pump {
                     self.take_in(frame).await?;
                 }
                 self.outbox.flush();
-                let is_busy = self.heard.elapsed() < GATHER;
-                let read = self.link.listen(fill(&mut self.reader, is_busy)).await??;
-                self.heard = Instant::now();
+                let read = self.link.listen(self.reader.fill()).await??;
                 self.link.count(read);
                 Ok::<(), Stop>(())
             };
@@ -294,20 +284,6 @@ impl Pump {
         }
         Ok(())
     }
-}
-
-/// Reads on. A server sends every row by itself, and would wake us for each; when it is busy, we look
-/// at the socket again a moment later, and find many. A socket that has something is read at once.
-async fn fill(reader: &mut CopyReader, is_busy: bool) -> Result<usize> {
-    let mut reading = pin!(reader.fill());
-    if is_busy {
-        let now = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
-        match now {
-            Poll::Ready(read) => return read,
-            Poll::Pending => tokio::time::sleep(GATHER).await,
-        }
-    }
-    reading.await
 }
 
 fn two_phase(slot: &str) -> Error {
