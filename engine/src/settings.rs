@@ -37,7 +37,7 @@ impl Default for Settings {
             checkpoint_min_pause: Duration::ZERO,
             checkpoint_warn_after: Duration::from_secs(30),
             quiet_checkpoint_interval: Duration::from_secs(30),
-            queue_bytes_max: 64 << 20,
+            queue_bytes_max: 32 << 20,
             flush_after_idle: Duration::from_millis(100),
             retry_initial: Duration::from_millis(500),
             retry_longest: Duration::from_secs(30),

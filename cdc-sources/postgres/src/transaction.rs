@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Pieces are kept in memory up to a budget over all transactions; past it the largest goes to its
-//! file. A file has no name: the system frees it with the process, however that ends. Stored is the
+//! file, and what comes of that one later follows in small portions. A file has no name: the system frees it with the process, however that ends. Stored is the
 //! message itself behind its length; a relation message also has the number of its place in the
 //! stream behind it, for it competes with those outside (see [`Relations`]).
 
@@ -29,6 +29,8 @@ use crate::pgoutput::wire::corrupt;
 
 /// A piece in memory is kept in runs of this size.
 const RUN_BYTES: usize = 256 << 10;
+/// A transaction that has a file keeps no more than this in memory.
+const PORTION_BYTES: usize = 1 << 20;
 /// The size of a transaction's first run.
 const RUN_BYTES_MIN: usize = 4 << 10;
 
@@ -113,26 +115,45 @@ impl Assembly {
         Some(pieces)
     }
 
-    /// More is held in memory than the budget allows: [`Assembly::spill`] is due.
-    pub(crate) fn is_over_budget(&self) -> bool {
+    /// More is held in memory than the budget allows, or than a transaction with a file may keep:
+    /// [`Assembly::spill`] is due. `xid` is the transaction that was appended to.
+    pub(crate) fn is_spill_due(&self, xid: u32) -> bool {
+        self.is_over_budget() || self.open.get(&xid).is_some_and(Pieces::has_portion)
+    }
+
+    fn is_over_budget(&self) -> bool {
         self.bytes > self.bytes_max
     }
 
-    /// Writes the largest transactions to their files until half of the budget is free.
-    pub(crate) async fn spill(&mut self) -> Result<()> {
-        while self.bytes > self.bytes_max / 2 {
+    /// Writes the transaction's portion to its file and, when the budget is exceeded, the largest
+    /// transactions until half of it is free.
+    pub(crate) async fn spill(&mut self, xid: u32) -> Result<()> {
+        let target = if self.is_over_budget() { self.bytes_max / 2 } else { self.bytes_max };
+        let folder = self.folder.clone();
+        if let Some(pieces) = self.open.get_mut(&xid).filter(|pieces| pieces.has_portion()) {
+            self.bytes -= pieces.spill(folder.clone()).await?;
+        }
+        while self.bytes > target {
             let Some(pieces) = self.open.values_mut().max_by_key(|pieces| pieces.bytes) else { break };
-            let mut runs = std::mem::take(&mut pieces.runs);
-            runs.push(std::mem::take(&mut pieces.tail).freeze());
-            let freed = std::mem::take(&mut pieces.bytes);
-            pieces.file = Some(SpillFile::append(pieces.file.take(), self.folder.clone(), runs).await?);
-            self.bytes -= freed;
+            self.bytes -= pieces.spill(folder.clone()).await?;
         }
         Ok(())
     }
 }
 
 impl Pieces {
+    fn has_portion(&self) -> bool {
+        self.file.is_some() && self.bytes >= PORTION_BYTES
+    }
+
+    /// Writes what is in memory to the file; gives its bytes.
+    async fn spill(&mut self, folder: Option<PathBuf>) -> Result<usize> {
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.push(std::mem::take(&mut self.tail).freeze());
+        self.file = Some(SpillFile::append(self.file.take(), folder, runs).await?);
+        Ok(std::mem::take(&mut self.bytes))
+    }
+
     /// Runs grow with their transaction: a small one takes little.
     fn new_run(&mut self, needed: usize) {
         let size = self.bytes.clamp(RUN_BYTES_MIN, RUN_BYTES).max(needed);

@@ -207,7 +207,10 @@ async fn carried_or_refused(target: &Database<'_>, job: Job, version: PgVersion,
     let peak = super::transactions::peak_kb(job.running().id());
     match said {
         None => {
-            println!("{}: a value of a gigabyte is carried {way}, with {peak} kB at the peak", version.name());
+            println!(
+                "{}: a value of a gigabyte is carried {way}, with {peak} kB at the peak",
+                version.name()
+            );
             job.stop();
         }
         Some((code, said)) => {

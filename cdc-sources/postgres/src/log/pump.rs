@@ -217,8 +217,8 @@ impl Pump {
             (kind::ORIGIN, _) | (_, Some(_)) => self.assembly.append(xid, payload, self.count)?,
             _ => return Err(corrupt("has no place in a piece of an open transaction").into()),
         }
-        if self.assembly.is_over_budget() {
-            self.link.serve(self.assembly.spill()).await??;
+        if self.assembly.is_spill_due(xid) {
+            self.link.serve(self.assembly.spill(xid)).await??;
         }
         Ok(())
     }

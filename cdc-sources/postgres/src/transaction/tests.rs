@@ -33,9 +33,9 @@ fn relation(xid: u32, table: &str) -> Bytes {
 
 async fn append(assembly: &mut Assembly, xid: u32, message: &Bytes, place: u64) {
     assembly.append(xid, message, place).unwrap();
-    if assembly.is_over_budget() {
-        assembly.spill().await.unwrap();
-        assert!(!assembly.is_over_budget());
+    if assembly.is_spill_due(xid) {
+        assembly.spill(xid).await.unwrap();
+        assert!(!assembly.is_spill_due(xid));
     }
 }
 
@@ -110,6 +110,23 @@ async fn a_message_larger_than_any_buffer_is_stored_and_read_back() {
     assert_eq!((out.len(), out[0].as_str(), out[1].len(), out[2].as_str()), (3, "before", 3 << 20, "after"));
 }
 
+#[tokio::test]
+async fn a_transaction_that_was_stored_keeps_little_in_memory() {
+    let mut assembly = Assembly::new(None, 4 << 20);
+    assembly.begin_piece(10, true).unwrap();
+    let message = insert(10, &"x".repeat(1000));
+    let mut most = 0;
+    while assembly.open[&10].file.is_none() {
+        append(&mut assembly, 10, &message, 0).await;
+    }
+    for _ in 0..10_000 {
+        append(&mut assembly, 10, &message, 0).await;
+        most = most.max(assembly.bytes);
+    }
+    assert!(most <= PORTION_BYTES + 2000, "{most} bytes");
+    assert!(replayed(assembly.commit(10).unwrap()).await.len() > 10_000);
+}
+
 #[test]
 fn pieces_out_of_order_are_refused() {
     let mut assembly = Assembly::new(None, 1 << 20);
@@ -126,7 +143,7 @@ async fn a_folder_that_cannot_be_is_told() {
     let mut assembly = Assembly::new(Some(file.path().to_owned()), 0);
     assembly.begin_piece(10, true).unwrap();
     assembly.append(10, &insert(10, "a"), 0).unwrap();
-    let error = assembly.spill().await.unwrap_err();
+    let error = assembly.spill(10).await.unwrap_err();
     assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
 }
 
