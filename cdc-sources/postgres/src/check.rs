@@ -164,13 +164,13 @@ async fn table(client: &Client, config: &PgConfig, def: &TableDef, found: &mut V
         Ok(key) if key.is_empty() => found.push(
             Finding::warning(
                 &subject,
-                "the table has no primary key: it is read in one piece, and a target cannot mirror it by key",
+                "the table has no primary key: it is read whole, anew after a crash, and a target cannot mirror it by key",
             )
             .hint("add a primary key, or name one in table-names-config"),
         ),
         Ok(key) if KeyPlan::new(def, &key).is_none() => found.push(Finding::warning(
             &subject,
-            "the table's key cannot be cut into chunks by its first column: it is read in one piece",
+            "the table's key cannot be cut into chunks by its first column: it is read whole, anew after a crash",
         )),
         Ok(_) => {}
     }

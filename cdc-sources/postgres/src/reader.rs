@@ -124,7 +124,8 @@ impl PgReader {
         context: ReaderContext,
     ) -> PgReader {
         let (answers_in, answers) = mpsc::channel(ANSWERS_MAX);
-        let chunk_reader = ChunkReader::new(config.endpoint.clone(), server.clone(), answers_in);
+        let chunk_reader =
+            ChunkReader::new(config.endpoint.clone(), server.clone(), config.parallelism, answers_in);
         PgReader {
             config,
             server,

@@ -9,21 +9,27 @@
 //! between the two would make the table look empty to the view ("MVCC Caveats" in the manual). Its
 //! columns are then compared with those the log knows. The end of the log after the view is opened is
 //! where the stream no longer has to ask what the view showed.
+//!
+//! A table without a key that can be cut is one chunk, and [`blocks`] reads it by several connections.
+
+mod blocks;
+mod copy;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
-use bytes::Bytes;
-use culvert_api::{Error, ErrorKind, Result, RowKind, RowPosition, TableId, TableSchema};
+use culvert_api::{Error, ErrorClass, ErrorKind, Result, RowKind, RowPosition, TableId, TableSchema};
 use culvert_postgres::quote::{identifier, literal};
 use culvert_postgres::{Client, Endpoint, from_client};
 use futures_util::StreamExt as _;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
+use self::blocks::{BlockRange, SharedView};
+use self::copy::{CopyRow, CopyRows};
 use crate::catalog::{ServerInfo, is_true, query, text};
 use crate::column::{ColumnDef, PgType};
-use crate::decode::{Cell, NanPolicy, RowsBuilder};
+use crate::decode::{NanPolicy, RowsBuilder};
 use crate::key::{KeyBound, KeyPlan};
 use crate::lsn::Lsn;
 use crate::shape::TableDef;
@@ -37,8 +43,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(3);
 /// Rows and bytes per batch while reading.
 const BATCH_ROWS: usize = 8192;
 const BATCH_BYTES: usize = 4 << 20;
-/// What a binary COPY begins with ("COPY" in the manual, "Binary Format").
-const COPY_SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// What the reader wants read.
 #[derive(Clone, Debug)]
@@ -68,11 +72,14 @@ pub(crate) enum ChunkMessage {
     Failed(Error),
 }
 
-/// Connections that chunk tasks share, one per task at work.
+/// Connections that chunk tasks share, one per task at work and per helper of one.
 #[derive(Clone)]
 pub(crate) struct ChunkReader {
     endpoint: Endpoint,
     server: ServerInfo,
+    connections_max: usize,
+    /// One per connection that may read at the same time.
+    permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Client>>>,
     answers: mpsc::Sender<ChunkMessage>,
 }
@@ -88,14 +95,16 @@ impl ChunkReader {
     pub(crate) fn new(
         endpoint: Endpoint,
         server: ServerInfo,
+        connections_max: usize,
         answers: mpsc::Sender<ChunkMessage>,
     ) -> ChunkReader {
-        ChunkReader { endpoint, server, idle: Arc::default(), answers }
+        let permits = Arc::new(Semaphore::new(connections_max));
+        ChunkReader { endpoint, server, connections_max, permits, idle: Arc::default(), answers }
     }
 
     /// Reads a chunk in a task of its own and answers over the channel.
     pub(crate) fn start(&self, tasks: &mut tokio::task::JoinSet<()>, request: ChunkRequest) {
-        let reader = self.clone();
+        let (reader, request) = (self.clone(), Arc::new(request));
         tasks.spawn(async move {
             let message = match reader.read(&request).await {
                 Ok(message) => message,
@@ -119,11 +128,12 @@ impl ChunkReader {
         }
     }
 
-    async fn read(&self, request: &ChunkRequest) -> Result<ChunkMessage> {
+    async fn read(&self, request: &Arc<ChunkRequest>) -> Result<ChunkMessage> {
+        let _permit = self.permit().await?;
         let client = self.connection().await?;
         let split = request.split.id();
-        let view = match self.open_view(&client, request).await {
-            Ok(view) => view,
+        let (view, shared) = match self.open_views(&client, request).await {
+            Ok(views) => views,
             // Dropped or renamed: nothing was sent, and the log may tell.
             Err(error) if error.kind() == ErrorKind::Schema => {
                 tracing::info!(table = %request.split.table, "a chunk's table is not there: {error}");
@@ -136,12 +146,45 @@ impl ChunkReader {
         if !view.same_shape {
             return Ok(ChunkMessage::ShapeChanged { split, high: view.high });
         }
-        let (cut, whole_result) = self.send_rows(&client, request).await?;
+        let (cut, whole_result) = match shared {
+            Some(shared) => {
+                self.read_together(&client, request, shared).await?;
+                (None, true)
+            }
+            None => self.send_rows(&client, request, None).await?,
+        };
         if whole_result {
             query(&client, "COMMIT", "reading a chunk").await?;
             self.idle.lock().await.push(client);
         }
         Ok(ChunkMessage::Done { split, snapshot: view.snapshot, high: view.high, cut })
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.map_err(|_| Error::new(ErrorKind::Internal, "the permits to read are gone"))
+    }
+
+    /// Opens a view, and shares it with others where that pays.
+    async fn open_views(
+        &self,
+        client: &Client,
+        request: &ChunkRequest,
+    ) -> Result<(View, Option<SharedView>)> {
+        let view = self.open_view(client, request).await?;
+        if request.cut.is_some() || self.connections_max < 2 || !view.same_shape {
+            return Ok((view, None));
+        }
+        match SharedView::export(client, request.def.oid, self.connections_max).await {
+            Ok(shared) => Ok((view, shared)),
+            // Not every product shares views; with the statement the transaction has failed.
+            Err(error) if error.class() == ErrorClass::Operator => {
+                tracing::info!(table = %request.split.table, "one connection reads the table alone: {error}");
+                query(client, "ROLLBACK", "reading a chunk").await?;
+                Ok((self.open_view(client, request).await?, None))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn send(&self, message: ChunkMessage) -> Result<()> {
@@ -213,10 +256,16 @@ impl ChunkReader {
         }
     }
 
-    /// Sends the rows. The second value: everything the server had to say was taken.
-    async fn send_rows(&self, client: &Client, request: &ChunkRequest) -> Result<(Option<KeyBound>, bool)> {
+    /// Sends the rows, or those in a range of blocks. The second value: everything the server had to
+    /// say was taken.
+    async fn send_rows(
+        &self,
+        client: &Client,
+        request: &ChunkRequest,
+        blocks: Option<BlockRange>,
+    ) -> Result<(Option<KeyBound>, bool)> {
         let reading = |error| from_client(error, "reading a chunk").context("table", &request.split.table);
-        let stream = client.copy_out(&copy(request)).await.map_err(reading)?;
+        let stream = client.copy_out(&copy_statement(request, blocks)).await.map_err(reading)?;
         let mut stream = std::pin::pin!(stream);
         let mut rows = ChunkRows::new(request);
         let mut in_rows = CopyRows::default();
@@ -317,13 +366,14 @@ fn expression(column: &ColumnDef) -> String {
     }
 }
 
-fn copy(request: &ChunkRequest) -> String {
+fn copy_statement(request: &ChunkRequest, blocks: Option<BlockRange>) -> String {
     let columns: Vec<String> = request.def.columns.iter().map(expression).collect();
     let mut statement = format!("COPY (SELECT {} FROM {}", columns.join(", "), request.def.quoted_alone());
     let mut conditions: Vec<String> = request.def.filter.iter().map(|filter| format!("({filter})")).collect();
     if let Some(plan) = &request.cut {
         conditions.extend(plan.conditions(&request.split.range));
     }
+    conditions.extend(blocks.map(|blocks| blocks.condition()));
     if !conditions.is_empty() {
         statement.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
     }
@@ -333,76 +383,6 @@ fn copy(request: &ChunkRequest) -> String {
     }
     statement.push_str(") TO STDOUT (FORMAT binary)");
     statement
-}
-
-/// Rows of a binary COPY. The server puts every row into a message of its own.
-#[derive(Default)]
-struct CopyRows {
-    begun: bool,
-    ended: bool,
-}
-
-/// One row: its fields, each `None` for NULL.
-struct CopyRow {
-    fields: Vec<Option<Bytes>>,
-}
-
-impl CopyRow {
-    fn cells<'a>(&'a self, columns: &'a [ColumnDef]) -> impl Iterator<Item = Result<Cell<'a>>> {
-        self.fields.iter().zip(columns).map(|(field, column)| {
-            Ok(match field {
-                None => Cell::Null,
-                // What was printed is text in either form.
-                Some(bytes) if column.kind == PgType::Printed => Cell::Text(bytes),
-                Some(bytes) => Cell::Binary(bytes),
-            })
-        })
-    }
-}
-
-impl CopyRows {
-    fn next(&mut self, data: &mut Bytes, columns: usize) -> Result<Option<CopyRow>> {
-        let wrong = || Error::new(ErrorKind::Corrupt, "rows of a COPY do not follow their format");
-        if !self.begun {
-            let head = take(data, COPY_SIGNATURE.len()).filter(|head| head == COPY_SIGNATURE);
-            head.ok_or_else(wrong)?;
-            take_i32(data).ok_or_else(wrong)?;
-            let more = take_i32(data).and_then(|length| usize::try_from(length).ok()).ok_or_else(wrong)?;
-            take(data, more).ok_or_else(wrong)?;
-            self.begun = true;
-        }
-        if data.is_empty() || self.ended {
-            return Ok(None);
-        }
-        let count = take(data, 2).and_then(|bytes| bytes.as_ref().try_into().ok()).map(i16::from_be_bytes);
-        match count.ok_or_else(wrong)? {
-            -1 => {
-                self.ended = true;
-                return Ok(None);
-            }
-            count if usize::try_from(count) == Ok(columns) => {}
-            _ => return Err(wrong()),
-        }
-        let mut fields = Vec::with_capacity(columns);
-        for _ in 0..columns {
-            fields.push(match take_i32(data).ok_or_else(wrong)? {
-                -1 => None,
-                length => {
-                    let length = usize::try_from(length).map_err(|_| wrong())?;
-                    Some(take(data, length).ok_or_else(wrong)?)
-                }
-            });
-        }
-        Ok(Some(CopyRow { fields }))
-    }
-}
-
-fn take(data: &mut Bytes, length: usize) -> Option<Bytes> {
-    (length <= data.len()).then(|| data.split_to(length))
-}
-
-fn take_i32(data: &mut Bytes) -> Option<i32> {
-    take(data, 4).and_then(|bytes| bytes.as_ref().try_into().ok()).map(i32::from_be_bytes)
 }
 
 /// The key with which a chunk of so many rows ends, or `None` past the end of the table.
