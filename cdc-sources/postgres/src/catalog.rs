@@ -157,8 +157,8 @@ const SERVER: &str = "SELECT current_setting('server_version_num'), current_sett
     FROM pg_catalog.pg_database d WHERE d.datname = current_database()";
 
 /// A table before its columns are known.
-struct Found {
-    oid: u32,
+pub(crate) struct Found {
+    pub(crate) oid: u32,
     schema: String,
     table: String,
     partitioned: bool,
@@ -169,19 +169,34 @@ struct Found {
 }
 
 impl Found {
-    fn id(&self, database: &str) -> TableId {
+    pub(crate) fn id(&self, database: &str) -> TableId {
         TableId {
             database: database.to_owned(),
             schema: Some(self.schema.clone()),
             table: self.table.clone(),
         }
     }
+
+    /// Refuses a table whose changes are not logged.
+    pub(crate) fn refuse_unlogged(&self, database: &str) -> Result<()> {
+        if !self.unlogged {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Schema, "an unlogged table has no log to read")
+            .context("table", self.id(database))
+            .hint(format!("run ALTER TABLE {} SET LOGGED", qualified(&self.schema, &self.table))))
+    }
 }
 
-async fn find_tables(client: &Client, server: &ServerInfo, selection: &TableSelection) -> Result<Vec<Found>> {
+/// The tables that the selection matches, less partitions of others among them. One query.
+pub(crate) async fn find_tables(
+    client: &Client,
+    server: &ServerInfo,
+    selection: &TableSelection,
+) -> Result<Vec<Found>> {
     let statement = "SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relpersistence <> 'p', c.relreplident, \
-         (SELECT string_agg(a.relid::oid::text, ',') FROM pg_catalog.pg_partition_ancestors(c.oid) a \
-          WHERE a.relid <> c.oid) \
+         CASE WHEN c.relispartition THEN (SELECT string_agg(a.relid::oid::text, ',') \
+          FROM pg_catalog.pg_partition_ancestors(c.oid) a WHERE a.relid <> c.oid) END \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' ORDER BY 2, 3";
     let mut found = Vec::new();
@@ -223,16 +238,22 @@ pub(crate) async fn read_tables(
     published: &Published,
 ) -> Result<Vec<TableDef>> {
     let found = find_tables(client, server, selection).await?;
+    refuse_unmet(server, selection, &found)?;
+    describe(client, server, &found, published).await
+}
+
+/// Refuses a rule that no table meets.
+pub(crate) fn refuse_unmet(server: &ServerInfo, selection: &TableSelection, found: &[Found]) -> Result<()> {
     let ids: Vec<TableId> = found.iter().map(|table| table.id(&server.database)).collect();
     let unmet = selection.unmet(&ids);
-    if !unmet.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Schema,
-            format!("no table of database '{}' matches {}", server.database, unmet.join(", ")),
-        )
-        .hint("names are `database.schema.table` or `schema.table`, in the letters the server has"));
+    if unmet.is_empty() {
+        return Ok(());
     }
-    describe(client, server, &found, published).await
+    Err(Error::new(
+        ErrorKind::Schema,
+        format!("no table of database '{}' matches {}", server.database, unmet.join(", ")),
+    )
+    .hint("names are `database.schema.table` or `schema.table`, in the letters the server has"))
 }
 
 /// The definition of one table, by its oid; `None` when it is gone.
@@ -260,7 +281,8 @@ pub(crate) async fn read_table(
     Ok(describe(client, server, &[found], published).await?.pop())
 }
 
-async fn describe(
+/// The definitions of tables. One that is not logged is refused.
+pub(crate) async fn describe(
     client: &Client,
     server: &ServerInfo,
     found: &[Found],
@@ -273,12 +295,7 @@ async fn describe(
         let mut columns = read_columns(client, server, &oids).await?;
         let keys = read_keys(client, &oids).await?;
         for table in part {
-            let id = table.id(&server.database);
-            if table.unlogged {
-                return Err(Error::new(ErrorKind::Schema, "an unlogged table has no log to read")
-                    .context("table", &id)
-                    .hint(format!("run ALTER TABLE {} SET LOGGED", qualified(&table.schema, &table.table))));
-            }
+            table.refuse_unlogged(&server.database)?;
             let of_table = published.table(&table.schema, &table.table);
             let listed = of_table.and_then(|table| table.columns.as_ref());
             let columns = columns.remove(&table.oid).unwrap_or_default().into_iter();

@@ -13,7 +13,7 @@ use crate::catalog::estimated_rows;
 use crate::key::{KeyBound, KeyPlan};
 use crate::shape::TableDef;
 use crate::snapshot::bound_after;
-use crate::state::{ChunkSplit, EnumeratorState, ReaderState, StreamSplit, decode, encode};
+use crate::state::{ChunkSplit, EnumeratorState, StreamSplit, decode, encode};
 
 /// The stream's split.
 pub(crate) const STREAM: &str = "stream";
@@ -43,7 +43,7 @@ impl PgEnumerator {
     /// `plans` holds the tables to read, with what of them is planned already.
     pub(crate) fn new(
         endpoint: Endpoint,
-        start: ReaderState,
+        start: StreamSplit,
         plans: Vec<(TableId, TablePlan<KeyBound>)>,
         cuts: &HashMap<TableId, Option<(Arc<TableDef>, KeyPlan)>>,
         chunk_rows: u64,
@@ -57,7 +57,7 @@ impl PgEnumerator {
                 PlannedTable { id, plan, cut, estimated_rows: 0 }
             })
             .collect();
-        let stream = Split { id: STREAM.to_owned(), body: encode(&StreamSplit { state: start })? };
+        let stream = Split { id: STREAM.to_owned(), body: encode(&start)? };
         Ok(PgEnumerator {
             endpoint,
             client: None,

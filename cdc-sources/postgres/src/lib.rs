@@ -1,9 +1,10 @@
 //! PostgreSQL as a source of changes.
 //!
 //! Read in this order: `options` what users say · `source` how an attempt is prepared · `slot` and
-//! `publication` what it leaves at the server · `enumerator` how the work is cut · `reader` how the log
-//! and the snapshot become one stream · `snapshot` and `visibility` what a chunk has seen · `log` how
-//! the log arrives · `decode` how wire bytes become columns.
+//! `publication` what it leaves at the server · `newcomers` which tables join later · `enumerator` how
+//! the work is cut · `reader` how the log and the snapshot become one stream · `snapshot` and
+//! `visibility` what a chunk has seen · `log` how the log arrives · `decode` how wire bytes become
+//! columns.
 
 mod catalog;
 mod check;
@@ -13,6 +14,7 @@ mod enumerator;
 mod key;
 pub mod log;
 mod lsn;
+mod newcomers;
 mod options;
 mod pgoutput;
 mod publication;

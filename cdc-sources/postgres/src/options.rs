@@ -23,6 +23,8 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::list("schema-names").alias(&["schema-name"]).default("").doc("Only tables of these schemas."),
     OptionDef::list("table-names").default("").doc("Tables to capture, `database.schema.table` or `schema.table`. Each entry is a regular expression on the full name, or the name itself."),
     OptionDef::regex("table-pattern").doc("Tables to capture, as one regular expression on `database.schema.table` or `schema.table`."),
+    OptionDef::duration_ms("table.discovery.interval").default("10000")
+        .doc("How often a running job looks for new tables that it captures; 0: only when it starts. They are published and read while the others stream; one that cannot be followed is told of and left out."),
     OptionDef::objects("table-names-config").doc("Per table: `table`, and `primaryKeys` to use instead of the table's own key."),
     OptionDef::choice("startup.mode", &["INITIAL", "EARLIEST", "LATEST", "SPECIFIC", "TIMESTAMP", "SNAPSHOT-ONLY", "COMMITTED-OFFSET"]).default("INITIAL")
         .doc("Where a job without state begins: a snapshot and then the log; the first place the slot still has; now; a given place; a snapshot and nothing more; or where the slot was left, which has to exist. TIMESTAMP is refused: the log cannot be searched by time."),
@@ -34,18 +36,18 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::int_in("snapshot.split.size", 1, 10_000_000).unit("rows").default("8096").doc("Rows of one snapshot chunk."),
     OptionDef::int("snapshot.fetch.size").default("1024").ignored("rows are streamed by COPY").doc("Rows per fetch."),
     OptionDef::int_in("incremental.parallelism", 1, 1).default("1").doc("Stream readers. One reader keeps the order of transactions."),
-    OptionDef::int_in("snapshot.parallelism", 1, 64).default("2").doc("Chunks read at the same time; the job's `parallelism` when that is larger."),
+    OptionDef::int_in("snapshot.parallelism", 1, 64).default("2").doc("Connections that read tables at the same time; the job's `parallelism` when that is larger."),
     OptionDef::float("chunk-key.even-distribution.factor.upper-bound").default("100").ignored("chunks follow the keys that are there, so the distribution does not matter").doc("Evenness of keys."),
     OptionDef::float("chunk-key.even-distribution.factor.lower-bound").default("0.05").ignored("chunks follow the keys that are there, so the distribution does not matter").doc("Evenness of keys."),
     OptionDef::int("sample-sharding.threshold").default("1000").ignored("chunks follow the keys that are there, nothing is sampled").doc("When to sample keys."),
     OptionDef::int("inverse-sampling.rate").default("1000").ignored("chunks follow the keys that are there, nothing is sampled").doc("How to sample keys."),
     OptionDef::boolean("split.allow-sampling").default("true").ignored("nothing is sampled").doc("Whether to sample keys."),
-    OptionDef::boolean("enable_concurrent_read").default("true").doc("`false` reads one chunk at a time."),
+    OptionDef::boolean("enable_concurrent_read").default("true").doc("`false` reads by one connection."),
     OptionDef::boolean("exactly_once").default("false").ignored("snapshot and log are always merged exactly once, whatever this says").doc("Exactly once between snapshot and log."),
     OptionDef::string("server-time-zone").alias(&["server_time_zone"]).default("UTC").ignored("timestamps with a zone are instants and keep their value in any zone").doc("Zone of the server."),
     OptionDef::duration_ms("connect.timeout.ms").alias(&["connect.timeout"]).default("30000").doc("How long connecting may take."),
     OptionDef::int("connect.max-retries").default("3").ignored("retries follow the job's `job.retry.times`").doc("Connection attempts."),
-    OptionDef::int("connection.pool.size").default("20").ignored("there is one connection for the log and one per chunk being read").doc("Pooled connections."),
+    OptionDef::int("connection.pool.size").default("20").ignored("there is one connection for the log and `snapshot.parallelism` while tables are read").doc("Pooled connections."),
     OptionDef::choice("format", &["DEFAULT", "COMPATIBLE_DEBEZIUM_JSON"]).default("DEFAULT").doc("DEFAULT: typed rows. COMPATIBLE_DEBEZIUM_JSON is refused: it is a format of the Kafka sink."),
     OptionDef::map("debezium").doc("`include.schema.changes`, `slot.name`, `slot.drop.on.stop`, `publication.name` are understood; every other key is refused by name."),
     OptionDef::boolean("schema-changes.enabled").alias(&["debezium.include.schema.changes"]).default("false")
@@ -101,6 +103,8 @@ pub enum Stop {
 pub struct PgConfig {
     pub(crate) endpoint: Endpoint,
     pub(crate) selection: TableSelection,
+    /// Pause between two looks for new tables; `None`: there are none.
+    pub(crate) discovery: Option<Duration>,
     pub(crate) startup: Startup,
     pub(crate) stop: Stop,
     pub(crate) chunk_rows: u64,
@@ -149,7 +153,9 @@ impl PgConfig {
         if let Some(name) = &slot {
             valid_slot(name)?;
         }
-        let startup = startup(options)?;
+        let (startup, stop) = (startup(options)?, stop(options)?);
+        let every = Duration::from_millis(options.unsigned("table.discovery.interval"));
+        let is_unbounded = stop == Stop::Never && startup != Startup::SnapshotOnly;
         Ok(PgConfig {
             endpoint,
             selection: TableSelection::new(
@@ -160,8 +166,9 @@ impl PgConfig {
             drop_on_end: options.bool("slot.drop.on.stop")
                 || debezium.drop_on_stop
                 || startup == Startup::SnapshotOnly,
+            discovery: (is_unbounded && !every.is_zero()).then_some(every),
             startup,
-            stop: stop(options)?,
+            stop,
             chunk_rows: options.unsigned("snapshot.split.size"),
             parallelism,
             conversion: Conversion {

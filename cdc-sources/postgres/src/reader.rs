@@ -7,6 +7,7 @@
 //! not behind the stream, what the views showed decides (see [`crate::snapshot`]).
 
 mod chunks;
+mod discovery;
 mod rows;
 mod shape;
 mod tables;
@@ -19,7 +20,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use culvert_api::{
-    Error, ErrorKind, Phase, ReaderContext, Result, SourceEvent, SourceReader, SourceState, Split,
+    Error, ErrorKind, Phase, ReaderContext, Result, SchemaChange, SourceEvent, SourceReader, SourceState,
+    Split,
 };
 use culvert_postgres::Client;
 use serde::Deserialize;
@@ -27,15 +29,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::chunks::Round;
+use self::discovery::Discovery;
 use self::tables::Tables;
 use crate::catalog::ServerInfo;
 use crate::enumerator::STREAM;
 use crate::log::{LogItem, LogOptions, LogStream};
 use crate::lsn::Lsn;
+use crate::newcomers::Memory;
 use crate::options::PgConfig;
 use crate::snapshot::{ChunkMessage, ChunkReader};
 use crate::source::is_at_its_end;
-use crate::state::{ChunkSplit, ReaderState, StreamSplit, decode, encode};
+use crate::state::{ChunkSplit, ReaderState, StreamSplit, TableState, decode, encode};
+use crate::tables::Captured;
 
 /// Rows that wait for more are passed on after this long.
 const LINGER: Duration = Duration::from_millis(20);
@@ -69,7 +74,7 @@ pub(crate) struct PgReader {
     /// Values came in binary that are read as text: the next attempt asks for text.
     text_only: Arc<AtomicBool>,
     /// What to start from, until the log is open.
-    start: Option<ReaderState>,
+    start: Option<StreamSplit>,
     opened: bool,
     log: Option<LogStream>,
     /// The log sends binary values.
@@ -79,11 +84,14 @@ pub(crate) struct PgReader {
     publication: String,
     /// Everything before has been taken in; between two transactions.
     position: Lsn,
+    /// The position that every sink has committed.
+    acknowledged: Lsn,
     /// For the next transaction.
     skip: u64,
     transaction: Option<Transaction>,
     stop_at: Option<Lsn>,
     tables: Tables,
+    discovery: Discovery,
     unseen: Vec<u32>,
     /// Chunks handed over and not begun.
     incoming: VecDeque<ChunkSplit>,
@@ -121,11 +129,13 @@ impl PgReader {
         config: Arc<PgConfig>,
         server: ServerInfo,
         text_only: Arc<AtomicBool>,
+        memory: Memory,
         context: ReaderContext,
     ) -> PgReader {
         let (answers_in, answers) = mpsc::channel(ANSWERS_MAX);
         let chunk_reader =
             ChunkReader::new(config.endpoint.clone(), server.clone(), config.parallelism, answers_in);
+        let discovery = Discovery::new(memory, config.snapshots());
         PgReader {
             config,
             server,
@@ -139,10 +149,12 @@ impl PgReader {
             slot: String::new(),
             publication: String::new(),
             position: Lsn(0),
+            acknowledged: Lsn(0),
             skip: 0,
             transaction: None,
             stop_at: None,
             tables: Tables::default(),
+            discovery,
             unseen: Vec::new(),
             incoming: VecDeque::new(),
             round: None,
@@ -165,22 +177,22 @@ impl PgReader {
 
     /// Connects to the log at the position of the state.
     async fn open(&mut self) -> Result<()> {
-        let state = self.start.take().ok_or_else(|| {
+        let StreamSplit { state, joining } = self.start.take().ok_or_else(|| {
             Error::new(ErrorKind::Internal, "the reader was asked for rows before it had its split")
         })?;
         self.opened = true;
         self.tables = Tables::restore(&state, &self.config.conversion)?;
-        self.position = state.position;
+        (self.position, self.acknowledged) = (state.position, state.position);
         self.skip = state.skip;
         self.stop_at = state.stop_at;
-        let ended = is_at_its_end(&self.config, &state);
+        let ended = joining.is_empty() && is_at_its_end(&self.config, &state);
         (self.system, self.slot, self.publication) = (state.system, state.slot, state.publication);
         self.unseen = state.unseen;
         self.report_phase();
         if ended {
             return self.end();
         }
-        let has_binary = state.tables.iter().all(|table| table.def.has_binary());
+        let has_binary = state.tables.iter().chain(&joining).all(|table| table.def.has_binary());
         self.binary = has_binary && !self.text_only.load(Relaxed);
         let options = LogOptions {
             slot: self.slot.clone(),
@@ -202,6 +214,27 @@ impl PgReader {
             binary = self.binary,
             "following the log"
         );
+        self.join(joining)
+    }
+
+    /// Takes in tables that join. The checkpoint before does not have them, and sinks are told of each:
+    /// where their target is missing they make it, as they do at the beginning of a job.
+    fn join(&mut self, joining: Vec<TableState>) -> Result<()> {
+        if joining.is_empty() {
+            return Ok(());
+        }
+        self.push_barrier(self.skip)?;
+        for state in joining {
+            let table = Captured::from_state(state, &self.config.conversion)?;
+            let change = SchemaChange {
+                before: None,
+                after: Some(Arc::clone(&table.output)),
+                statement: format!("CREATE TABLE {}", table.def.quoted()),
+            };
+            self.ready.push_back(SourceEvent::SchemaChange(change));
+            self.tables.add(table);
+        }
+        self.report_phase();
         Ok(())
     }
 
@@ -244,6 +277,7 @@ impl PgReader {
             }
         }
         self.look_up_shapes().await?;
+        self.discover().await?;
         self.look_for_the_end()?;
         if self.barrier_wanted {
             self.push_barrier(self.skip)?;
@@ -262,7 +296,8 @@ impl PgReader {
     }
 
     fn look_for_the_end(&mut self) -> Result<()> {
-        if self.ended || !self.tables.all_complete() || self.tables.unpassed() > 0 {
+        let waits = !self.tables.all_complete() || self.tables.unpassed() > 0 || self.discovery.is_busy();
+        if self.ended || waits {
             return Ok(());
         }
         let reached = match self.stop_at {
@@ -283,6 +318,7 @@ impl PgReader {
     fn awaits_position(&self) -> bool {
         self.stop_at.is_some()
             || !self.lookups.is_empty()
+            || self.joins_behind().is_some()
             || !self.tables.all_complete()
             || self.tables.unpassed() > 0
     }
@@ -403,7 +439,7 @@ impl SourceReader for PgReader {
     fn add_splits(&mut self, splits: Vec<Split>) -> Result<()> {
         for split in splits {
             if split.id == STREAM {
-                self.start = Some(decode::<StreamSplit>(&split.body)?.state);
+                self.start = Some(decode(&split.body)?);
             } else {
                 self.incoming.push_back(decode(&split.body)?);
             }
@@ -445,6 +481,7 @@ impl SourceReader for PgReader {
         if let Some(log) = &self.log {
             log.acknowledge(position);
         }
+        self.acknowledged = position;
         self.end_committed = self.ended && position == self.position;
         Ok(())
     }

@@ -54,6 +54,11 @@ impl TableSelection {
         listed && self.tables.iter().any(|rule| rule.matches(id))
     }
 
+    /// Whether the table's very name is written, and not only an expression that matches it.
+    pub(crate) fn names(&self, id: &TableId) -> bool {
+        self.matches(id) && self.tables.iter().any(|rule| rule.names(id))
+    }
+
     /// The rules that no existing table meets, as the user wrote them.
     pub(crate) fn unmet(&self, existing: &[TableId]) -> Vec<&str> {
         let met = |rule: &&TableRule| existing.iter().any(|id| rule.matches(id));
@@ -63,10 +68,18 @@ impl TableSelection {
 
 impl TableRule {
     fn matches(&self, id: &TableId) -> bool {
-        let full = id.to_string();
-        let short = format!("{}.{}", id.schema.as_deref().unwrap_or_default(), id.table);
-        [full, short].iter().any(|name| *name == self.text || self.pattern.is_match(name))
+        self.names(id) || both_names(id).iter().any(|name| self.pattern.is_match(name))
     }
+
+    fn names(&self, id: &TableId) -> bool {
+        both_names(id).contains(&self.text)
+    }
+}
+
+/// With the database and without it.
+fn both_names(id: &TableId) -> [String; 2] {
+    let short = format!("{}.{}", id.schema.as_deref().unwrap_or_default(), id.table);
+    [id.to_string(), short]
 }
 
 fn anchored(option: &str, text: &str) -> Result<Regex> {
@@ -91,6 +104,10 @@ mod tests {
         let selection = TableSelection::new(vec![], names, None).unwrap();
         for table in ["w", "order_17", "drop table x;--("] {
             assert!(selection.matches(&id("public", table)), "{table}");
+        }
+        for (table, written) in [("w", true), ("drop table x;--(", true), ("order_17", false), ("w2", false)]
+        {
+            assert_eq!(selection.names(&id("public", table)), written, "{table}");
         }
         for table in ["w2", "order_x"] {
             assert!(!selection.matches(&id("public", table)), "{table}");

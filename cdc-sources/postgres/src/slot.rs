@@ -16,7 +16,7 @@ use crate::options::{PgConfig, Startup};
 use crate::shape::TableDef;
 
 /// How often it is told who is being waited for.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Pause between two looks at who still writes.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long writers of a table that joins are waited for.
@@ -323,7 +323,7 @@ pub(crate) async fn wait_for_writers(client: &Client, tables: &[&TableDef]) -> R
 }
 
 /// Transactions that hold a lock to write one of the tables, with their processes.
-async fn writers(client: &Client, tables: &[&TableDef]) -> Result<Vec<(String, String)>> {
+pub(crate) async fn writers(client: &Client, tables: &[&TableDef]) -> Result<Vec<(String, String)>> {
     let oids: Vec<String> = tables.iter().map(|def| format!("({}::oid)", def.oid)).collect();
     let statement = format!(
         "WITH named (oid) AS (VALUES {}), part AS (SELECT oid FROM named UNION \

@@ -18,17 +18,20 @@ use culvert_postgres::Client;
 use culvert_snapshot::TablePlan;
 use tokio::sync::Mutex;
 
-use crate::catalog::{ServerInfo, log_end, query, read_tables, text};
+use crate::catalog::{
+    Found, ServerInfo, describe, find_tables, log_end, query, read_tables, refuse_unmet, text,
+};
 use crate::check;
 use crate::enumerator::PgEnumerator;
 use crate::key::{KeyBound, KeyPlan};
 use crate::lsn::Lsn;
+use crate::newcomers::{Judge, Memory};
 use crate::options::{PgConfig, Startup, Stop};
 use crate::publication::Published;
 use crate::reader::PgReader;
 use crate::shape::{TableDef, refuse_made_anew};
 use crate::slot::{self, Slot};
-use crate::state::{EnumeratorState, ReaderState, TableState, decode};
+use crate::state::{EnumeratorState, ReaderState, StreamSplit, TableState, decode};
 use crate::tables::{Captured, schema_of};
 
 /// How long the end of the log may take to reach the server's disk.
@@ -43,6 +46,8 @@ pub struct PostgresSource {
     prepared: Mutex<Option<Prepared>>,
     /// Values came in binary that are read as text.
     text_only: Arc<AtomicBool>,
+    /// What attempts hand on about new tables.
+    memory: Memory,
 }
 
 #[derive(Clone)]
@@ -50,11 +55,11 @@ struct Prepared {
     server: ServerInfo,
     /// The state to go on from, less the tables the job no longer names; `None` for a fresh start.
     restored: Option<ReaderState>,
-    /// The captured tables, those that join included.
+    /// The captured tables; all of them at a fresh start.
     tables: Vec<TableState>,
-    /// The tables of them that join, or all at a fresh start.
-    new: Vec<TableDef>,
-    /// What the publication has to have.
+    /// Tables that join a job with state.
+    joining: Vec<TableDef>,
+    /// What the publication has to have, or the start is refused.
     published: Vec<TableDef>,
     plans: Vec<(TableId, TablePlan<KeyBound>)>,
 }
@@ -69,6 +74,7 @@ impl PostgresSource {
             config: Arc::new(PgConfig::from_options(options, parallelism)?),
             prepared: Mutex::new(None),
             text_only: Arc::default(),
+            memory: Memory::default(),
         })
     }
 
@@ -118,10 +124,12 @@ impl PostgresSource {
         } else {
             Vec::new()
         };
-        Ok(Prepared { server, restored: None, tables, new: defs.clone(), published: defs, plans })
+        Ok(Prepared { server, restored: None, tables, joining: Vec::new(), published: defs, plans })
     }
 
-    /// The state as saved, less the tables the job no longer names, plus those it names now.
+    /// The state as saved, less the tables the job no longer names, and the tables that join. One that
+    /// is named is refused when it cannot be followed; one that an expression happens to match is left
+    /// out, and so is every one once the job has begun.
     async fn prepare_restored(
         &self,
         client: &Client,
@@ -133,42 +141,48 @@ impl PostgresSource {
         let saved: EnumeratorState = decode(&state.enumerator)?;
         refuse_other_place(&start, &server, config)?;
         let published = Published::read(client, &server, &start.publication).await?;
-        let defs = read_tables(client, &server, &config.selection, &published).await?;
-        for def in &defs {
-            published.judge(&start.publication, def, config.require_full)?;
+        let found = find_tables(client, &server, &config.selection).await?;
+        if self.memory.is_first() {
+            refuse_unmet(&server, &config.selection, &found)?;
         }
         let mut tables = std::mem::take(&mut start.tables);
-        tables.retain(|table| config.selection.matches(&table.id()) && is_still_there(table, &defs));
+        tables.retain(|table| config.selection.matches(&table.id()) && is_still_there(table, &found));
+        let is_known = |other: &Found| tables.iter().any(|table| table.def.oid == other.oid);
+        let is_named =
+            |other: &Found| self.memory.is_first() && config.selection.names(&other.id(&server.database));
+        let (known, new): (Vec<_>, Vec<_>) = found.into_iter().partition(is_known);
+        let (named, matched): (Vec<_>, Vec<_>) = new.into_iter().partition(is_named);
+        let known = describe(client, &server, &known, &published).await?;
+        let mut joining = describe(client, &server, &named, &published).await?;
+        let must_be: Vec<TableDef> = known.iter().chain(&joining).cloned().collect();
+        for def in &must_be {
+            published.judge(&start.publication, def, config.require_full)?;
+        }
         for table in tables.iter().filter(|table| !table.done.ranges().is_empty()) {
-            if let Some(now) = defs.iter().find(|def| def.oid == table.def.oid) {
+            if let Some(now) = known.iter().find(|def| def.oid == table.def.oid) {
                 refuse_made_anew(&table.def, now)?;
             }
         }
-        let is_known =
-            |id: &TableId, oid: u32| tables.iter().any(|table| table.id() == *id && table.def.oid == oid);
-        let joined: Vec<TableDef> =
-            defs.iter().filter(|def| !is_known(&def.id(), def.oid)).cloned().collect();
-        let mut plans: Vec<_> =
+        let judge = self.judge(client, &server, &start.publication);
+        joining.extend(judge.fit(&published, matched).await?);
+        let plans: Vec<_> =
             saved.tables.into_iter().filter(|(id, _)| tables.iter().any(|table| table.id() == *id)).collect();
-        for def in &joined {
-            tracing::info!(table = %def.id(), "a table joins the job");
-            tables.push(TableState::new(def.clone(), config.snapshots()));
-            if config.snapshots() {
-                plans.push((def.id(), TablePlan::new()));
-            }
-        }
-        let at_its_end = joined.is_empty()
+        let at_its_end = joining.is_empty()
             && is_at_its_end(config, &ReaderState { tables: tables.clone(), ..start.clone() });
         if !at_its_end {
             published.judge_absence(
                 &start.publication,
-                &defs.iter().collect::<Vec<_>>(),
+                &must_be.iter().collect::<Vec<_>>(),
                 config.autocreate,
             )?;
             let found = Slot::read(client, &start.slot).await?;
             found.ok_or_else(|| slot::gone(&start.slot))?.judge_position(&server, start.position)?;
         }
-        Ok(Prepared { server, restored: Some(start), tables, new: joined, published: defs, plans })
+        Ok(Prepared { server, restored: Some(start), tables, joining, published: must_be, plans })
+    }
+
+    fn judge<'a>(&'a self, client: &'a Client, server: &'a ServerInfo, publication: &'a str) -> Judge<'a> {
+        Judge { client, server, config: &self.config, publication, memory: &self.memory }
     }
 
     async fn prepared(&self, state: Option<&SourceState>) -> Result<Prepared> {
@@ -180,7 +194,7 @@ impl PostgresSource {
     }
 
     /// Makes what has to be there at the server, and finds where to begin.
-    async fn start(&self, ready: &Prepared, job: &str) -> Result<ReaderState> {
+    async fn start(&self, ready: &Prepared, job: &str) -> Result<StreamSplit> {
         let config = &self.config;
         let client = config.endpoint.connect().await?;
         let server = &ready.server;
@@ -201,8 +215,8 @@ impl PostgresSource {
             }
         };
         start.tables.clone_from(&ready.tables);
-        if ready.restored.is_some() && is_at_its_end(config, &start) {
-            return Ok(start);
+        if ready.restored.is_some() && ready.joining.is_empty() && is_at_its_end(config, &start) {
+            return Ok(StreamSplit { state: start, joining: Vec::new() });
         }
         // The publication first: the log is read with the catalog as of each place in it, and would
         // not know of one that was made later.
@@ -212,32 +226,54 @@ impl PostgresSource {
             published.judge(&start.publication, def, config.require_full)?;
         }
         published.ensure(&client, server, (&start.publication, job), &tables, config.autocreate).await?;
-        if ready.restored.is_none() {
-            start.position = slot::begin(&client, server, config, &start.slot).await?;
-            start.stop_at = match &config.stop {
-                Stop::Never => None,
-                Stop::Latest => Some(flushed_end(&client, server).await?),
-                Stop::At(place) => Some(Lsn(*place)),
-            };
+        if ready.restored.is_some() {
+            let joining = self.join(&client, ready, &start.publication).await?;
+            return Ok(StreamSplit { state: start, joining });
         }
+        start.position = slot::begin(&client, server, config, &start.slot).await?;
+        start.stop_at = match &config.stop {
+            Stop::Never => None,
+            Stop::Latest => Some(flushed_end(&client, server).await?),
+            Stop::At(place) => Some(Lsn(*place)),
+        };
         if config.snapshots() {
-            slot::wait_for_writers(&client, &ready.new.iter().collect::<Vec<_>>()).await?;
+            slot::wait_for_writers(&client, &tables).await?;
         }
-        Ok(start)
+        Ok(StreamSplit { state: start, joining: Vec::new() })
+    }
+
+    /// Publishes the tables that join, and waits until they can be read.
+    async fn join(&self, client: &Client, ready: &Prepared, publication: &str) -> Result<Vec<TableState>> {
+        if ready.joining.is_empty() {
+            return Ok(Vec::new());
+        }
+        let published = Published::read(client, &ready.server, publication).await?;
+        let judge = self.judge(client, &ready.server, publication);
+        let joining = judge.publish(&published, ready.joining.clone()).await?;
+        if self.config.snapshots() {
+            let unawaited = joining.iter().filter(|def| !self.memory.is_awaited(def.oid));
+            slot::wait_for_writers(client, &unawaited.collect::<Vec<_>>()).await?;
+        }
+        let snapshots = self.config.snapshots();
+        let joining = joining.into_iter().map(|def| {
+            tracing::info!(table = %def.id(), "a table joins the job");
+            TableState::new(def, snapshots)
+        });
+        Ok(joining.collect())
     }
 }
 
 /// Whether a table of the state may still have rows to come. One that was dropped half-read has no
 /// rows to read any more; one that was made anew under its name is another.
-fn is_still_there(table: &TableState, defs: &[TableDef]) -> bool {
+fn is_still_there(table: &TableState, there: &[Found]) -> bool {
     let id = table.id();
-    let now = defs.iter().find(|def| def.id() == id);
+    let now = there.iter().find(|other| other.id(&table.def.database) == id);
     match now {
-        Some(def) if def.oid != table.def.oid => {
+        Some(other) if other.oid != table.def.oid => {
             tracing::warn!(table = %id, "the table was dropped and made anew: it joins as a new table; rows of the old one stay at the target");
             false
         }
-        None if defs.iter().any(|def| def.oid == table.def.oid) => {
+        None if there.iter().any(|other| other.oid == table.def.oid) => {
             tracing::warn!(table = %id, "the table was renamed to another name that is captured: it joins as a new table; rows under the old name stay at the target");
             false
         }
@@ -348,17 +384,21 @@ impl Source for PostgresSource {
         state: Option<&SourceState>,
     ) -> Result<Box<dyn SplitEnumerator>> {
         let ready = self.prepared(state).await?;
-        let mut cuts: HashMap<TableId, Option<(Arc<TableDef>, KeyPlan)>> = HashMap::new();
-        for table in &ready.tables {
-            let captured = Captured::from_state(table.clone(), &self.config.conversion)?;
-            cuts.insert(captured.id, captured.cut.map(|plan| (captured.def, plan)));
-        }
         let start = self.start(&ready, &context.job).await?;
         let config = &self.config;
+        let mut plans = ready.plans;
+        if config.snapshots() {
+            plans.extend(start.joining.iter().map(|table| (table.id(), TablePlan::new())));
+        }
+        let mut cuts: HashMap<TableId, Option<(Arc<TableDef>, KeyPlan)>> = HashMap::new();
+        for table in ready.tables.iter().chain(&start.joining) {
+            let captured = Captured::from_state(table.clone(), &config.conversion)?;
+            cuts.insert(captured.id, captured.cut.map(|plan| (captured.def, plan)));
+        }
         let enumerator = PgEnumerator::new(
             config.endpoint.clone(),
             start,
-            ready.plans,
+            plans,
             &cuts,
             config.chunk_rows,
             context.progress,
@@ -374,7 +414,8 @@ impl Source for PostgresSource {
         let ready = self.prepared(state).await?;
         // The next attempt prepares anew.
         *self.prepared.lock().await = None;
+        self.memory.begin();
         let (config, text_only) = (Arc::clone(&self.config), Arc::clone(&self.text_only));
-        Ok(Box::new(PgReader::new(config, ready.server, text_only, context)))
+        Ok(Box::new(PgReader::new(config, ready.server, text_only, self.memory.clone(), context)))
     }
 }

@@ -81,6 +81,8 @@ impl TableState {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StreamSplit {
     pub(crate) state: ReaderState,
+    /// Tables that join: no checkpoint has them yet, and sinks have not heard of them.
+    pub(crate) joining: Vec<TableState>,
 }
 
 /// The body of a split that stands for a chunk.

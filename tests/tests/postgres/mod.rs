@@ -5,8 +5,10 @@
 //! happen to a replication slot, [`publication`] about those that somebody made, [`forms`] about how job
 //! files name things, [`modes`] about where a job begins and ends, [`transactions`] about
 //! large, prepared and interrupted ones, [`toast`] about values that the log leaves out, [`shapes`]
-//! about tables that change, [`whole`] about those without a key that chunks are cut by, [`names`] about names and sizes nobody expects, [`types`] about every type of column, [`wal`] about the log
-//! the server has to keep, and [`refusals`] about what a job refuses to begin with.
+//! about tables that change, [`join`] about those that come into being while a job runs, [`whole`] about
+//! those without a key that chunks are cut by, [`names`] about names and sizes nobody expects, [`types`]
+//! about every type of column, [`wal`] about the log the server has to keep, and [`refusals`] about what
+//! a job refuses to begin with.
 
 #![allow(clippy::print_stdout)] // figures of a run, beside its seed
 
@@ -14,6 +16,7 @@ mod faults;
 mod fire;
 mod forms;
 pub(crate) mod job;
+mod join;
 mod kill;
 mod modes;
 mod names;

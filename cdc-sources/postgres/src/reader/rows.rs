@@ -58,8 +58,11 @@ impl PgReader {
     }
 
     async fn take_row(&mut self, relation: u32, change: &Change) -> Result<()> {
-        let Some(at) = self.tables.by_oid(relation) else { return Ok(()) };
         let Some(transaction) = &mut self.transaction else { return Ok(()) };
+        let Some(at) = self.tables.by_oid(relation) else {
+            transaction.left_unread |= self.discovery.is_joining(relation);
+            return Ok(());
+        };
         let slot = &self.tables.slots[at];
         // A table that is wholly unread is not decoded: its shape may be that of another time.
         if slot.table.is_unread() {
@@ -94,6 +97,7 @@ impl PgReader {
 
     fn take_truncate(&mut self, relations: &[u32]) -> Result<()> {
         let Some(transaction) = &mut self.transaction else { return Ok(()) };
+        transaction.left_unread |= relations.iter().any(|oid| self.discovery.is_joining(*oid));
         for at in relations.iter().filter_map(|oid| self.tables.by_oid(*oid)) {
             let table = &self.tables.slots[at].table;
             if !table.is_complete() {

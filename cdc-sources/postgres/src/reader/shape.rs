@@ -18,6 +18,7 @@ use crate::catalog::{declarations, fillings, list_tables, read_table, read_types
 use crate::column::{ColumnDef, PgType, TypeInfo};
 use crate::log::{Relation, RelationColumn};
 use crate::lsn::Lsn;
+use crate::newcomers::joining;
 use crate::publication::Published;
 use crate::shape::{Filling, Identity, TableDef, alteration, number_renamed, refuse_made_anew};
 
@@ -32,27 +33,6 @@ impl PgReader {
         let again = slot.relation.is_some();
         slot.relation = Some(LoggedShape { again, ..LoggedShape::new(relation, &slot.table) });
         Ok(())
-    }
-
-    /// A table that the job does not know, or knows under another oid: it was made anew.
-    async fn take_unknown_relation(&mut self, relation: &Relation) -> Result<()> {
-        let id = TableId {
-            database: self.server.database.clone(),
-            schema: Some(relation.schema.clone()),
-            table: relation.table.clone(),
-        };
-        if !self.config.selection.matches(&id) {
-            return Ok(());
-        }
-        let (server, selection) = (self.server.clone(), self.config.selection.clone());
-        let now = list_tables(self.control().await?, &server, &selection).await?;
-        // A partition is told beside the table whose rows it holds. One that is gone again, or renamed,
-        // has rows of no table that is captured.
-        if now.iter().any(|(oid, other)| *oid == relation.id && *other == id) {
-            Err(joining(&id))
-        } else {
-            Ok(())
-        }
     }
 
     /// Makes sure that the next row of the table can be decoded, and that what is known of its shape
@@ -215,7 +195,7 @@ impl PgReader {
         let published = Published::read(client, &server, &publication).await?;
         let Some(now) = read_table(client, &server, def.oid, &published).await? else {
             if list_tables(client, &server, &selection).await?.iter().any(|(_, id)| *id == def.id()) {
-                return Err(joining(&def.id()));
+                return Err(joining(std::iter::once(&def.id())));
             }
             warn!(table = %def.id(), "a captured table was dropped; its rows stay at the target, and no more will come");
             self.flush()?;
@@ -285,10 +265,4 @@ fn refuse_other_name(def: &TableDef, schema: &str, table: &str) -> Result<()> {
         "to follow it under its new name, put that name into table-names: it joins as a new table, with a snapshot of its \
          own; to go on without it, take the old name out",
     ))
-}
-
-/// Ends the attempt; the next one finds the table, publishes it and reads it.
-fn joining(id: &TableId) -> Error {
-    Error::new(ErrorKind::Unavailable, "a table came into being: the job goes on with it")
-        .context("table", id)
 }

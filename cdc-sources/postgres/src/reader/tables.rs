@@ -1,6 +1,6 @@
 //! The captured tables by name, by oid, and by place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use culvert_api::{Result, TableId};
@@ -63,7 +63,7 @@ impl Tables {
         Ok(tables)
     }
 
-    fn add(&mut self, table: Captured) {
+    pub(super) fn add(&mut self, table: Captured) {
         let at = self.slots.len();
         self.by_oid.insert(table.def.oid, at);
         self.by_id.insert(table.id.clone(), at);
@@ -88,6 +88,11 @@ impl Tables {
 
     pub(super) fn by_id(&self, id: &TableId) -> Option<usize> {
         self.by_id.get(id).copied()
+    }
+
+    /// The tables as the server numbers them.
+    pub(super) fn oids(&self) -> HashSet<u32> {
+        self.by_oid.keys().copied().collect()
     }
 
     /// A table's last range is done.

@@ -177,7 +177,12 @@ impl Mirror {
 
     fn change_shape(&mut self, change: &SchemaChange) {
         self.content.changes.push(change.statement.clone());
-        let (Some(before), Some(after)) = (&change.before, &change.after) else { return };
+        let Some(after) = &change.after else { return };
+        let Some(before) = &change.before else {
+            // It came into being; what an earlier one of its name left stays.
+            self.content.tables.entry(after.id.to_string()).or_default();
+            return;
+        };
         assert_eq!(after.version, before.version + 1, "{}", change.statement);
         let renames: Vec<(String, String)> = change
             .statement

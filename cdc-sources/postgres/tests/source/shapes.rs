@@ -222,7 +222,8 @@ async fn a_renamed_table_stops_the_job_with_both_names() {
                 ],
             )
             .await;
-        // The name is asked for, and no table has it.
+        // At a start the name is asked for, and no table has it.
+        mirror.source = source(server, &database, &["public.t"], &[]);
         assert_error(&mirror.fail().await, ErrorKind::Schema, &["public.t"]);
         server.execute(&database, &["ALTER TABLE \"ta ble\" RENAME TO t"]).await;
         let (old, new) = (format!("{database}.public.t "), format!("{database}.public.ta ble"));
