@@ -94,6 +94,11 @@ impl Mirror {
         self.content.tables.get(name).map(Table::rows).unwrap_or_default()
     }
 
+    /// Whether the source has told of a table.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.content.tables.contains_key(name)
+    }
+
     /// Kinds and rows of a table, as they came.
     pub(super) fn history(&self, name: &str) -> Vec<(RowKind, Row)> {
         let of_table = self.content.rows.iter().filter(|(table, ..)| table == name);

@@ -1,6 +1,7 @@
 //! The source over real servers: a mirror in memory takes what it gives, as strictly as the kinds of
 //! the rows allow, and is compared with the server's own tables.
 
+mod join;
 mod mirror;
 mod shapes;
 mod slots;
