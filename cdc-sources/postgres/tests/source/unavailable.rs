@@ -120,9 +120,12 @@ async fn a_key_that_moves_away_from_a_large_value_leaves_it_to_its_delete() {
             rows(server, &database, "SELECT * FROM t").await
         );
         // More than a batch of them: no batch ends between the two sides.
-        let insert =
-            "INSERT INTO t SELECT -g, 0, (SELECT big FROM t WHERE id = 7) FROM generate_series(1, 5001) g";
-        server.execute(&database, &[insert, "UPDATE t SET id = id - 10000 WHERE id < 0"]).await;
+        let statements = [
+            "ALTER TABLE t ALTER big SET STORAGE EXTERNAL",
+            "INSERT INTO t SELECT -g, 0, repeat('x', 2100) FROM generate_series(1, 4501) g",
+            "UPDATE t SET id = id - 10000 WHERE id < 0",
+        ];
+        server.execute(&database, &statements).await;
         mirror.catch_up(server, &database).await.unwrap();
         assert_eq!(
             super::columns(&mirror.table(&name), &["id", "v", "big"]),
