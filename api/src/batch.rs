@@ -22,7 +22,9 @@ pub struct RowPosition {
 /// Rows of one table in one schema version.
 ///
 /// `rows`, `kinds` and `positions` have the same length. The two rows of an update are adjacent,
-/// `-U` then `+U`. An update that changes the key leaves the source as `-D` then `+I`.
+/// `-U` then `+U`. An update that changes the key leaves the source as `-D` then `+I`; the `+I` may leave
+/// out values that did not change, and then stands directly behind its `-D` (see
+/// [`moved_from`](ChangeBatch::moved_from)).
 #[derive(Clone, Debug)]
 pub struct ChangeBatch {
     /// The table's shape; `rows` carries `schema.arrow`.
@@ -69,9 +71,25 @@ impl ChangeBatch {
         })
     }
 
+    /// The row under the key it had before: the delete in front of an insert, when both are the two sides
+    /// of one update that changed the key. What the insert leaves out, is what that row holds.
+    pub fn moved_from(&self, row: usize) -> Option<usize> {
+        let before = row.checked_sub(1)?;
+        if (self.kinds.get(before)?, self.kinds.get(row)?) != (&RowKind::Delete, &RowKind::Insert) {
+            return None;
+        }
+        let (left, came) = (self.positions.get(before)?, self.positions.get(row)?);
+        let is_one_change = (left.transaction, left.event) == (came.transaction, came.event)
+            && left.row.checked_add(1) == Some(came.row);
+        is_one_change.then_some(before)
+    }
+
     /// Bytes the batch occupies, as queues count them.
     pub fn memory_bytes(&self) -> usize {
         let columns: usize = self.rows.columns().iter().map(|c| c.get_buffer_memory_size()).sum();
         columns + self.kinds.len() * (size_of::<RowKind>() + size_of::<RowPosition>())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use culvert_api::{
 };
 use culvert_tests::{Server, both};
 
-use crate::support::{JOB, Run, SINK, batch, failure, sink, texts};
+use crate::support::{JOB, Run, SINK, batch, failure, sink, texts, with_moves};
 
 /// A table `shop.public.<table>`.
 fn of_postgres(table: &str, columns: &[(&str, DataType, &str)], kinds: RowKindSet) -> Arc<TableSchema> {
@@ -51,7 +51,7 @@ fn rows(schema: &Arc<TableSchema>, rows: &[Letter]) -> ChangeBatch {
     let left_out: Vec<bool> = rows.iter().map(|row| row.3.is_none()).collect();
     let mut made = batch(schema, vec![ids, codes, bodies], rows.iter().map(|row| row.0).collect());
     made.unavailable = vec![Unavailable { column: 2, rows: left_out.into() }];
-    made
+    with_moves(made)
 }
 
 async fn stored(server: &Server, db: &str) -> Vec<String> {
@@ -99,6 +99,74 @@ async fn a_value_that_was_left_out_is_never_overwritten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_takes_along_under_its_new_key_what_the_log_left_out() {
+    both(async |server| {
+        let modes: [(&str, &[(&str, &str)]); 5] = [
+            ("", &[]),
+            ("", &[("enable_upsert", "false")]),
+            ("", &[("batch_size", "1")]),
+            (", UNIQUE KEY (code)", &[]),
+            (", UNIQUE KEY (code)", &[("batch_size", "3")]),
+        ];
+        for (more, pairs) in modes {
+            let db = server.fresh_database("moved").await;
+            let create = format!(
+                "CREATE TABLE {db}.t (id int PRIMARY KEY, code varchar(9), body longtext NOT NULL{more})"
+            );
+            // No row of it may go when its key does.
+            let child = format!(
+                "CREATE TABLE {db}.child (id int PRIMARY KEY, FOREIGN KEY (id) REFERENCES {db}.t (id) ON DELETE CASCADE)"
+            );
+            server.execute(&[&create, &child]).await;
+            let source = letters("t");
+            let sink = sink(server, &db, pairs).unwrap();
+            let mut run = Run::start(&sink, std::slice::from_ref(&source)).await.unwrap();
+            let first = [
+                (I, 1, "a", Some("one")),
+                (I, 2, "b", Some("two")),
+                (I, 3, "c", Some("three")),
+                (I, 4, "d", Some("four")),
+            ];
+            run.deliver(rows(&source, &first)).await.unwrap();
+            let changes = [
+                // From key to key, another row under the first of them, and an update at the last.
+                (D, 1, "", None),
+                (I, 5, "a2", None),
+                (D, 5, "", None),
+                (I, 7, "a3", None),
+                (I, 1, "a", Some("new")),
+                (U, 7, "a4", None),
+                // Two rows change places, and their codes with them.
+                (D, 2, "", None),
+                (I, 9, "x", None),
+                (D, 3, "", None),
+                (I, 2, "b", None),
+                (D, 9, "", None),
+                (I, 3, "c", None),
+                // Away, and gone.
+                (D, 4, "", None),
+                (I, 8, "d", None),
+                (D, 8, "", None),
+                // New, changed, and away, in one flush.
+                (I, 10, "e", Some("E")),
+                (U, 10, "e2", None),
+                (D, 10, "", None),
+                (I, 11, "e", None),
+            ];
+            run.deliver(rows(&source, &changes)).await.unwrap();
+            let expected = ["1 a new", "2 b three", "3 c two", "7 a4 one", "11 e E"];
+            assert_eq!(stored(server, &db).await, expected, "{more} {pairs:?}");
+            // In a checkpoint of its own; the same values count as found.
+            run.deliver(rows(&source, &[(D, 7, "", None), (I, 1000, "a4", None)])).await.unwrap();
+            run.deliver(rows(&source, &[(D, 1000, "", None), (I, 7, "a4", None)])).await.unwrap();
+            assert_eq!(stored(server, &db).await, expected, "{more} {pairs:?}");
+            run.close().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_known_stops_the_job_with_the_statement_to_run() {
     both(async |server| {
         let db = server.fresh_database("unknown").await;
@@ -119,8 +187,16 @@ async fn what_cannot_be_known_stops_the_job_with_the_statement_to_run() {
             ],
             RowKindSet::INSERT_ONLY,
         );
-        let cases: [(&Arc<TableSchema>, &[Letter], &str); 4] = [
+        let cases: [(&Arc<TableSchema>, &[Letter], &str); 7] = [
             (&letters("t"), &[(I, 3, "c", None)], "`body`"),
+            // Under a new key: of no row, of a row that was deleted before, behind another row.
+            (&letters("t"), &[(D, 7, "", None), (I, 8, "x", None)], "no row of that key"),
+            (
+                &letters("t"),
+                &[(D, 1, "", None), (U, 2, "c", None), (D, 1, "", None), (I, 8, "x", None)],
+                "no row of that key",
+            ),
+            (&letters("t"), &[(D, 1, "", None), (U, 2, "c", None), (I, 8, "x", None)], "`body`"),
             (&letters("t"), &[(U, 7, "x", None)], "no row of that key"),
             (&letters("t"), &[(U, 1, "t", None), (U, 2, "a", None), (U, 1, "b", None)], "exchange"),
             (&log, &[(I, 1, "a", None)], "`body`"),

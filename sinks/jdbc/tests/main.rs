@@ -5,6 +5,7 @@ mod faults;
 mod from_postgres;
 mod keys;
 mod marker;
+mod moved;
 mod postgres;
 mod shapes;
 mod support;

@@ -144,7 +144,7 @@ pub(crate) fn rows(schema: &Arc<TableSchema>, rows: &[(&str, i32, &str)]) -> Cha
 pub(crate) fn batch(schema: &Arc<TableSchema>, columns: Vec<ArrayRef>, kinds: Vec<RowKind>) -> ChangeBatch {
     let rows = RecordBatch::try_new(schema.arrow.clone(), columns).unwrap();
     let positions =
-        (0..kinds.len()).map(|row| RowPosition { transaction: 0, event: 0, row: row as u32 }).collect();
+        (0..kinds.len()).map(|row| RowPosition { transaction: 0, event: row as u32, row: 0 }).collect();
     ChangeBatch {
         schema: schema.clone(),
         rows,
@@ -153,6 +153,18 @@ pub(crate) fn batch(schema: &Arc<TableSchema>, columns: Vec<ArrayRef>, kinds: Ve
         transactions: vec!["0-1-1".into()],
         unavailable: Vec::new(),
     }
+}
+
+/// The batch as a source sends it: an insert that leaves values out is the other side of the delete in
+/// front of it.
+pub(crate) fn with_moves(mut batch: ChangeBatch) -> ChangeBatch {
+    for row in 1..batch.len() {
+        let lacks = (0..batch.rows.num_columns()).any(|column| batch.is_unavailable(row, column));
+        if lacks && batch.kinds[row - 1..=row] == [RowKind::Delete, RowKind::Insert] {
+            batch.positions[row] = RowPosition { row: 1, ..batch.positions[row - 1] };
+        }
+    }
+    batch
 }
 
 fn kind(short: &str) -> RowKind {

@@ -1,7 +1,7 @@
 //! Values that the log leaves out, and what tells rows apart.
 
 use culvert_tests::database::assert_same;
-use culvert_tests::{Database, Postgres, postgres_both};
+use culvert_tests::{Database, PgVersion, Postgres, both, postgres_both, postgres_shared};
 
 use super::job::{JobSpec, until, until_rows};
 
@@ -57,45 +57,96 @@ async fn a_value_left_out_is_never_overwritten() {
 }
 
 /// The key changes and the long value stays: the log does not tell the value of the row under its new
-/// key. It is not made up.
+/// key. The target has it under the old one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_key_never_loses_a_value_left_out() {
-    postgres_both(async |server| {
-        let all = copied(
-            server,
-            "moved",
-            &[
-                "CREATE TABLE t (id int PRIMARY KEY, n int, a text)",
-                "ALTER TABLE t ALTER a SET STORAGE EXTERNAL",
-                &format!("INSERT INTO t SELECT g, 0, {LONG} || g FROM generate_series(1, 20) g"),
-            ],
-        )
-        .await;
-        let ready = JobSpec::mirror(&all.name, &all.source, &["t"], &all.target).ready();
-        let job = ready.start();
-        until_rows(&all.target, "t", 20, &job).await;
-        // Told as a whole by a full identity.
-        all.source
-            .run(&[
-                "ALTER TABLE t REPLICA IDENTITY FULL",
-                "UPDATE t SET id = id + 1000",
-                "UPDATE t SET id = id + 1000, n = n + 1 WHERE id % 2 = 0",
-                "INSERT INTO t VALUES (99, 0, 'end')",
-            ])
-            .await;
-        until(&all.target, "SELECT count(*) FROM t WHERE id = 99", "1", &job).await;
-        assert_same((&all.source, "t"), (&all.target, "t")).await;
-        let before = all.target.rows("SELECT * FROM t ORDER BY id").await;
-        all.source
-            .run(&["ALTER TABLE t REPLICA IDENTITY DEFAULT", "UPDATE t SET id = 5 WHERE id = 1001"])
-            .await;
-        let said = job.ended(1);
-        for part in ["public.t", "REPLICA IDENTITY FULL"] {
-            assert!(said.contains(part), "`{part}` is not in: {said}");
-        }
-        assert_eq!(all.target.rows("SELECT * FROM t ORDER BY id").await, before, "something was written");
+    postgres_both(async |server| changed_keys(server, Database::fresh(server, "copy").await).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_key_never_loses_a_value_left_out_on_its_way_to_mysql_and_mariadb() {
+    both(async |target| {
+        let source = postgres_shared(PgVersion::V17).await;
+        changed_keys(source, Database::fresh(target, "copy").await).await;
     })
     .await;
+}
+
+async fn changed_keys(server: &Postgres, target: Database<'_>) {
+    let source = Database::fresh(server, "moved").await;
+    source
+        .run(&[
+            "CREATE TABLE t (id int PRIMARY KEY, n int, a text)",
+            "ALTER TABLE t ALTER a SET STORAGE EXTERNAL",
+            &format!("INSERT INTO t SELECT g, 0, {LONG} || g FROM generate_series(1, 40) g"),
+        ])
+        .await;
+    let name = format!("{} {} {}", source.name(), server.port(), target.port());
+    let ready = JobSpec::mirror(&name, &source, &["t"], &target).ready();
+    let job = ready.start();
+    until_rows(&target, "t", 40, &job).await;
+    source
+        .run(&[
+            "UPDATE t SET id = 5000 WHERE id = 1",
+            // On and on, with a change at the end, and another row under the first key.
+            "BEGIN; UPDATE t SET id = 6000 WHERE id = 5000; UPDATE t SET id = 7000, n = 1 WHERE id = 6000; \
+             UPDATE t SET n = n + 1 WHERE id = 7000; INSERT INTO t VALUES (1, 9, 'new'); COMMIT",
+            // Two rows change places.
+            "BEGIN; UPDATE t SET id = 4000 WHERE id = 2; UPDATE t SET id = 2 WHERE id = 3; \
+             UPDATE t SET id = 3 WHERE id = 4000; COMMIT",
+            // New, and under another key at once; changed, moved, and changed again.
+            &format!(
+                "BEGIN; INSERT INTO t VALUES (50, 0, {LONG}); UPDATE t SET id = 51 WHERE id = 50; COMMIT"
+            ),
+            &format!(
+                "BEGIN; UPDATE t SET a = {LONG} WHERE id = 4; UPDATE t SET id = 60 WHERE id = 4; \
+                 UPDATE t SET n = 5 WHERE id = 60; COMMIT"
+            ),
+            "BEGIN; UPDATE t SET id = 8000 WHERE id = 5; DELETE FROM t WHERE id = 8000; COMMIT",
+            "UPDATE t SET id = id + 100 WHERE id BETWEEN 10 AND 40",
+            "UPDATE t SET id = id - 100 WHERE id BETWEEN 115 AND 125",
+            "INSERT INTO t VALUES (99, 0, 'end')",
+        ])
+        .await;
+    until(&target, "SELECT count(*) FROM t WHERE id = 99", "1", &job).await;
+    assert_same((&source, "t"), (&target, "t")).await;
+    // What the target does not have cannot be taken along, and is not made up.
+    target.run(&["DELETE FROM t WHERE id = 7"]).await;
+    let before = target.rows("SELECT * FROM t ORDER BY id").await;
+    source.run(&["UPDATE t SET id = 70 WHERE id = 7"]).await;
+    let said = job.ended(1);
+    for part in ["public.t", "no row of that key", "REPLICA IDENTITY FULL"] {
+        assert!(said.contains(part), "`{part}` is not in: {said}");
+    }
+    assert_eq!(target.rows("SELECT * FROM t ORDER BY id").await, before, "something was written");
+}
+
+/// The delete in front of it does not arrive: what the insert leaves out is nowhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_key_without_its_delete_stops() {
+    let server = postgres_shared(PgVersion::V17).await;
+    let all = copied(
+        server,
+        "undeleted",
+        &[
+            "CREATE TABLE t (id int PRIMARY KEY, n int, a text)",
+            "ALTER TABLE t ALTER a SET STORAGE EXTERNAL",
+            &format!("INSERT INTO t SELECT g, 0, {LONG} || g FROM generate_series(1, 2) g"),
+        ],
+    )
+    .await;
+    let spec = JobSpec {
+        transform: "FilterRowKind { exclude_kinds = [\"DELETE\"] }",
+        ..JobSpec::mirror(&all.name, &all.source, &["t"], &all.target)
+    };
+    let job = spec.ready().start();
+    until_rows(&all.target, "t", 2, &job).await;
+    all.source.run(&["DELETE FROM t WHERE id = 2", "UPDATE t SET id = 2 WHERE id = 1"]).await;
+    let said = job.ended(1);
+    for part in ["public.t", "`a`", "REPLICA IDENTITY FULL"] {
+        assert!(said.contains(part), "`{part}` is not in: {said}");
+    }
+    assert_eq!(all.target.value("SELECT count(*) FROM t").await.as_deref(), Some("2"));
 }
 
 /// A history cannot be written from a log that leaves values out; nothing is made up.

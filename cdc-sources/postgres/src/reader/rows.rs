@@ -289,13 +289,14 @@ fn append_change(
         }
         (Some(old), None) => old_row(rows, RowKind::Delete, old),
         (Some(old), Some(new)) if sides.moved => {
+            // Both rows are appended in one go: no flush comes between them, so that a sink finds what the
+            // second one leaves out.
             if sides.old == Verdict::Emit {
                 old_row(rows, RowKind::Delete, old)?;
             }
             if sides.new == Verdict::Emit {
-                let mut whole = filled(&old.tuple, new);
-                if whole.any(|cell| matches!(cell, Ok(Cell::Unavailable))) {
-                    return Err(moved_without_value(table));
+                if sides.old != Verdict::Emit {
+                    refuse_moved_without_value(table, filled(&old.tuple, new))?;
                 }
                 rows.append(RowKind::Insert, position(1), filled(&old.tuple, new))?;
             }
@@ -311,14 +312,30 @@ fn append_change(
     }
 }
 
-/// The row is a new one under its new key, and one of its values is not in the log.
-fn moved_without_value(table: &Captured) -> Error {
-    Error::new(
+/// A row that came under its new key into a range whose rows have left already, out of one that was not
+/// read while it held the row: the target has it under neither key, so what the log leaves out is
+/// nowhere.
+fn refuse_moved_without_value<'a>(
+    table: &Captured,
+    cells: impl Iterator<Item = Result<Cell<'a>>>,
+) -> Result<()> {
+    let mut left_out = Vec::new();
+    for (cell, column) in cells.zip(&table.def.columns) {
+        if matches!(cell?, Cell::Unavailable) {
+            left_out.push(column.name.as_str());
+        }
+    }
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
         ErrorKind::Value,
-        "an update changed the key of a row and left a large value alone, which the log therefore does not tell",
+        "while the snapshot ran, an update moved a row that had not been read into keys that had, and left a large \
+         value alone, which the log therefore does not tell",
     )
+    .context("column", left_out.join(", "))
     .hint(format!(
         "run ALTER TABLE {} REPLICA IDENTITY FULL; this place of the log stays as it is: start over with --fresh",
         table.def.quoted()
-    ))
+    )))
 }

@@ -223,12 +223,14 @@ impl Mirror {
         let schema = &batch.schema;
         let name = schema.id.to_string();
         assert_eq!(batch.rows.num_rows(), batch.kinds.len());
+        // The row under its old key, when the next one is the same under its new one.
+        let mut moves: Option<Row> = None;
         for row in 0..batch.len() {
             let kind = batch.kinds[row];
             assert!(schema.kinds.contains(kind), "{kind} does not occur in {name}");
             let position = batch.positions[row];
             let origin = &batch.transactions[position.transaction as usize];
-            let (values, left_out) = read(batch, row);
+            let (mut values, mut left_out) = read(batch, row);
             if self.keeps_rows {
                 let known = values.iter().filter(|(column, _)| !left_out.contains(column));
                 let known = known.map(|(column, value)| (column.clone(), value.clone())).collect();
@@ -239,7 +241,20 @@ impl Mirror {
                 .tables
                 .get_mut(&name)
                 .unwrap_or_else(|| panic!("rows of {name}, which is not prepared"));
-            apply(table, schema, kind, values, &left_out, &format!("{name} {origin}"));
+            let what = format!("{name} {origin}");
+            if kind == RowKind::Insert && !left_out.is_empty() {
+                let before = moves.take().filter(|_| batch.moved_from(row).is_some());
+                let before = before.unwrap_or_else(|| panic!("{what}: an insert leaves out {left_out:?}"));
+                left_out.drain(..).for_each(|column| {
+                    let value = before[&column].clone();
+                    values.insert(column, value);
+                });
+            }
+            moves = batch
+                .moved_from(row + 1)
+                .and_then(|_| table.rows.get(&key_of(schema, &values)))
+                .map(|(row, _)| row.clone());
+            apply(table, schema, kind, values, &left_out, &what);
         }
     }
 }
@@ -256,6 +271,10 @@ fn read(batch: &ChangeBatch, row: usize) -> (Row, Vec<String>) {
     (values, left_out)
 }
 
+fn key_of(schema: &TableSchema, values: &Row) -> Vec<Option<String>> {
+    schema.primary_key.iter().map(|name| values[name].clone()).collect()
+}
+
 fn apply(
     table: &mut Table,
     schema: &TableSchema,
@@ -270,7 +289,7 @@ fn apply(
         values.values().cloned().collect()
     } else {
         assert!(!schema.primary_key.iter().any(|name| left_out.contains(name)), "{what}: a key is left out");
-        schema.primary_key.iter().map(|name| values[name].clone()).collect()
+        key_of(schema, &values)
     };
     match kind {
         RowKind::Insert => {

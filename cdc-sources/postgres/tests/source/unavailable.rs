@@ -1,9 +1,9 @@
 //! Values that the log leaves out.
 
-use culvert_api::{ErrorKind, RowKind};
+use culvert_api::{ErrorKind, RowKind, SourceEvent};
 use culvert_tests::postgres_both;
 
-use super::{Mirror, assert_error, database, rows, source};
+use super::{Fate, Mirror, assert_error, database, rows, source};
 
 /// A value that is stored out of line.
 const LARGE: &str = "(SELECT string_agg(md5(g::text), '') FROM generate_series(1, 500) g)";
@@ -92,19 +92,71 @@ async fn a_full_identity_tells_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_moves_away_from_a_large_value_stops_the_job() {
+async fn a_key_that_moves_away_from_a_large_value_leaves_it_to_its_delete() {
     postgres_both(async |server| {
-        let insert = format!("INSERT INTO t SELECT g, {LARGE} FROM generate_series(1, 3) g");
-        let database = database(server, &["CREATE TABLE t (id int PRIMARY KEY, big text)", &insert]).await;
+        let insert = format!("INSERT INTO t SELECT g, 0, {LARGE} || g FROM generate_series(1, 3) g");
+        let database =
+            database(server, &["CREATE TABLE t (id int PRIMARY KEY, v int, big text)", &insert]).await;
         let mut mirror = Mirror::new(source(server, &database, &["public.t"], &[]), &database);
+        mirror.keeps_rows = true;
         mirror.catch_up(server, &database).await.unwrap();
-        server.execute(&database, &["UPDATE t SET id = 7 WHERE id = 1"]).await;
-        let error = mirror.fail().await;
-        assert_error(
-            &error,
-            ErrorKind::Value,
-            &["public.t", "ALTER TABLE \"public\".\"t\" REPLICA IDENTITY FULL"],
+        let statements = [
+            "UPDATE t SET id = 7 WHERE id = 1",
+            "BEGIN; UPDATE t SET id = 9 WHERE id = 2; UPDATE t SET id = 2, v = 1 WHERE id = 3; \
+             UPDATE t SET id = 3 WHERE id = 9; COMMIT",
+        ];
+        server.execute(&database, &statements).await;
+        mirror.catch_up(server, &database).await.unwrap();
+        let name = format!("{database}.public.t");
+        let history = mirror.history(&name);
+        let told: Vec<(RowKind, Vec<&str>)> = history[3..]
+            .iter()
+            .map(|(kind, row)| (*kind, row.keys().map(String::as_str).collect()))
+            .collect();
+        let pair = [(RowKind::Delete, vec!["id"]), (RowKind::Insert, vec!["id", "v"])];
+        assert_eq!(told, pair.iter().cloned().cycle().take(8).collect::<Vec<_>>());
+        assert_eq!(
+            super::columns(&mirror.table(&name), &["id", "v", "big"]),
+            rows(server, &database, "SELECT * FROM t").await
         );
+        // More than a batch of them: no batch ends between the two sides.
+        let statements = [
+            "ALTER TABLE t ALTER big SET STORAGE EXTERNAL",
+            "INSERT INTO t SELECT -g, 0, repeat('x', 2100) FROM generate_series(1, 4501) g",
+            "UPDATE t SET id = id - 10000 WHERE id < 0",
+        ];
+        server.execute(&database, &statements).await;
+        mirror.catch_up(server, &database).await.unwrap();
+        assert_eq!(
+            super::columns(&mirror.table(&name), &["id", "v", "big"]),
+            rows(server, &database, "SELECT * FROM t").await
+        );
+    })
+    .await;
+}
+
+/// The target has the row under neither key, and the log does not tell the value.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_moves_from_what_is_unread_to_what_is_read_stops_the_job() {
+    postgres_both(async |server| {
+        let insert = format!("INSERT INTO t SELECT g, g, {LARGE} FROM generate_series(1, 100) g");
+        let database =
+            database(server, &["CREATE TABLE t (id int PRIMARY KEY, v int, big text)", &insert]).await;
+        let pairs = [("snapshot.split.size", "5"), ("snapshot.parallelism", "1")];
+        let mut mirror = Mirror::new(source(server, &database, &["public.t"], &pairs), &database);
+        mirror
+            .run(|_, event| if matches!(event, SourceEvent::Batch(_)) { Fate::Stop } else { Fate::On })
+            .await
+            .unwrap();
+        let read = mirror.table(&format!("{database}.public.t")).len();
+        assert!((1..100).contains(&read), "{read}");
+        // What is whole, or leaves for what is unread, is no trouble.
+        server.execute(&database, &["UPDATE t SET id = 200 WHERE id = 1"]).await;
+        server.execute(&database, &["UPDATE t SET id = -1, big = 'told' WHERE id = 99"]).await;
+        server.execute(&database, &["UPDATE t SET id = -2 WHERE id = 100"]).await;
+        let error = mirror.fail().await;
+        let parts = ["public.t", "big", "ALTER TABLE \"public\".\"t\" REPLICA IDENTITY FULL", "--fresh"];
+        assert_error(&error, ErrorKind::Value, &parts);
     })
     .await;
 }

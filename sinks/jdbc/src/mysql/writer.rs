@@ -132,6 +132,23 @@ impl JdbcWriter {
         Ok(())
     }
 
+    /// Follows an update that changed the key and left values out: row `after` and the delete in front of
+    /// it. The row is in the target by then, whole, and is changed there.
+    async fn move_row(&mut self, place: usize, after: usize, literals: &mut [Literals<'_>]) -> Result<()> {
+        self.send(place).await?;
+        let Some(pending) = self.tables.get_mut(place) else { return Ok(()) };
+        pending.move_row(after.saturating_sub(1), after, literals, &mut self.statement)?;
+        let mut session = self.session.lock().await;
+        let session = opened(&mut session)?;
+        session.stage_rows(&self.statement, &pending.plan.label, None).await?;
+        if session.rows_matched() == 1 {
+            return Ok(());
+        }
+        let left_out =
+            (0..literals.len()).filter(|slot| literals.get(*slot).is_some_and(|one| one.is_left_out(after)));
+        Err(unknown_row(&pending.plan, &left_out.collect::<Vec<_>>()))
+    }
+
     async fn send_all(&mut self) -> Result<()> {
         for place in 0..self.tables.len() {
             self.send(place).await?;
@@ -270,7 +287,8 @@ async fn patch(
             if !session.stage_rows(statement, &plan.label, tolerated).await? {
                 waiting.extend(step.operation(place));
             } else if session.rows_matched() == 0 {
-                return Err(unknown_row(plan));
+                let left_out = step.operation(place).map(|one| pending.left_out_of(one));
+                return Err(unknown_row(plan, &left_out.unwrap_or_default()));
             }
         }
         if waiting.len() == step.len() {
@@ -368,9 +386,18 @@ impl SinkWriter for JdbcWriter {
             return Err(Error::new(ErrorKind::Internal, "a planned table is missing"));
         };
         let mut literals = literals(&plan, &batch)?;
-        for (row, kind) in batch.kinds.iter().enumerate() {
+        let mut kinds = batch.kinds.iter().copied().enumerate();
+        while let Some((row, kind)) = kinds.next() {
             let Some(pending) = self.tables.get_mut(place) else { continue };
-            pending.push(*kind, row, &mut literals)?;
+            if batch.moved_from(row + 1).is_some()
+                && literals.iter().any(|column| column.is_left_out(row + 1))
+                && pending.changes_in_place()
+            {
+                self.move_row(place, row + 1, &mut literals).await?;
+                kinds.next();
+                continue;
+            }
+            pending.push(kind, row, &mut literals)?;
             if pending.len() >= limits.rows || pending.byte_len() >= limits.bytes {
                 self.send(place).await?;
             }

@@ -1,10 +1,13 @@
 //! Sending what waits: COPY, then the statements that merge.
 //!
 //! ```text
-//! one table:            COPY stage → [reduce] remove · clear moved · partial rows · put · empty stage
-//! tables with keys      COPY every stage → parents first: clear moved · partial rows · put
+//! one table:            COPY stage · complete → [reduce] remove · clear moved · partial rows · put · empty stage
+//! tables with keys      COPY every stage · complete → parents first: clear moved · partial rows · put
 //! between them:         → children first: remove → empty the stages
 //! ```
+//!
+//! Rows that came to their key by an update which left values out are completed from the target's rows of
+//! the keys they had, before anything is written. From then on they are rows like others.
 //!
 //! Tables whose rows others of the group refer to remove last, because the rows that referred to a
 //! removed one may be moved to another in the same flush.
@@ -14,9 +17,9 @@ use culvert_api::{Error, ErrorKind, Result};
 
 use crate::postgres::connect::Session;
 use crate::postgres::order::Group;
-use crate::postgres::pending::{Flush, Pending, Stage, source_table};
+use crate::postgres::pending::{Flush, Partial, Pending, Stage, unknown_row};
 use crate::postgres::plan::{Mode, TablePlan};
-use crate::postgres::stage::{PUT, REMOVE, Staging};
+use crate::postgres::stage::{REMOVE, Staging};
 
 /// Rounds of moving unique values in place; every round moves at least one row.
 const MOVES_MAX: u32 = 100_000;
@@ -30,9 +33,12 @@ pub(crate) async fn send(session: &mut Session, tables: &mut [Pending], group: &
     for (place, removes_last) in group.places.iter().copied() {
         let Some(pending) = tables.get_mut(place).filter(|pending| pending.len() > 0) else { continue };
         let rows = pending.len();
-        let flush = pending.take()?;
+        let flush = pending.take().inspect_err(|_| session.spoil())?;
         if let Some(staging) = pending.plan.clone().staging.as_ref() {
-            fill(session, pending, staging, flush.body.clone(), rows).await?;
+            fill(session, pending, staging, &flush, rows).await?;
+            if pending.plan.mode == Mode::Merge {
+                complete(session, pending, staging, &flush).await?;
+            }
         }
         staged.push((place, removes_last, flush));
     }
@@ -53,7 +59,7 @@ pub(crate) async fn send(session: &mut Session, tables: &mut [Pending], group: &
                 statements.push(staging.remove(&stage.name, None));
             }
             statements.push(staging.empty(&stage.name, stage.is_worn()));
-            run(session, &pending.plan, &statements).await?;
+            run(session, &pending.plan, &statements, &[]).await?;
         }
     }
     for (place, _, _) in &staged {
@@ -77,7 +83,7 @@ async fn fill(
     session: &mut Session,
     pending: &mut Pending,
     staging: &Staging,
-    body: Bytes,
+    flush: &Flush,
     rows: usize,
 ) -> Result<()> {
     let label = pending.plan.label.clone();
@@ -92,9 +98,20 @@ async fn fill(
         }
     };
     stage.rows += rows;
-    let copied = session.copy(&staging.copy(&stage.name), body, &label).await;
+    let mut copied = session.copy(&staging.copy(&stage.name, false), flush.body.clone(), &label).await;
+    if copied.is_ok() && !flush.moved.is_empty() {
+        copied = session.copy(&staging.copy(&stage.name, true), flush.moved.clone(), &label).await;
+    }
     pending.stage = Some(stage);
     copied.map_err(|failure| named(failure, &pending.plan))
+}
+
+/// Makes whole rows of those that lack what the target has under another key.
+async fn complete(session: &mut Session, pending: &Pending, staging: &Staging, flush: &Flush) -> Result<()> {
+    let Some(stage) = &pending.stage else { return Ok(()) };
+    let moved = flush.partial.iter().filter(|rows| rows.moved);
+    let statements: Vec<String> = moved.flat_map(|rows| staging.complete(&stage.name, rows, None)).collect();
+    run(session, &pending.plan, &statements, &flush.partial).await
 }
 
 /// Everything but the removals that have to wait.
@@ -108,35 +125,37 @@ async fn put(session: &mut Session, pending: &Pending, flush: &Flush, removes_la
     if plan.mode == Mode::Separate {
         let mut statements = run_by_run(staging, name, flush);
         statements.push(empty);
-        return run(session, plan, &statements).await;
+        return run(session, plan, &statements, &flush.partial).await;
     }
     let mut statements: Vec<String> = staging.reduce(name).into_iter().collect();
     if flush.removes && !removes_last {
         statements.push(staging.remove(name, None));
     }
-    if flush.puts
-        && let Some(moving) = staging.move_in_place(name)
-    {
+    let partial = || flush.partial.iter().filter(|rows| !rows.moved);
+    let changed: Vec<String> = partial().filter_map(|rows| staging.complete_changed(name, rows)).collect();
+    let puts = flush.puts || !changed.is_empty();
+    statements.extend(changed);
+    if puts && let Some(moving) = staging.move_in_place(name) {
         if !statements.is_empty() {
-            run(session, plan, &statements).await?;
+            run(session, plan, &statements, &flush.partial).await?;
             statements.clear();
         }
         move_in_place(session, plan, &moving).await?;
     }
-    if flush.puts {
+    if puts {
         statements.extend(staging.clear_moved(name));
     }
-    for (op, left_out) in &flush.groups {
-        statements.push(staging.count_missing(name, *op, None));
-        statements.extend(staging.update(name, *op, left_out, None));
+    for rows in partial() {
+        statements.push(staging.count_missing(name, rows.op, None));
+        statements.extend(staging.update(name, rows, None));
     }
-    if flush.puts {
+    if puts {
         statements.extend(staging.put(name));
     }
     if !removes_last {
         statements.push(empty);
     }
-    run(session, plan, &statements).await
+    run(session, plan, &statements, &flush.partial).await
 }
 
 async fn send_unstaged(session: &mut Session, plan: &TablePlan, body: Bytes) -> Result<()> {
@@ -149,27 +168,41 @@ async fn send_unstaged(session: &mut Session, plan: &TablePlan, body: Bytes) -> 
     session.merge(text, &plan.label).await.map(drop)
 }
 
-/// One statement per run of inserts, updates or deletes.
+/// One statement per run of inserts, updates or deletes. A row that came to its key by an update which
+/// left values out is completed before the removal of its old key, which comes directly before it.
 fn run_by_run(staging: &Staging, name: &str, flush: &Flush) -> Vec<String> {
     let mut statements = Vec::new();
+    let of_op = |op: u32| flush.partial.iter().find(|rows| rows.op == op);
+    let mut following = flush.runs.iter().copied().skip(1);
     for (op, first, last) in flush.runs.iter().copied() {
-        let run = (first, last);
-        match op {
-            REMOVE => statements.push(staging.remove(name, Some(run))),
-            PUT => statements.push(staging.insert_new(name, run)),
-            group => {
-                let of_group = flush.groups.iter().find(|(known, _)| *known == group);
-                let left_out = of_group.map(|(_, left_out)| left_out.as_slice()).unwrap_or_default();
-                statements.push(staging.count_missing(name, group, Some(run)));
-                statements.extend(staging.update(name, group, left_out, Some(run)));
+        let next = following.next();
+        let run = Some((first, last));
+        match of_op(op) {
+            _ if op == REMOVE => {
+                if let Some((op, first, last)) = next
+                    && let Some(rows) = of_op(op).filter(|rows| rows.moved)
+                {
+                    statements.extend(staging.complete(name, rows, Some((first, last))));
+                }
+                statements.push(staging.remove(name, run));
             }
+            Some(rows) if !rows.moved => {
+                statements.push(staging.count_missing(name, op, run));
+                statements.extend(staging.update(name, rows, run));
+            }
+            _ => statements.push(staging.insert_new(name, (first, last))),
         }
     }
     statements
 }
 
 /// Runs statements and judges the counts of missing rows among their answers.
-async fn run(session: &mut Session, plan: &TablePlan, statements: &[String]) -> Result<()> {
+async fn run(
+    session: &mut Session,
+    plan: &TablePlan,
+    statements: &[String],
+    partial: &[Partial],
+) -> Result<()> {
     if statements.is_empty() {
         return Ok(());
     }
@@ -179,12 +212,8 @@ async fn run(session: &mut Session, plan: &TablePlan, statements: &[String]) -> 
         return Ok(());
     }
     session.spoil();
-    let message = format!("an update came for a row that {} does not have", plan.label);
-    Err(Error::new(ErrorKind::Value, message).context("table", &plan.source.id).hint(format!(
-        "an update that leaves values out cannot make the row: load the table with the job (startup.mode = initial), or \
-         run on the source: ALTER TABLE {} REPLICA IDENTITY FULL",
-        source_table(plan)
-    )))
+    let left_out = |slot: &usize| partial.iter().any(|rows| rows.left_out.contains(slot));
+    Err(unknown_row(plan, (0..plan.slots.len()).filter(left_out)))
 }
 
 async fn move_in_place(session: &mut Session, plan: &TablePlan, statement: &str) -> Result<()> {

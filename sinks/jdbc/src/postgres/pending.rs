@@ -8,8 +8,13 @@
 //! change. Such a row takes them from an earlier change of its key in the same flush; what is still
 //! left out then is not written: rows are grouped by the columns they lack, and each group is an UPDATE
 //! of the others. A row that the target does not have cannot be written so, and stops the job.
+//!
+//! Where the update changed the key, what is left out stands under the key of before, its *origin*: a
+//! delete and an insert come, one directly behind the other. The staged row names its origin, and is
+//! completed from the target's row of that key before anything of the flush is written.
 
-use std::collections::HashMap;
+mod reduce;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,6 +30,7 @@ use crate::query::Piece;
 
 /// The rows of a batch, ready to be written.
 pub(crate) struct Rows<'a> {
+    batch: &'a ChangeBatch,
     values: Vec<Values<'a>>,
     left_out: Vec<Option<&'a BooleanBuffer>>,
     any_left_out: bool,
@@ -35,8 +41,8 @@ impl<'a> Rows<'a> {
     pub(crate) fn new(plan: &'a TablePlan, batch: &'a ChangeBatch) -> Result<Rows<'a>> {
         let place = if plan.mode == Mode::Statement { Place::Statement } else { Place::Copy };
         let columns = batch.rows.columns();
-        let mut rows =
-            Rows { values: Vec::new(), left_out: Vec::new(), any_left_out: !batch.unavailable.is_empty() };
+        let any_left_out = !batch.unavailable.is_empty();
+        let mut rows = Rows { batch, values: Vec::new(), left_out: Vec::new(), any_left_out };
         for (number, slot) in plan.slots.iter().enumerate() {
             let Some(array) = columns.get(slot.source) else {
                 let message = "a batch has fewer columns than its schema";
@@ -59,6 +65,10 @@ impl<'a> Rows<'a> {
                 .copied()
                 .flatten()
                 .is_some_and(|rows| row < rows.len() && rows.value(row))
+    }
+
+    fn lacks_any(&self, row: usize) -> bool {
+        self.any_left_out && (0..self.left_out.len()).any(|slot| self.is_left_out(row, slot))
     }
 
     /// Slots of a row that the log left out.
@@ -86,6 +96,19 @@ struct Operation {
     op: u32,
     key: Range<usize>,
     line: Range<usize>,
+    /// The key under which the target has what the line lacks, when that is another than its own.
+    origin: Option<Range<usize>>,
+}
+
+/// Rows that lack the same columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Partial {
+    /// Their `op`.
+    pub(crate) op: u32,
+    /// The slots they lack.
+    pub(crate) left_out: Vec<usize>,
+    /// Whether the target has what they lack under another key.
+    pub(crate) moved: bool,
 }
 
 /// Rows that go out together.
@@ -93,12 +116,14 @@ struct Operation {
 pub(crate) struct Flush {
     /// The lines of COPY, or the text of statements.
     pub(crate) body: Bytes,
+    /// Lines of COPY with the origin's key behind them.
+    pub(crate) moved: Bytes,
     /// Whether keys are removed.
     pub(crate) removes: bool,
     /// Whether whole rows are put.
     pub(crate) puts: bool,
-    /// The `op`s of partial rows, and the slots each leaves out.
-    pub(crate) groups: Vec<(u32, Vec<usize>)>,
+    /// Partial rows.
+    pub(crate) partial: Vec<Partial>,
     /// Runs of one `op` in the order of the rows: first and last number.
     pub(crate) runs: Vec<(u32, u64, u64)>,
 }
@@ -122,7 +147,7 @@ pub(crate) struct Pending {
     pub(crate) stage: Option<Stage>,
     bytes: Vec<u8>,
     operations: Vec<Operation>,
-    groups: Vec<Vec<usize>>,
+    partial: Vec<Partial>,
     key_before: Option<Vec<u8>>,
     since: Option<Instant>,
 }
@@ -135,7 +160,7 @@ impl Pending {
             stage: None,
             bytes: Vec::new(),
             operations: Vec::new(),
-            groups: Vec::new(),
+            partial: Vec::new(),
             key_before: None,
             since: None,
         }
@@ -187,6 +212,9 @@ impl Pending {
                     // The update moved the row away from a key of the target.
                     self.remove(&plan, &before);
                 }
+                if kind == RowKind::Insert && rows.lacks_any(row) {
+                    return self.put_moved(&plan, row, rows);
+                }
                 let updates = mode == Mode::Separate && kind == RowKind::UpdateAfter && !plan.insert_only;
                 self.put(&plan, row, rows, updates)
             }
@@ -202,7 +230,7 @@ impl Pending {
             rows.write(plan, row, slot, &mut self.bytes)?;
         }
         self.bytes.push(b'\n');
-        self.operations.push(Operation { op: PUT, key: 0..0, line: start..self.bytes.len() });
+        self.operations.push(Operation { op: PUT, key: 0..0, line: start..self.bytes.len(), origin: None });
         Ok(())
     }
 
@@ -214,7 +242,7 @@ impl Pending {
                 Piece::Value(slot) => rows.write(plan, row, *slot, &mut self.bytes)?,
             }
         }
-        self.operations.push(Operation { op: PUT, key: 0..0, line: start..self.bytes.len() });
+        self.operations.push(Operation { op: PUT, key: 0..0, line: start..self.bytes.len(), origin: None });
         Ok(())
     }
 
@@ -240,16 +268,43 @@ impl Pending {
             self.bytes.extend_from_slice(b"\t\\N");
         }
         self.bytes.push(b'\n');
-        self.operations.push(Operation { op: REMOVE, key, line: start..self.bytes.len() });
+        self.operations.push(Operation { op: REMOVE, key, line: start..self.bytes.len(), origin: None });
     }
 
     /// Stages a row. `updates`: it must be there already.
     fn put(&mut self, plan: &TablePlan, row: usize, rows: &mut Rows<'_>, updates: bool) -> Result<()> {
         let left_out = rows.left_out(row);
-        let op = match left_out.is_empty() && !updates {
-            true => PUT,
-            false => self.group(left_out),
+        match left_out.is_empty() && !updates {
+            true => self.stage_row(plan, row, rows, PUT, None),
+            false => {
+                let op = op_of(&mut self.partial, left_out, false);
+                self.stage_row(plan, row, rows, op, None)
+            }
+        }
+    }
+
+    /// Stages an insert that lacks values: the second side of an update that changed the key. Its first
+    /// side was staged just before, and names the row that has them.
+    fn put_moved(&mut self, plan: &TablePlan, row: usize, rows: &mut Rows<'_>) -> Result<()> {
+        let left_out = rows.left_out(row);
+        let before = self.operations.last().filter(|before| before.op == REMOVE);
+        let (Some(before), Some(_)) = (before, rows.batch.moved_from(row)) else {
+            let slot = left_out.first().copied().unwrap_or_default();
+            return Err(misfit_error(plan, Misfit::Unavailable, slot));
         };
+        let origin = before.key.clone();
+        let op = op_of(&mut self.partial, left_out, true);
+        self.stage_row(plan, row, rows, op, Some(origin))
+    }
+
+    fn stage_row(
+        &mut self,
+        plan: &TablePlan,
+        row: usize,
+        rows: &mut Rows<'_>,
+        op: u32,
+        origin: Option<Range<usize>>,
+    ) -> Result<()> {
         let start = self.open_line(plan, op);
         let mut key = self.bytes.len() + 1..0;
         for slot in 0..plan.slots.len() {
@@ -264,18 +319,8 @@ impl Pending {
             }
         }
         self.bytes.push(b'\n');
-        self.operations.push(Operation { op, key, line: start..self.bytes.len() });
+        self.operations.push(Operation { op, key, line: start..self.bytes.len(), origin });
         Ok(())
-    }
-
-    /// The `op` of rows that lack these columns.
-    fn group(&mut self, left_out: Vec<usize>) -> u32 {
-        let known = self.groups.iter().position(|group| *group == left_out);
-        let place = known.unwrap_or_else(|| {
-            self.groups.push(left_out);
-            self.groups.len() - 1
-        });
-        FIRST_GROUP + u32::try_from(place).unwrap_or(u32::MAX - FIRST_GROUP)
     }
 
     /// Hands the rows out and forgets them.
@@ -285,14 +330,15 @@ impl Pending {
             Mode::Statement => Flush { body: self.statements(), ..Flush::default() },
             Mode::Separate => {
                 let runs = self.runs();
-                let groups = self.numbered_groups();
-                Flush { body: self.take_bytes(), runs, groups, ..Flush::default() }
+                let (body, moved) = self.lines();
+                let partial = std::mem::take(&mut self.partial);
+                Flush { body, moved, runs, partial, ..Flush::default() }
             }
             Mode::Merge => self.reduced()?,
         };
         self.bytes.clear();
         self.operations.clear();
-        self.groups.clear();
+        self.partial.clear();
         self.since = None;
         Ok(flush)
     }
@@ -321,10 +367,6 @@ impl Pending {
         Bytes::from(text)
     }
 
-    fn numbered_groups(&self) -> Vec<(u32, Vec<usize>)> {
-        (FIRST_GROUP..).zip(self.groups.iter().cloned()).collect()
-    }
-
     /// Runs of one `op`. A run of updates ends where a key would come twice, because one UPDATE takes
     /// only one of two staged rows; where keys cannot be told apart here, after every row.
     fn runs(&self) -> Vec<(u32, u64, u64)> {
@@ -345,117 +387,17 @@ impl Pending {
         }
         runs
     }
-
-    /// The last change of every key.
-    fn reduced(&mut self) -> Result<Flush> {
-        let mut survivors: Vec<Option<Line>> =
-            self.operations.iter().map(|one| Some(Line { op: one.op, text: None })).collect();
-        let mut groups = std::mem::take(&mut self.groups);
-        let mut last: HashMap<&[u8], usize> = HashMap::with_capacity(self.operations.len());
-        let mut dropped = false;
-        for (place, operation) in self.operations.iter().enumerate() {
-            let Some(before) = last.insert(self.slice(&operation.key), place) else { continue };
-            dropped = true;
-            let earlier = survivors.get_mut(before).and_then(Option::take);
-            if operation.op >= FIRST_GROUP
-                && let Some(earlier) = earlier
-            {
-                let merged = self.merge(&earlier, before, place, &mut groups)?;
-                survivors.get_mut(place).into_iter().for_each(|line| *line = Some(merged.clone()));
-            }
-        }
-        let mut flush = Flush::default();
-        let mut used = vec![false; groups.len()];
-        for line in survivors.iter().flatten() {
-            match line.op {
-                REMOVE => flush.removes = true,
-                PUT => flush.puts = true,
-                group => {
-                    let place = usize::try_from(group - FIRST_GROUP).unwrap_or(usize::MAX);
-                    used.get_mut(place).into_iter().for_each(|flag| *flag = true);
-                }
-            }
-        }
-        let numbered = (FIRST_GROUP..).zip(groups).zip(used);
-        flush.groups = numbered.filter(|(_, used)| *used).map(|(group, _)| group).collect();
-        flush.body = match dropped {
-            false => self.take_bytes(),
-            true => {
-                let mut body = Vec::with_capacity(self.bytes.len());
-                for (operation, line) in self.operations.iter().zip(&survivors) {
-                    match line {
-                        Some(Line { text: Some(text), .. }) => body.extend_from_slice(text),
-                        Some(Line { text: None, .. }) => body.extend_from_slice(self.slice(&operation.line)),
-                        None => {}
-                    }
-                }
-                Bytes::from(body)
-            }
-        };
-        Ok(flush)
-    }
-
-    /// A partial row with what an earlier change of its key in this flush has told.
-    fn merge(
-        &self,
-        earlier: &Line,
-        before: usize,
-        place: usize,
-        groups: &mut Vec<Vec<usize>>,
-    ) -> Result<Line> {
-        let plan = &self.plan;
-        let left_out_of = |op: u32, groups: &[Vec<usize>]| {
-            let group = op.checked_sub(FIRST_GROUP).and_then(|group| usize::try_from(group).ok());
-            group.and_then(|group| groups.get(group).cloned()).unwrap_or_default()
-        };
-        if earlier.op == REMOVE {
-            let message = format!("an update of a row of {} that was deleted before", plan.source.id);
-            return Err(Error::new(ErrorKind::Value, message).context("table", &plan.source.id));
-        }
-        let (Some(first), Some(second)) = (self.operations.get(before), self.operations.get(place)) else {
-            return Err(Error::new(ErrorKind::Internal, "a staged row is missing"));
-        };
-        let missing_now = left_out_of(second.op, groups);
-        let missing_before = left_out_of(earlier.op, groups);
-        let missing: Vec<usize> =
-            missing_now.iter().copied().filter(|slot| missing_before.contains(slot)).collect();
-        let old_text = earlier.text.as_deref().unwrap_or_else(|| self.slice(&first.line));
-        let old = fields(old_text);
-        let new = fields(self.slice(&second.line));
-        let lead = 1 + usize::from(plan.is_numbered());
-        let op = match missing.is_empty() {
-            true => PUT,
-            false => {
-                let known = groups.iter().position(|group| *group == missing);
-                let number = known.unwrap_or_else(|| {
-                    groups.push(missing);
-                    groups.len() - 1
-                });
-                FIRST_GROUP + u32::try_from(number).unwrap_or_default()
-            }
-        };
-        // A whole row before makes a whole row; a partial one stays an update of what is there.
-        let mut text = op.to_string().into_bytes();
-        for (number, (old, new)) in old.iter().zip(&new).enumerate().skip(1) {
-            text.push(b'\t');
-            let from_old = number >= lead && missing_now.contains(&(number - lead));
-            text.extend_from_slice(if from_old { old } else { new });
-        }
-        text.push(b'\n');
-        Ok(Line { op, text: Some(text) })
-    }
 }
 
-#[derive(Clone, Debug)]
-struct Line {
-    op: u32,
-    /// `None`: as it stands in the buffer.
-    text: Option<Vec<u8>>,
-}
-
-/// The fields of a line; a tab inside a value is escaped.
-fn fields(line: &[u8]) -> Vec<&[u8]> {
-    line.strip_suffix(b"\n").unwrap_or(line).split(|byte| *byte == b'\t').collect()
+/// The `op` of rows that lack these columns.
+fn op_of(partial: &mut Vec<Partial>, left_out: Vec<usize>, moved: bool) -> u32 {
+    let known = partial.iter().find(|known| known.moved == moved && known.left_out == left_out);
+    if let Some(known) = known {
+        return known.op;
+    }
+    let op = FIRST_GROUP + u32::try_from(partial.len()).unwrap_or(u32::MAX - FIRST_GROUP);
+    partial.push(Partial { op, left_out, moved });
+    op
 }
 
 /// The fields of the key.
@@ -489,8 +431,29 @@ pub(crate) fn misfit_error(plan: &TablePlan, misfit: Misfit, slot: usize) -> Err
     }
 }
 
+/// An update of a part of a row that is not there: what it does not tell, in these slots, cannot be known.
+pub(crate) fn unknown_row(plan: &TablePlan, left_out: impl Iterator<Item = usize>) -> Error {
+    let names: Vec<&str> =
+        left_out.filter_map(|slot| plan.slots.get(slot)).map(|slot| slot.name.as_str()).collect();
+    Error::new(
+        ErrorKind::Value,
+        format!(
+            "an update tells only a part of its row (the source's log left unchanged values out), and {} has no row \
+             of that key to keep the rest of",
+            plan.label
+        ),
+    )
+    .context("table", &plan.source.id)
+    .context("columns", names.join(", "))
+    .hint(format!(
+        "let the job load the table (startup.mode = initial), or run on the source: ALTER TABLE {} REPLICA IDENTITY \
+         FULL, and fill the target anew",
+        source_table(plan)
+    ))
+}
+
 /// The source's table as it stands in a statement there.
-pub(crate) fn source_table(plan: &TablePlan) -> String {
+fn source_table(plan: &TablePlan) -> String {
     let id = &plan.source.id;
     match &id.schema {
         Some(schema) => culvert_postgres::quote::qualified(schema, &id.table),

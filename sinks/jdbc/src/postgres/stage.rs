@@ -1,9 +1,10 @@
 //! The staging table of a target table, and the statements that merge it.
 //!
 //! ```text
-//! culvert_stage_n(op int2 [, seq int8], v0 …, v1 …)      temporary, one per target table and session
+//! culvert_stage_n(op int2 [, seq int8], v0 …, v1 …, k0 …)    temporary, one per target table and session
 //!   op 0  the key is gone          op 1  the row is there with these values
 //!   op 2… the row has these values in the columns of a group; the log left the others out
+//!   k0 …  the key that the row had before, where the target has what was left out under that one
 //! ```
 //!
 //! Its columns have the target's types, out of their domains, and the key's have the index's
@@ -14,6 +15,7 @@ use culvert_postgres::quote::identifier;
 
 use crate::postgres::connect::Server;
 use crate::postgres::key::KeyMatch;
+use crate::postgres::pending::Partial;
 use crate::postgres::plan::{Mode, TablePlan};
 use crate::postgres::target::{ForeignKey, TargetTable, UniqueIndex, listed};
 
@@ -31,16 +33,24 @@ pub(crate) struct Staging {
     definition: String,
     /// The target in quotes.
     target: String,
+    /// Columns that every line of COPY fills.
+    filled: String,
+    /// Columns that name a row's origin.
+    origin: String,
+    /// Names of the written columns.
+    names: Vec<String>,
     /// `t.k = s.v0 AND …`.
     same_key: String,
+    /// `t.k = s.k0 AND …`.
+    same_origin: String,
     /// The columns that an insert fills, and the staged ones they come from.
     insert: String,
     /// Assignments of one staged column to its column; `None` for columns that an update leaves alone.
     assignments: Vec<Option<String>>,
     /// `ON CONFLICT (…) DO …`; `None` where the key's index cannot be used so.
     on_conflict: Option<String>,
-    /// Whether a staged row changes a value that further unique indexes look at; empty without any.
-    moves: String,
+    /// Places of columns that further unique indexes look at, and whether a staged row changes their value.
+    moves: Vec<(usize, String)>,
     /// Whether another row of the target stands in a staged row's way, for rows moved in place.
     in_the_way: String,
     /// Whether rows may not be deleted and inserted again.
@@ -48,6 +58,43 @@ pub(crate) struct Staging {
     key_columns: String,
     numbered: bool,
     reduces: bool,
+}
+
+/// The staging table's columns, and what an update does with each.
+struct Columns {
+    definition: String,
+    names: Vec<String>,
+    assignments: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn new(plan: &TablePlan, target: &TargetTable, index: &UniqueIndex, update_key: bool) -> Result<Columns> {
+        let mut definition = String::from("op int2 NOT NULL");
+        if plan.is_numbered() {
+            definition.push_str(", seq int8 NOT NULL");
+        }
+        let (mut names, mut assignments, mut origin) = (Vec::new(), Vec::new(), String::new());
+        for (place, slot) in plan.slots.iter().enumerate() {
+            let Some(column) = target.column(&slot.name) else {
+                return Err(Error::new(ErrorKind::Internal, "a planned column is not in the target"));
+            };
+            let collation = index.columns.get(place).and_then(|key| key.collation.as_deref());
+            let collate = collation.map(|name| format!(" COLLATE {name}")).unwrap_or_default();
+            definition.push_str(&format!(", v{place} {}{collate}", column.base_type));
+            let is_key = place < plan.key_len;
+            if is_key {
+                origin.push_str(&format!(", k{place} {}{collate}", column.base_type));
+            }
+            let name = identifier(&slot.name);
+            // The same bytes need not be written again; a key that only the server holds for equal does.
+            let fixed =
+                is_key && (plan.key_match == KeyMatch::Exact || !update_key || column.identity_always);
+            assignments.push((!fixed).then(|| format!("{name} = s.v{place}")));
+            names.push(name);
+        }
+        definition.push_str(&origin);
+        Ok(Columns { definition, names, assignments })
+    }
 }
 
 impl Staging {
@@ -60,33 +107,13 @@ impl Staging {
         server: Server,
     ) -> Result<Staging> {
         let numbered = plan.is_numbered();
-        let mut definition = String::from("op int2 NOT NULL");
-        if numbered {
-            definition.push_str(", seq int8 NOT NULL");
-        }
-        let mut assignments = Vec::with_capacity(plan.slots.len());
-        let mut names = Vec::with_capacity(plan.slots.len());
-        for (place, slot) in plan.slots.iter().enumerate() {
-            let Some(column) = target.column(&slot.name) else {
-                return Err(Error::new(ErrorKind::Internal, "a planned column is not in the target"));
-            };
-            let collation = index.columns.get(place).and_then(|key| key.collation.as_deref());
-            let collate = collation.map(|name| format!(" COLLATE {name}")).unwrap_or_default();
-            definition.push_str(&format!(", v{place} {}{collate}", column.base_type));
-            let name = identifier(&slot.name);
-            // The same bytes need not be written again; a key that only the server holds for equal does.
-            let is_key = place < plan.key_len;
-            let fixed =
-                is_key && (plan.key_match == KeyMatch::Exact || !update_key || column.identity_always);
-            assignments.push((!fixed).then(|| format!("{name} = s.v{place}")));
-            names.push(name);
-        }
-        let same_key: Vec<String> = index
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(place, key)| format!("t.{} {} s.v{place}", identifier(&key.name), key.equals))
-            .collect();
+        let Columns { definition, names, assignments } = Columns::new(plan, target, index, update_key)?;
+        let same = |letter: char| {
+            let columns = index.columns.iter().enumerate();
+            let equal = columns
+                .map(|(place, key)| format!("t.{} {} s.{letter}{place}", identifier(&key.name), key.equals));
+            equal.collect::<Vec<String>>().join(" AND ")
+        };
         let staged: Vec<String> = (0..names.len()).map(|place| format!("s.v{place}")).collect();
         let overriding = match plan
             .slots
@@ -111,10 +138,18 @@ impl Staging {
             moves: moves(plan, target, &others),
             in_the_way: in_the_way(plan, index, &others),
             in_place: target.foreign_keys.iter().filter(of_parent).any(|key| key.minds_replacement()),
-            same_key: same_key.join(" AND "),
+            same_key: same('v'),
+            same_origin: same('k'),
+            filled: format!(
+                "op{}{}",
+                if numbered { ", seq" } else { "" },
+                numbered_columns(", v", names.len())
+            ),
+            origin: numbered_columns(", k", plan.key_len),
             definition,
             target: quoted,
             insert,
+            names,
             assignments,
             key_columns: (0..plan.key_len).map(|place| format!("v{place}")).collect::<Vec<_>>().join(", "),
             numbered,
@@ -132,9 +167,42 @@ impl Staging {
         format!("CREATE TEMPORARY TABLE {name} ({}) ON COMMIT PRESERVE ROWS", self.definition)
     }
 
-    /// The statement that fills it.
-    pub(crate) fn copy(&self, name: &str) -> String {
-        format!("COPY pg_temp.{name} FROM STDIN")
+    /// The statement that fills it; with the origins of rows where they have one.
+    pub(crate) fn copy(&self, name: &str, with_origin: bool) -> String {
+        let origin = if with_origin { self.origin.as_str() } else { "" };
+        format!("COPY pg_temp.{name} ({}{origin}) FROM STDIN", self.filled)
+    }
+
+    /// Completes rows that came to their key by an update from the target's rows of their origin: they are
+    /// whole ones then. The second statement counts those that the target has no row for.
+    pub(crate) fn complete(&self, name: &str, rows: &Partial, run: Option<(u64, u64)>) -> [String; 2] {
+        let of_group = self.rows_of(rows.op, run);
+        [
+            self.fill(name, rows, &format!("{of_group} AND {}", self.same_origin)),
+            format!("SELECT count(*) FROM pg_temp.{name} s WHERE {of_group}"),
+        ]
+    }
+
+    /// Completes rows of a group that change a value further unique indexes look at, so that they are put
+    /// as whole ones: an UPDATE of many rows minds each of them alone. `None` where none can.
+    pub(crate) fn complete_changed(&self, name: &str, rows: &Partial) -> Option<String> {
+        let known = self.moves.iter().filter(|(place, _)| !rows.left_out.contains(place));
+        let changed: Vec<&str> = known.map(|(_, changed)| changed.as_str()).collect();
+        (!changed.is_empty()).then(|| {
+            let of_group = self.rows_of(rows.op, None);
+            let condition = format!("{of_group} AND {} AND ({})", self.same_key, changed.join(" OR "));
+            self.fill(name, rows, &condition)
+        })
+    }
+
+    fn fill(&self, name: &str, rows: &Partial, condition: &str) -> String {
+        let mut set = format!("op = {PUT}");
+        for place in &rows.left_out {
+            if let Some(column) = self.names.get(*place) {
+                set.push_str(&format!(", v{place} = t.{column}"));
+            }
+        }
+        format!("UPDATE pg_temp.{name} s SET {set} FROM {} t WHERE {condition}", self.target)
     }
 
     /// The statement that empties it. A TRUNCATE makes a new file and a new entry in the catalog, which
@@ -169,7 +237,7 @@ impl Staging {
     pub(crate) fn clear_moved(&self, name: &str) -> Option<String> {
         self.replaces().then(|| {
             let staged = self.staged(name, PUT, None, true);
-            format!("DELETE FROM {} t USING {staged} AND ({})", self.target, self.moves)
+            format!("DELETE FROM {} t USING {staged} AND ({})", self.target, self.any_moves())
         })
     }
 
@@ -179,7 +247,8 @@ impl Staging {
         if let Some(on_conflict) = &self.on_conflict {
             return vec![format!("{} FROM {from} {on_conflict}", self.insert)];
         }
-        let mut statements: Vec<String> = self.update(name, PUT, &[], None).into_iter().collect();
+        let whole = Partial { op: PUT, left_out: Vec::new(), moved: false };
+        let mut statements: Vec<String> = self.update(name, &whole, None).into_iter().collect();
         statements.push(format!(
             "{} FROM {from} AND NOT EXISTS (SELECT 1 FROM {} t WHERE {})",
             self.insert, self.target, self.same_key
@@ -200,10 +269,16 @@ impl Staging {
             self.target,
             set.join(", "),
             self.staged(name, PUT, None, true),
-            self.moves,
+            self.any_moves(),
             self.target,
             self.in_the_way
         ))
+    }
+
+    /// Whether a whole row changes a value that further unique indexes look at.
+    fn any_moves(&self) -> String {
+        let changed: Vec<&str> = self.moves.iter().map(|(_, changed)| changed.as_str()).collect();
+        changed.join(" OR ")
     }
 
     /// Inserts rows that must be new.
@@ -211,19 +286,13 @@ impl Staging {
         format!("{} FROM {} ORDER BY s.seq", self.insert, self.staged(name, PUT, Some(run), false))
     }
 
-    /// Updates the rows of an `op`, without the columns in `left_out`; `None` when nothing would change.
-    pub(crate) fn update(
-        &self,
-        name: &str,
-        op: u32,
-        left_out: &[usize],
-        run: Option<(u64, u64)>,
-    ) -> Option<String> {
+    /// Updates rows that are there, without the columns they lack; `None` when nothing would change.
+    pub(crate) fn update(&self, name: &str, rows: &Partial, run: Option<(u64, u64)>) -> Option<String> {
         let set: Vec<&str> = self
             .assignments
             .iter()
             .enumerate()
-            .filter(|(place, _)| !left_out.contains(place))
+            .filter(|(place, _)| !rows.left_out.contains(place))
             .filter_map(|(_, assignment)| assignment.as_deref())
             .collect();
         (!set.is_empty()).then(|| {
@@ -231,7 +300,7 @@ impl Staging {
                 "UPDATE {} t SET {} FROM {}",
                 self.target,
                 set.join(", "),
-                self.staged(name, op, run, true)
+                self.staged(name, rows.op, run, true)
             )
         })
     }
@@ -248,18 +317,27 @@ impl Staging {
 
     /// `stage s WHERE s.op = … [AND same key]`.
     fn staged(&self, name: &str, op: u32, run: Option<(u64, u64)>, joined: bool) -> String {
-        let mut text = format!("pg_temp.{name} s WHERE s.op = {op}");
-        if let Some((first, last)) = run
-            && self.numbered
-        {
-            text.push_str(&format!(" AND s.seq BETWEEN {first} AND {last}"));
-        }
+        let mut text = format!("pg_temp.{name} s WHERE {}", self.rows_of(op, run));
         if joined {
             text.push_str(" AND ");
             text.push_str(&self.same_key);
         }
         text
     }
+
+    fn rows_of(&self, op: u32, run: Option<(u64, u64)>) -> String {
+        match run {
+            Some((first, last)) if self.numbered => {
+                format!("s.op = {op} AND s.seq BETWEEN {first} AND {last}")
+            }
+            _ => format!("s.op = {op}"),
+        }
+    }
+}
+
+/// `, v0, v1 …`
+fn numbered_columns(before: &str, count: usize) -> String {
+    (0..count).map(|place| format!("{before}{place}")).collect()
 }
 
 fn on_conflict(index: &UniqueIndex, names: &[String], assignments: &[Option<String>]) -> String {
@@ -277,7 +355,7 @@ fn on_conflict(index: &UniqueIndex, names: &[String], assignments: &[Option<Stri
 
 /// Texts are compared, because not every type in a unique or exclusion index can be: equal values of
 /// different text only make a row move that need not.
-fn moves(plan: &TablePlan, target: &TargetTable, others: &[&UniqueIndex]) -> String {
+fn moves(plan: &TablePlan, target: &TargetTable, others: &[&UniqueIndex]) -> Vec<(usize, String)> {
     let mut places: Vec<usize> = Vec::new();
     for name in others.iter().flat_map(|index| &index.touched) {
         // What a column is computed from is not looked up: any change may change it.
@@ -292,11 +370,11 @@ fn moves(plan: &TablePlan, target: &TargetTable, others: &[&UniqueIndex]) -> Str
             places.push(place);
         }
     }
-    let changed = |place: &usize| {
-        let name = plan.slots.get(*place).map(|slot| identifier(&slot.name)).unwrap_or_default();
-        format!("t.{name}::text IS DISTINCT FROM s.v{place}::text")
+    let changed = |place: usize| {
+        let name = plan.slots.get(place).map(|slot| identifier(&slot.name)).unwrap_or_default();
+        (place, format!("t.{name}::text IS DISTINCT FROM s.v{place}::text"))
     };
-    places.iter().map(changed).collect::<Vec<_>>().join(" OR ")
+    places.into_iter().map(changed).collect()
 }
 
 /// Another row `o` holds the staged values of a plain unique index.

@@ -295,7 +295,9 @@ impl SinkWriter for JdbcWriter {
         for (row, kind) in batch.kinds.iter().enumerate() {
             let Some(pending) = self.tables.get_mut(place) else { continue };
             pending.push(*kind, row, &mut rows)?;
-            if pending.len() >= rows_max || pending.byte_len() >= bytes_max {
+            let is_full = pending.len() >= rows_max || pending.byte_len() >= bytes_max;
+            // The two sides of a changed key go together: the old one has what the new one leaves out.
+            if is_full && batch.moved_from(row + 1).is_none() {
                 self.send(place).await?;
             }
         }

@@ -6,5 +6,5 @@ mod keys;
 mod left_out;
 mod marker;
 mod shapes;
-mod support;
+pub(crate) mod support;
 mod values;

@@ -6,6 +6,10 @@
 //! an update that told everything), the two are put together into one complete row, so that what
 //! is sent holds every key at most once, as everywhere else.
 //!
+//! Where such an update changed the key, a delete and an insert come, one directly behind the other, and
+//! what the insert leaves out is in the target under the old key. So nothing of this table waits any more
+//! when the two come: the row that is there gets its new key and values by a statement of its own.
+//!
 //! A rendered row is `(literal,literal,…)`, one literal per slot of the plan. In a partial one the
 //! literal of an unknown value is empty, which no literal is.
 
@@ -17,6 +21,7 @@ use culvert_api::{Error, ErrorKind, Result};
 use crate::mysql::encode::Literals;
 use crate::mysql::pending::{Action, Operation, Pending};
 use crate::mysql::plan::{Mode, Piece, TablePlan};
+use crate::mysql::quote::identifier;
 use crate::mysql::scan::end_of_quoted;
 
 /// The last operation of every key, kept only from the first partial row on.
@@ -36,10 +41,10 @@ impl LastOfKey {
 
 impl Pending {
     /// Takes over an update that tells only a part of its row.
-    pub(super) fn patch(&mut self, row: usize, literals: &mut [Literals<'_>]) -> Result<()> {
+    pub(super) fn patch(&mut self, source_row: usize, literals: &mut [Literals<'_>]) -> Result<()> {
         let plan = self.plan.clone();
-        let key = self.render(&plan.key, row, literals)?;
-        let patch = self.render_known(row, literals)?;
+        let key = self.render(&plan.key, source_row, literals)?;
+        let patch = self.render_known(source_row, literals)?;
         // Without reduction nothing changes its place, and every row is sent as it came.
         let before = if plan.mode == Mode::Separate { None } else { self.last_of(&key) };
         let (action, row) = match before.map(|(action, row)| (action, self.part(&row).to_vec())) {
@@ -50,7 +55,10 @@ impl Pending {
                 self.bytes.extend_from_slice(&merged);
                 (action, patch.start..self.bytes.len())
             }
-            Some((Action::Change | Action::Remove, _)) => return Err(unknown_row(&plan)),
+            Some((Action::Change | Action::Remove, _)) => {
+                let left_out = (0..literals.len()).filter(|slot| is_left_out(literals, *slot, source_row));
+                return Err(unknown_row(&plan, &left_out.collect::<Vec<_>>()));
+            }
         };
         self.operations.push(Operation { action, key, row });
         Ok(())
@@ -61,7 +69,7 @@ impl Pending {
         let start = self.bytes.len();
         for slot in 0..literals.len() {
             self.bytes.push(if slot == 0 { b'(' } else { b',' });
-            if literals.get(slot).is_some_and(|column| !column.is_left_out(row)) {
+            if !is_left_out(literals, slot, row) {
                 self.render(&[Piece::Value(slot)], row, literals)?;
             }
         }
@@ -80,13 +88,62 @@ impl Pending {
         self.operations.get(place).map(|last| (last.action, last.row.clone()))
     }
 
+    /// Whether a row that is known in part can be changed where it is.
+    pub(crate) fn changes_in_place(&self) -> bool {
+        matches!(self.plan.mode, Mode::Upsert | Mode::Replace | Mode::Separate) && !self.plan.insert_only
+    }
+
+    /// The statement that gives the row of the key in row `before` the key of row `after`, and what that
+    /// tells.
+    pub(crate) fn move_row(
+        &mut self,
+        before: usize,
+        after: usize,
+        literals: &mut [Literals<'_>],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let plan = self.plan.clone();
+        let start = self.bytes.len();
+        // The key is not among what may be left out.
+        self.render(&plan.key, after, literals)?;
+        let old_key = self.render(&plan.key, before, literals)?;
+        out.clear();
+        out.extend_from_slice(&plan.update_head);
+        let mut joint = "";
+        for (place, slot) in plan.slots.iter().enumerate() {
+            if is_left_out(literals, place, after) {
+                continue;
+            }
+            let value = self.render(&[Piece::Value(place)], after, literals)?;
+            out.extend_from_slice(format!("{joint}{} = ", identifier(&slot.name)).as_bytes());
+            out.extend_from_slice(self.part(&value));
+            joint = ", ";
+        }
+        out.extend_from_slice(&plan.where_key);
+        out.extend_from_slice(self.part(&old_key));
+        out.extend_from_slice(plan.key_end());
+        self.bytes.truncate(start);
+        Ok(())
+    }
+
+    /// The slots that the row of an operation leaves out.
+    pub(crate) fn left_out_of(&self, operation: usize) -> Vec<usize> {
+        let values = values(self.row(operation)).into_iter().enumerate();
+        values.filter(|(_, literal)| literal.is_empty()).map(|(slot, _)| slot).collect()
+    }
+
     fn part(&self, range: &Range<usize>) -> &[u8] {
         self.bytes.get(range.clone()).unwrap_or_default()
     }
 }
 
+fn is_left_out(literals: &[Literals<'_>], slot: usize, row: usize) -> bool {
+    literals.get(slot).is_some_and(|column| column.is_left_out(row))
+}
+
 /// An update of a part of a row that is not there: what it does not tell cannot be known.
-pub(crate) fn unknown_row(plan: &TablePlan) -> Error {
+pub(crate) fn unknown_row(plan: &TablePlan, left_out: &[usize]) -> Error {
+    let names = left_out.iter().filter_map(|slot| plan.slots.get(*slot)).map(|slot| slot.name.as_str());
     Error::new(
         ErrorKind::Value,
         format!(
@@ -96,6 +153,7 @@ pub(crate) fn unknown_row(plan: &TablePlan) -> Error {
         ),
     )
     .context("table", &plan.source.id)
+    .context("columns", names.collect::<Vec<_>>().join(", "))
     .hint(format!("run on the source: {}; then fill the target anew", full_identity(plan)))
 }
 

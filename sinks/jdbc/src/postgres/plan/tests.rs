@@ -5,6 +5,7 @@ use culvert_api::{Column, RowKindSet, TableId};
 
 use super::*;
 use crate::postgres::options::tests::settings;
+use crate::postgres::pending::Partial;
 use crate::postgres::target::{ForeignKey, IndexColumn};
 
 pub(crate) const SERVER: Server = Server { version: 150_000 };
@@ -78,8 +79,10 @@ fn statements_of_a_merge() {
     let staging = plan.staging.unwrap();
     assert_eq!(
         staging.create("s"),
-        "CREATE TEMPORARY TABLE s (op int2 NOT NULL, v0 int4, v1 varchar) ON COMMIT PRESERVE ROWS"
+        "CREATE TEMPORARY TABLE s (op int2 NOT NULL, v0 int4, v1 varchar, k0 int4) ON COMMIT PRESERVE ROWS"
     );
+    assert_eq!(staging.copy("s", false), "COPY pg_temp.s (op, v0, v1) FROM STDIN");
+    assert_eq!(staging.copy("s", true), "COPY pg_temp.s (op, v0, v1, k0) FROM STDIN");
     assert_eq!(staging.reduce("s"), None);
     assert_eq!(
         staging.remove("s", None),
@@ -92,11 +95,19 @@ fn statements_of_a_merge() {
             r#"INSERT INTO "public"."w" ("id", "name") SELECT s.v0, s.v1 FROM pg_temp.s s WHERE s.op = 1 ON CONFLICT ("id") DO UPDATE SET "name" = EXCLUDED."name""#
         ]
     );
+    let rows = |left_out: &[usize]| Partial { op: 2, left_out: left_out.to_vec(), moved: false };
     assert_eq!(
-        staging.update("s", 2, &[], None).unwrap(),
+        staging.update("s", &rows(&[]), None).unwrap(),
         r#"UPDATE "public"."w" t SET "name" = s.v1 FROM pg_temp.s s WHERE s.op = 2 AND t."id" OPERATOR(pg_catalog.=) s.v0"#
     );
-    assert_eq!(staging.update("s", 2, &[1], None), None);
+    assert_eq!(staging.update("s", &rows(&[1]), None), None);
+    assert_eq!(staging.complete_changed("s", &rows(&[1])), None);
+    let [completed, missing] = staging.complete("s", &Partial { moved: true, ..rows(&[1]) }, None);
+    assert_eq!(
+        completed,
+        r#"UPDATE pg_temp.s s SET op = 1, v1 = t."name" FROM "public"."w" t WHERE s.op = 2 AND t."id" OPERATOR(pg_catalog.=) s.k0"#
+    );
+    assert_eq!(missing, "SELECT count(*) FROM pg_temp.s s WHERE s.op = 2");
 }
 
 #[test]
@@ -107,6 +118,9 @@ fn further_unique_indexes_let_moved_rows_give_way() {
     assert!(staging.replaces());
     assert!(staging.clear_moved("s").unwrap().contains(r#"t."name"::text IS DISTINCT FROM s.v1::text"#));
     assert_eq!(staging.move_in_place("s"), None);
+    let rows = |left_out: &[usize]| Partial { op: 3, left_out: left_out.to_vec(), moved: false };
+    assert!(staging.complete_changed("s", &rows(&[])).unwrap().contains("IS DISTINCT FROM s.v1::text"));
+    assert_eq!(staging.complete_changed("s", &rows(&[1])), None);
     // Deleting a parent would be noticed.
     let key = ForeignKey { child: 8, parent: 7, is_deferrable: true, on_delete: 'c' };
     let staging = plan(&all, &TargetTable { foreign_keys: vec![key], ..two.clone() }, &[]).staging.unwrap();

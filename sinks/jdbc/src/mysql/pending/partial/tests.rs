@@ -17,6 +17,22 @@ const WIDE: Limits = Limits { rows: 1000, bytes: 1 << 20 };
 type Row = (&'static str, i32, Option<&'static str>);
 
 fn taken(pairs: &[(&str, &str)], uniques: &[&[&str]], rows: &[Row]) -> Result<Pending> {
+    with_rows(pairs, uniques, rows, |pending, literals| {
+        for (row, (kind, _, _)) in rows.iter().enumerate() {
+            let kind = RowKind::ALL.into_iter().find(|known| known.short() == *kind).unwrap();
+            pending.push(kind, row, literals)?;
+        }
+        Ok(std::mem::replace(pending, Pending::new(pending.plan.clone())))
+    })
+}
+
+/// Hands out a table without rows, and the literals of these.
+fn with_rows<T>(
+    pairs: &[(&str, &str)],
+    uniques: &[&[&str]],
+    rows: &[Row],
+    body: impl FnOnce(&mut Pending, &mut [Literals<'_>]) -> T,
+) -> T {
     let server = Server { mariadb: true, version: (10, 11, 0), ..Server::default() };
     let kinds = if uniques.is_empty() { RowKindSet::INSERT_ONLY } else { RowKindSet::ALL };
     let source = source(&["id"], kinds);
@@ -34,12 +50,7 @@ fn taken(pairs: &[(&str, &str)], uniques: &[&[&str]], rows: &[Row]) -> Result<Pe
         Literals::new(array, slot.form).unwrap().leaving_out(left_out)
     };
     let mut literals: Vec<Literals<'_>> = plan.slots.iter().map(literal).collect();
-    let mut pending = Pending::new(Arc::new(plan.clone()));
-    for (row, (kind, _, _)) in rows.iter().enumerate() {
-        let kind = RowKind::ALL.into_iter().find(|known| known.short() == *kind).unwrap();
-        pending.push(kind, row, &mut literals)?;
-    }
-    Ok(pending)
+    body(&mut Pending::new(Arc::new(plan.clone())), &mut literals)
 }
 
 fn statements(pairs: &[(&str, &str)], uniques: &[&[&str]], rows: &[Row]) -> Vec<String> {
@@ -107,6 +118,35 @@ fn without_upserts_the_order_of_the_rows_is_kept() {
         statements(&[("enable_upsert", "false")], KEY, &rows),
         ["put (1,'a')", "set `id` = `id` WHERE `id` IN (1)", "set `id` = 1, `name` = 'b' WHERE `id` IN (1)"]
     );
+}
+
+#[test]
+fn a_row_under_a_new_key_is_changed_where_it_is() {
+    let moved = |pairs: &[(&str, &str)]| {
+        with_rows(pairs, KEY, &[("-D", 1, None), ("+I", 5, None)], |pending, literals| {
+            let mut out = Vec::new();
+            pending.move_row(0, 1, literals, &mut out).unwrap();
+            (pending.changes_in_place(), pending.byte_len(), String::from_utf8(out).unwrap())
+        })
+    };
+    let wanted = "UPDATE `cdc`.`w` SET `id` = 5 WHERE `id` IN (1)".to_string();
+    assert_eq!(moved(&[]), (true, 0, wanted.clone()));
+    assert_eq!(moved(&[("enable_upsert", "false")]), (true, 0, wanted));
+    assert!(!moved(&[("support_upsert_by_insert_only", "true")]).0);
+    let rows = [("-D", 1, Some("a")), ("+I", 5, Some("b"))];
+    let keys: &[&[&str]] = &[&["id", "name"]];
+    let found = with_rows(&[], keys, &rows, |pending, literals| {
+        let mut out = Vec::new();
+        pending.move_row(0, 1, literals, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    });
+    assert_eq!(found, "UPDATE `cdc`.`w` SET `id` = 5, `name` = 'b' WHERE (`id` = 1 AND `name` = 'a')");
+    // A key of the target's has to be told, old and new.
+    let refused =
+        with_rows(&[], &[&["name"]], &[("-D", 1, None), ("+I", 5, Some("b"))], |pending, literals| {
+            pending.move_row(0, 1, literals, &mut Vec::new()).unwrap_err()
+        });
+    assert!(refused.to_string().contains("`name`"), "{refused}");
 }
 
 #[test]
