@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::chunks::Round;
+use self::shape::LookUp;
 use self::tables::Tables;
 use crate::catalog::ServerInfo;
 use crate::enumerator::STREAM;
@@ -94,7 +95,7 @@ pub(crate) struct PgReader {
     quiet: bool,
     asked: Instant,
     /// Tables whose shape is looked up once the log has reached a place.
-    lookups: Vec<(usize, Lsn)>,
+    lookups: Vec<LookUp>,
     chunk_reader: ChunkReader,
     chunk_tasks: JoinSet<()>,
     answers: mpsc::Receiver<ChunkMessage>,
@@ -179,6 +180,7 @@ impl PgReader {
         if ended {
             return self.end();
         }
+        self.look_at_files().await?;
         let has_binary = state.tables.iter().all(|table| table.def.has_binary());
         self.binary = has_binary && !self.text_only.load(Relaxed);
         let options = LogOptions {
@@ -242,7 +244,7 @@ impl PgReader {
                 return Ok(());
             }
         }
-        self.look_up_shapes().await?;
+        self.look_up_shapes(self.position).await?;
         self.look_for_the_end()?;
         if self.barrier_wanted {
             self.push_barrier(self.skip)?;
@@ -290,6 +292,8 @@ impl PgReader {
         self.quiet = false;
         match item {
             LogItem::Begin { xid, commit_lsn, commit_time_us } => {
+                // Its rows may be of a newer shape than the one that was seen before it.
+                self.look_up_shapes(commit_lsn).await?;
                 let skip = std::mem::take(&mut self.skip);
                 let name = Arc::from(commit_lsn.to_string());
                 self.transaction = Some(Transaction { xid, name, changes: 0, skip, left_unread: false });

@@ -5,11 +5,12 @@
 //! happen to a replication slot, [`publication`] about those that somebody made, [`forms`] about how job
 //! files name things, [`modes`] about where a job begins and ends, [`transactions`] about
 //! large, prepared and interrupted ones, [`toast`] about values that the log leaves out, [`shapes`]
-//! about tables that change, [`names`] about names and sizes nobody expects, [`types`] about every type of column, [`wal`] about the log
+//! about tables that change, [`columns`] about what their columns take and hold then, [`names`] about names and sizes nobody expects, [`types`] about every type of column, [`wal`] about the log
 //! the server has to keep, and [`refusals`] about what a job refuses to begin with.
 
 #![allow(clippy::print_stdout)] // figures of a run, beside its seed
 
+mod columns;
 mod faults;
 mod fire;
 mod forms;
