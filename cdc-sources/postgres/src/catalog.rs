@@ -287,9 +287,14 @@ async fn describe(
             let listed = of_table.and_then(|table| table.columns.as_ref());
             let columns = columns.remove(&table.oid).unwrap_or_default().into_iter();
             let columns: Vec<ColumnDef> = columns
-                .filter(|(column, generated)| {
-                    (!generated || published.generated)
-                        && listed.is_none_or(|names| names.contains(&column.name))
+                .filter(|(column, computed)| {
+                    let named = listed.is_some_and(|names| names.contains(&column.name));
+                    match computed {
+                        Computed::Not => listed.is_none() || named,
+                        // A column list decides alone.
+                        Computed::Stored => named || (listed.is_none() && published.generated),
+                        Computed::Virtual => false,
+                    }
                 })
                 .map(|(column, _)| column)
                 .collect();
@@ -383,14 +388,23 @@ async fn leaf_identity(client: &Client, root: u32) -> Result<Identity> {
 pub(crate) const NOT_NULL: &str = "(a.attnotnull AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint v \
     WHERE v.conrelid = a.attrelid AND v.contype = 'n' AND v.conkey = ARRAY[a.attnum] AND NOT v.convalidated))";
 
+/// Whether the server computes a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Computed {
+    Not,
+    Stored,
+    /// When it is read (from 18 on): never in the log.
+    Virtual,
+}
+
 /// Columns of tables, each with whether it is generated.
 async fn read_columns(
     client: &Client,
     server: &ServerInfo,
     oids: &str,
-) -> Result<BTreeMap<u32, Vec<(ColumnDef, bool)>>> {
+) -> Result<BTreeMap<u32, Vec<(ColumnDef, Computed)>>> {
     let statement = format!(
-        "SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.atttypmod, {NOT_NULL}, a.attgenerated <> '', \
+        "SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.atttypmod, {NOT_NULL}, a.attgenerated, \
          pg_catalog.format_type(a.atttypid, a.atttypmod), a.attcollation = 0, a.attcollation = 100, \
          coalesce(co.collnamespace = 11 AND co.collname IN ('C', 'POSIX', 'ucs_basic'), false) \
          FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation \
@@ -402,7 +416,7 @@ async fn read_columns(
         wanted.push(parsed::<u32>(row, 3)?);
     }
     let types = read_types(client, wanted).await?;
-    let mut tables: BTreeMap<u32, Vec<(ColumnDef, bool)>> = BTreeMap::new();
+    let mut tables: BTreeMap<u32, Vec<(ColumnDef, Computed)>> = BTreeMap::new();
     for row in &rows {
         let (type_oid, typmod) = (parsed(row, 3)?, parsed(row, 4)?);
         let kind = PgType::resolve(type_oid, typmod, &|oid| types.get(&oid));
@@ -423,7 +437,12 @@ async fn read_columns(
             nullable: !is_true(row, 5),
             bytewise: by_type || (bytes && server.utf8 && !is_own_order && !over_own_order(&types, type_oid)),
         };
-        tables.entry(parsed(row, 0)?).or_default().push((column, is_true(row, 6)));
+        let computed = match text(row, 6) {
+            "" => Computed::Not,
+            "s" => Computed::Stored,
+            _ => Computed::Virtual,
+        };
+        tables.entry(parsed(row, 0)?).or_default().push((column, computed));
     }
     Ok(tables)
 }
