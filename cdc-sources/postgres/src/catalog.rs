@@ -14,7 +14,7 @@ use crate::column::{ColumnDef, PgType, TypeInfo};
 use crate::lsn::Lsn;
 use crate::publication::Published;
 use crate::selection::TableSelection;
-use crate::shape::{Filling, Identity, TableDef};
+use crate::shape::{Identity, TableDef};
 
 /// Tables asked about in one statement.
 const TABLES_PER_QUERY: usize = 500;
@@ -166,6 +166,7 @@ pub(crate) struct Found {
     identity: char,
     /// The partitioned tables it is part of.
     roots: Vec<u32>,
+    filenode: Option<u32>,
 }
 
 impl Found {
@@ -196,7 +197,8 @@ pub(crate) async fn find_tables(
 ) -> Result<Vec<Found>> {
     let statement = "SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relpersistence <> 'p', c.relreplident, \
          CASE WHEN c.relispartition THEN (SELECT string_agg(a.relid::oid::text, ',') \
-          FROM pg_catalog.pg_partition_ancestors(c.oid) a WHERE a.relid <> c.oid) END \
+          FROM pg_catalog.pg_partition_ancestors(c.oid) a WHERE a.relid <> c.oid) END, \
+         pg_catalog.pg_relation_filenode(c.oid) \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' ORDER BY 2, 3";
     let mut found = Vec::new();
@@ -209,6 +211,7 @@ pub(crate) async fn find_tables(
             unlogged: is_true(&row, 4),
             identity: text(&row, 5).chars().next().unwrap_or('d'),
             roots: text(&row, 6).split(',').filter_map(|oid| oid.parse().ok()).collect(),
+            filenode: optional(&row, 7).and_then(|number| number.parse().ok()),
         };
         if selection.matches(&table.id(&server.database)) {
             found.push(table);
@@ -264,7 +267,8 @@ pub(crate) async fn read_table(
     published: &Published,
 ) -> Result<Option<TableDef>> {
     let statement = format!(
-        "SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relpersistence <> 'p', c.relreplident \
+        "SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relpersistence <> 'p', c.relreplident, \
+         pg_catalog.pg_relation_filenode(c.oid) \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {oid}"
     );
     let rows = query(client, &statement, "reading a table's definition").await?;
@@ -277,6 +281,7 @@ pub(crate) async fn read_table(
         unlogged: is_true(row, 4),
         identity: text(row, 5).chars().next().unwrap_or('d'),
         roots: Vec::new(),
+        filenode: optional(row, 6).and_then(|number| number.parse().ok()),
     };
     Ok(describe(client, server, &[found], published).await?.pop())
 }
@@ -300,9 +305,14 @@ pub(crate) async fn describe(
             let listed = of_table.and_then(|table| table.columns.as_ref());
             let columns = columns.remove(&table.oid).unwrap_or_default().into_iter();
             let columns: Vec<ColumnDef> = columns
-                .filter(|(column, generated)| {
-                    (!generated || published.generated)
-                        && listed.is_none_or(|names| names.contains(&column.name))
+                .filter(|(column, computed)| {
+                    let named = listed.is_some_and(|names| names.contains(&column.name));
+                    match computed {
+                        Computed::Not => listed.is_none() || named,
+                        // A column list decides alone.
+                        Computed::Stored => named || (listed.is_none() && published.generated),
+                        Computed::Virtual => false,
+                    }
                 })
                 .map(|(column, _)| column)
                 .collect();
@@ -318,6 +328,7 @@ pub(crate) async fn describe(
                 partitioned: table.partitioned,
                 listed: listed.is_some(),
                 filter: of_table.and_then(|table| table.filter.clone()),
+                filenode: table.filenode,
             });
         }
     }
@@ -390,14 +401,28 @@ async fn leaf_identity(client: &Client, root: u32) -> Result<Identity> {
     })
 }
 
+/// Whether a column `a` of the catalog holds no NULL. From 18 on a constraint that was not validated is one,
+/// too, and says nothing about the rows that are there.
+pub(crate) const NOT_NULL: &str = "(a.attnotnull AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint v \
+    WHERE v.conrelid = a.attrelid AND v.contype = 'n' AND v.conkey = ARRAY[a.attnum] AND NOT v.convalidated))";
+
+/// Whether the server computes a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Computed {
+    Not,
+    Stored,
+    /// When it is read (from 18 on): never in the log.
+    Virtual,
+}
+
 /// Columns of tables, each with whether it is generated.
 async fn read_columns(
     client: &Client,
     server: &ServerInfo,
     oids: &str,
-) -> Result<BTreeMap<u32, Vec<(ColumnDef, bool)>>> {
+) -> Result<BTreeMap<u32, Vec<(ColumnDef, Computed)>>> {
     let statement = format!(
-        "SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated <> '', \
+        "SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.atttypmod, {NOT_NULL}, a.attgenerated, \
          pg_catalog.format_type(a.atttypid, a.atttypmod), a.attcollation = 0, a.attcollation = 100, \
          coalesce(co.collnamespace = 11 AND co.collname IN ('C', 'POSIX', 'ucs_basic'), false) \
          FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation \
@@ -409,7 +434,7 @@ async fn read_columns(
         wanted.push(parsed::<u32>(row, 3)?);
     }
     let types = read_types(client, wanted).await?;
-    let mut tables: BTreeMap<u32, Vec<(ColumnDef, bool)>> = BTreeMap::new();
+    let mut tables: BTreeMap<u32, Vec<(ColumnDef, Computed)>> = BTreeMap::new();
     for row in &rows {
         let (type_oid, typmod) = (parsed(row, 3)?, parsed(row, 4)?);
         let kind = PgType::resolve(type_oid, typmod, &|oid| types.get(&oid));
@@ -430,7 +455,12 @@ async fn read_columns(
             nullable: !is_true(row, 5),
             bytewise: by_type || (bytes && server.utf8 && !is_own_order && !over_own_order(&types, type_oid)),
         };
-        tables.entry(parsed(row, 0)?).or_default().push((column, is_true(row, 6)));
+        let computed = match text(row, 6) {
+            "" => Computed::Not,
+            "s" => Computed::Stored,
+            _ => Computed::Virtual,
+        };
+        tables.entry(parsed(row, 0)?).or_default().push((column, computed));
     }
     Ok(tables)
 }
@@ -503,25 +533,16 @@ pub(crate) async fn declarations(client: &Client, types: &[(u32, i32)]) -> Resul
     Ok(rows.iter().map(|row| text(row, 0).to_owned()).collect())
 }
 
-/// What rows that were there have in the columns of a table, by name: where a default was stored
-/// for them, and where the default was computed for each.
-pub(crate) async fn fillings(client: &Client, oid: u32) -> Result<HashMap<String, Filling>> {
+/// The numbers of the files that hold the rows of tables.
+pub(crate) async fn read_files(client: &Client, oids: impl Iterator<Item = &u32>) -> Result<Vec<(u32, u32)>> {
+    let oids: Vec<String> = oids.map(u32::to_string).collect();
     let statement = format!(
-        "SELECT a.attname, a.atthasmissing, (a.attmissingval::text::text[])[1], \
-         d.adbin IS NOT NULL AND (a.attidentity <> '' OR pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE '%(%') \
-         FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-         WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped"
+        "SELECT oid, pg_catalog.pg_relation_filenode(oid) FROM pg_catalog.pg_class WHERE oid IN ({}) \
+         AND pg_catalog.pg_relation_filenode(oid) IS NOT NULL",
+        oids.join(", ")
     );
-    let mut fillings = HashMap::new();
-    for row in query(client, &statement, "reading defaults").await? {
-        let filling = match optional(&row, 2) {
-            Some(value) if is_true(&row, 1) => Filling::Value(value.to_owned()),
-            _ if is_true(&row, 3) => Filling::Computed,
-            _ => Filling::Nothing,
-        };
-        fillings.insert(text(&row, 0).to_owned(), filling);
-    }
-    Ok(fillings)
+    let rows = query(client, &statement, "reading the files of tables").await?;
+    rows.iter().map(|row| Ok((parsed(row, 0)?, parsed(row, 1)?))).collect()
 }
 
 /// The planner's idea of how many rows a table has.

@@ -109,6 +109,7 @@ async fn slot_and_tables(
         Ok(defs) => {
             for def in &defs {
                 table(client, config, def, found).await?;
+                computed_columns(client, def, found).await?;
                 if let Err(error) = published.judge(name, def, config.require_full) {
                     found.push(with_todo(finding(&def.id().to_string(), &error)));
                 }
@@ -185,6 +186,29 @@ async fn table(client: &Client, config: &PgConfig, def: &TableDef, found: &mut V
                 def.quoted()
             )),
         );
+    }
+    Ok(())
+}
+
+/// Names columns that the server computes and the log does not hold.
+async fn computed_columns(client: &Client, def: &TableDef, found: &mut Vec<Finding>) -> Result<()> {
+    let statement = format!(
+        "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = {} AND attnum > 0 AND attgenerated <> '' \
+         AND NOT attisdropped ORDER BY attnum",
+        def.oid
+    );
+    // A column list leaves out what it does not name on purpose.
+    for row in query(client, &statement, "reading columns").await?.iter().filter(|_| !def.listed) {
+        let name = text(row, 0);
+        if def.column_index(name).is_none() {
+            let message = format!(
+                "column '{name}' is computed by the server and not in its log: the job leaves it out"
+            );
+            found.push(Finding::warning(def.id().to_string(), message).hint(
+                "let the target compute it; a server from 18 on sends stored ones when the publication says \
+                 publish_generated_columns = stored",
+            ));
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod check;
 mod column;
 mod decode;
 mod enumerator;
+mod filling;
 mod key;
 pub mod log;
 mod lsn;

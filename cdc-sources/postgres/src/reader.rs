@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 
 use self::chunks::Round;
 use self::discovery::Discovery;
+use self::shape::LookUp;
 use self::tables::Tables;
 use crate::catalog::ServerInfo;
 use crate::enumerator::STREAM;
@@ -102,7 +103,7 @@ pub(crate) struct PgReader {
     quiet: bool,
     asked: Instant,
     /// Tables whose shape is looked up once the log has reached a place.
-    lookups: Vec<(usize, Lsn)>,
+    lookups: Vec<LookUp>,
     chunk_reader: ChunkReader,
     chunk_tasks: JoinSet<()>,
     answers: mpsc::Receiver<ChunkMessage>,
@@ -192,6 +193,7 @@ impl PgReader {
         if ended {
             return self.end();
         }
+        self.look_at_files().await?;
         let has_binary = state.tables.iter().chain(&joining).all(|table| table.def.has_binary());
         self.binary = has_binary && !self.text_only.load(Relaxed);
         let options = LogOptions {
@@ -276,7 +278,7 @@ impl PgReader {
                 return Ok(());
             }
         }
-        self.look_up_shapes().await?;
+        self.look_up_shapes(self.position).await?;
         self.discover().await?;
         self.look_for_the_end()?;
         if self.barrier_wanted {
@@ -327,6 +329,8 @@ impl PgReader {
         self.quiet = false;
         match item {
             LogItem::Begin { xid, commit_lsn, commit_time_us } => {
+                // Its rows may be of a newer shape than the one that was seen before it.
+                self.look_up_shapes(commit_lsn).await?;
                 let skip = std::mem::take(&mut self.skip);
                 let name = Arc::from(commit_lsn.to_string());
                 self.transaction = Some(Transaction { xid, name, changes: 0, skip, left_unread: false });

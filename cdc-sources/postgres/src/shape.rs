@@ -5,6 +5,7 @@ use culvert_postgres::quote;
 use serde::{Deserialize, Serialize};
 
 use crate::column::ColumnDef;
+use crate::filling::Filling;
 use crate::pgoutput::Relation;
 
 /// What the log tells of a row before it changed.
@@ -36,6 +37,10 @@ pub(crate) struct TableDef {
     pub(crate) listed: bool,
     /// The publication's row filter.
     pub(crate) filter: Option<String>,
+    /// The number of the file that holds the rows (`pg_relation_filenode`), which a rewrite of the table
+    /// changes; `None` for a partitioned table, and in states of before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) filenode: Option<u32>,
 }
 
 impl TableDef {
@@ -49,6 +54,30 @@ impl TableDef {
 
     pub(crate) fn column_index(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The column that was this one, by its number where both are known.
+    pub(crate) fn same_column(&self, column: &ColumnDef) -> Option<&ColumnDef> {
+        self.columns.iter().find(|other| match (other.number, column.number) {
+            (1.., 1..) => other.number == column.number,
+            _ => other.name == column.name,
+        })
+    }
+
+    /// Columns outside of the key that took NULL before go on doing so: rows that hold it may be at the
+    /// target, and ahead in a log that is read behind the catalog.
+    pub(crate) fn keep_loose(&mut self, before: &TableDef) {
+        for column in self.columns.iter_mut().filter(|column| !self.key.contains(&column.name)) {
+            column.nullable |= before.same_column(column).is_some_and(|old| old.nullable);
+        }
+    }
+
+    /// Whether columns take NULL that did not, in a table of the same columns.
+    pub(crate) fn is_looser_than(&self, before: &TableDef) -> bool {
+        let looser = |column: &ColumnDef| {
+            column.nullable && before.same_column(column).is_some_and(|old| !old.nullable)
+        };
+        self.columns.iter().any(looser)
     }
 
     /// The name as statements take it.
@@ -140,18 +169,6 @@ pub(crate) fn number_renamed(columns: &mut [ColumnDef], before: &TableDef, now: 
     }
 }
 
-/// What rows that were there get in an added column, as the catalog tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Filling {
-    /// NULL.
-    #[default]
-    Nothing,
-    /// One value for all of them, as printed.
-    Value(String),
-    /// A value for each, which the log does not tell.
-    Computed,
-}
-
 /// What became of a table's columns, as a statement: sinks read renames and defaults from it.
 pub(crate) fn alteration(before: &TableDef, after: &TableDef, filling: &dyn Fn(&str) -> Filling) -> String {
     let renamed = |column: &ColumnDef| {
@@ -227,6 +244,7 @@ mod tests {
             partitioned: false,
             listed: false,
             filter: None,
+            filenode: None,
         }
     }
 
@@ -268,6 +286,24 @@ mod tests {
         let swapped = table(vec![column("id", 1, 23), column("b", 2, 23), column("a", 3, 23)]);
         let error = refuse_made_anew(&before, &swapped).unwrap_err();
         assert!(error.to_string().contains("column 'b'"), "{error}");
+    }
+
+    #[test]
+    fn what_took_null_goes_on_doing_so() {
+        let strict = |mut column: ColumnDef| {
+            column.nullable = false;
+            column
+        };
+        let before = table(vec![column("id", 1, 23), column("a", 2, 23), strict(column("b", 3, 23))]);
+        let names = [("id", 1), ("a2", 2), ("b", 3), ("c", 4)];
+        let mut now = table(names.map(|(name, number)| strict(column(name, number, 23))).to_vec());
+        now.key = vec!["id".into()];
+        now.keep_loose(&before);
+        let nullable: Vec<bool> = now.columns.iter().map(|column| column.nullable).collect();
+        assert_eq!(nullable, [false, true, false, false]);
+        assert!(!now.is_looser_than(&before));
+        now.columns[2].nullable = true;
+        assert!(now.is_looser_than(&before));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!
 //! The table is locked (ACCESS SHARE) before the view is opened: a TRUNCATE or a rewriting ALTER TABLE
 //! between the two would make the table look empty to the view ("MVCC Caveats" in the manual). Its
-//! columns are then compared with those the log knows. The end of the log after the view is opened is
+//! columns are then compared with those the log knows; where they differ, the view's own are told. The end of the log after the view is opened is
 //! where the stream no longer has to ask what the view showed.
 //!
 //! A table without a key that can be cut is one chunk, and [`blocks`] reads it by several connections.
@@ -27,11 +27,13 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use self::blocks::{BlockRange, SharedView};
 use self::copy::{CopyRow, CopyRows};
-use crate::catalog::{ServerInfo, is_true, query, text};
+use crate::catalog::{NOT_NULL, ServerInfo, is_true, query, read_table, text};
 use crate::column::{ColumnDef, PgType};
 use crate::decode::{NanPolicy, RowsBuilder};
+use crate::filling::Fillings;
 use crate::key::{KeyBound, KeyPlan};
 use crate::lsn::Lsn;
+use crate::publication::Published;
 use crate::shape::TableDef;
 use crate::state::ChunkSplit;
 use crate::visibility::Snapshot;
@@ -52,6 +54,8 @@ pub(crate) struct ChunkRequest {
     pub(crate) schema: Arc<TableSchema>,
     /// `None`: read the table whole.
     pub(crate) cut: Option<KeyPlan>,
+    /// The publication that the log is read by.
+    pub(crate) publication: String,
     /// Transactions that the view has to show.
     pub(crate) unseen: Arc<[u32]>,
     pub(crate) rows_max: usize,
@@ -67,9 +71,16 @@ pub(crate) enum ChunkMessage {
     /// All of them were sent. `cut` says that only the keys up to there were read.
     Done { split: String, snapshot: Snapshot, high: Lsn, cut: Option<KeyBound> },
     /// The table is not what the log knows at this place. Nothing was sent.
-    ShapeChanged { split: String, high: Lsn },
+    ShapeChanged { split: String, high: Lsn, seen: Option<Box<Seen>> },
     /// It failed.
     Failed(Error),
+}
+
+/// A table as a view shows it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) def: TableDef,
+    pub(crate) fillings: Fillings,
 }
 
 /// Connections that chunk tasks share, one per task at work and per helper of one.
@@ -139,12 +150,13 @@ impl ChunkReader {
                 tracing::info!(table = %request.split.table, "a chunk's table is not there: {error}");
                 let client = self.endpoint.connect().await?;
                 let high = crate::catalog::log_end(&client, &self.server).await?;
-                return Ok(ChunkMessage::ShapeChanged { split, high });
+                return Ok(ChunkMessage::ShapeChanged { split, high, seen: None });
             }
             Err(error) => return Err(error),
         };
         if !view.same_shape {
-            return Ok(ChunkMessage::ShapeChanged { split, high: view.high });
+            let seen = self.look(&client, request).await?;
+            return Ok(ChunkMessage::ShapeChanged { split, high: view.high, seen });
         }
         let (cut, whole_result) = match shared {
             Some(shared) => {
@@ -187,6 +199,16 @@ impl ChunkReader {
         }
     }
 
+    /// The table's shape in the view.
+    async fn look(&self, client: &Client, request: &ChunkRequest) -> Result<Option<Box<Seen>>> {
+        let published = Published::read(client, &self.server, &request.publication).await?;
+        let Some(def) = read_table(client, &self.server, request.def.oid, &published).await? else {
+            return Ok(None);
+        };
+        let fillings = Fillings::read(client, def.oid).await?;
+        Ok(Some(Box::new(Seen { def, fillings })))
+    }
+
     async fn send(&self, message: ChunkMessage) -> Result<()> {
         self.answers
             .send(message)
@@ -223,7 +245,8 @@ impl ChunkReader {
         let statement = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE {} IN ACCESS SHARE MODE; \
              SELECT 'view', pg_catalog.pg_current_snapshot(); SELECT 'high', pg_catalog.pg_current_wal_insert_lsn(); \
-             SELECT 'column', a.attname, a.atttypid, a.atttypmod, a.attgenerated <> '' FROM pg_catalog.pg_attribute a \
+             SELECT 'column', a.attname, a.atttypid, a.atttypmod, a.attgenerated <> '', a.attnum, {NOT_NULL}, \
+             pg_catalog.pg_relation_filenode(c.oid) FROM pg_catalog.pg_attribute a \
              JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.oid = {} AND n.nspname = {} AND c.relname = {} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
             def.quoted_alone(),
@@ -243,7 +266,13 @@ impl ChunkReader {
                     let (Ok(type_oid), Ok(typmod)) = (text(&row, 2).parse(), text(&row, 3).parse()) else {
                         return Err(Error::new(ErrorKind::Corrupt, "the catalog tells no type of a column"));
                     };
-                    let next = expected.next_if(|column| column.is_like(text(&row, 1), type_oid, typmod));
+                    let next = expected.next_if(|column| {
+                        column.is_like(text(&row, 1), type_oid, typmod)
+                            // Dropped and added again, or with NULL in its rows, or all of them written anew.
+                            && (column.number == 0 || text(&row, 5).parse() == Ok(column.number))
+                            && (column.nullable || is_true(&row, 6))
+                            && def.filenode.is_none_or(|file| text(&row, 7).parse() == Ok(file))
+                    });
                     // Columns that are not published may be anything.
                     same_shape &= next.is_some() || def.listed || is_true(&row, 4);
                 }

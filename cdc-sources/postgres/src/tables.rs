@@ -142,10 +142,17 @@ impl Captured {
         }
     }
 
-    /// Takes a new shape; rows leave with it when `follow` says so, else with the shape of before.
+    /// Takes a new shape; rows leave with it when `follow` says so, else with the shape of before, in
+    /// which NULL stands for what is gone.
     pub(crate) fn reshape(&mut self, def: TableDef, follow: bool, conversion: &Conversion) -> Result<()> {
+        let mut output = (*self.output_def).clone();
+        let key = &self.output.primary_key;
+        for column in output.columns.iter_mut().filter(|column| !key.contains(&column.name)) {
+            let same = def.columns.iter().find(|other| other.name == column.name);
+            column.nullable |= same.is_none_or(|same| same.nullable);
+        }
         let state = TableState {
-            output: (!follow).then(|| (*self.output_def).clone()),
+            output: (!follow).then_some(output),
             def,
             version: self.version + 1,
             done: self.done.clone(),
@@ -153,6 +160,15 @@ impl Captured {
         };
         *self = Captured::from_state(state, conversion)?;
         Ok(())
+    }
+
+    /// Remembers the file that holds the table's rows.
+    pub(crate) fn note_file(&mut self, filenode: Option<u32>) {
+        let is_frozen = self.output_def != self.def;
+        Arc::make_mut(&mut self.def).filenode = filenode;
+        if !is_frozen {
+            self.output_def = Arc::clone(&self.def);
+        }
     }
 
     /// Every row of before has left.

@@ -9,9 +9,12 @@
 //! those without a key that chunks are cut by, [`names`] about names and sizes nobody expects, [`types`]
 //! about every type of column, [`wal`] about the log the server has to keep, and [`refusals`] about what
 //! a job refuses to begin with.
+//! about tables that change, [`columns`] about what their columns take and hold then, [`names`] about names and sizes nobody expects, [`types`] about every type of column, [`wal`] about the log
+//! the server has to keep, and [`refusals`] about what a job refuses to begin with.
 
 #![allow(clippy::print_stdout)] // figures of a run, beside its seed
 
+mod columns;
 mod faults;
 mod fire;
 mod forms;

@@ -222,8 +222,7 @@ async fn a_partitioned_table_is_one_table() {
     .await;
 }
 
-/// Columns that the server computes are not in the log: they arrive as they do in the snapshot, or
-/// are left out of both.
+/// Columns that the server computes are not in the log, and so are left out of the snapshot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_computed_column_is_the_same_in_snapshot_and_log() {
     postgres_both(async |server| {
@@ -241,14 +240,11 @@ async fn a_computed_column_is_the_same_in_snapshot_and_log() {
         source.run(&["INSERT INTO t VALUES (2, 20, DEFAULT, 'y')", "UPDATE t SET a = 11 WHERE id = 1"]).await;
         until(&target, "SELECT count(*) FROM t WHERE (id, a) IN ((1, 11), (2, 20))", "2", &job).await;
         job.stop();
-        let shape = target.shape("t").await;
-        let computed = shape.columns.iter().any(|(name, _)| name == "twice");
-        if computed {
-            assert_same((&source, "t"), (&target, "t")).await;
-        } else {
-            let rows = target.rows("SELECT id, a, b FROM t ORDER BY id").await;
-            assert_eq!(rows, source.rows("SELECT id, a, b FROM t ORDER BY id").await);
-        }
+        // No server of these versions has it in its log.
+        let names: Vec<String> = target.shape("t").await.columns.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["id", "a", "b"]);
+        let rows = target.rows("SELECT id, a, b FROM t ORDER BY id").await;
+        assert_eq!(rows, source.rows("SELECT id, a, b FROM t ORDER BY id").await);
     })
     .await;
 }

@@ -123,15 +123,19 @@ impl ColumnBuilder {
         ColumnBuilder { name: column.name.clone(), values, nullable, nan, scratch: String::new() }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether NULL is expected. It is appended in either case, and what becomes of it is the caller's.
+    pub(crate) fn is_nullable(&self) -> bool {
+        self.nullable
+    }
+
     /// Appends a value.
     pub(crate) fn append(&mut self, cell: Cell<'_>) -> Result<()> {
         match cell {
-            Cell::Null if self.nullable => each!(&mut self.values, builder => builder.append_null()),
-            // A column that was made NOT NULL before the row was read.
-            Cell::Null => {
-                return Err(Error::new(ErrorKind::Value, "NULL in a column that is declared NOT NULL")
-                    .context("column", &self.name));
-            }
+            Cell::Null => each!(&mut self.values, builder => builder.append_null()),
             Cell::Unavailable => self.append_nothing(),
             Cell::Text(text) => self.append_text(text).map_err(|error| self.here(error))?,
             Cell::Binary(bytes) => self.append_binary(bytes).map_err(|error| self.here(error))?,

@@ -21,6 +21,8 @@ pub(crate) struct RowsBuilder {
     kinds: Vec<RowKind>,
     positions: Vec<RowPosition>,
     bytes: usize,
+    /// Columns in which NULL came and was not expected.
+    null_in: Vec<usize>,
 }
 
 /// Finished rows, in the shape of the table.
@@ -41,10 +43,12 @@ impl RowsBuilder {
             kinds: Vec::new(),
             positions: Vec::new(),
             bytes: 0,
+            null_in: Vec::new(),
         }
     }
 
-    /// Appends a row: one cell per column, in order. After a failure the builder is of no use.
+    /// Appends a row: one cell per column, in order. After a failure the builder is of no use. Where NULL
+    /// came in a column that is not to have it, `null_in` says so.
     pub(crate) fn append<'a>(
         &mut self,
         kind: RowKind,
@@ -52,11 +56,12 @@ impl RowsBuilder {
         mut cells: impl Iterator<Item = Result<Cell<'a>>>,
     ) -> Result<()> {
         let row = self.kinds.len();
-        for (column, left_out) in self.columns.iter_mut().zip(&mut self.left_out) {
+        for (index, (column, left_out)) in self.columns.iter_mut().zip(&mut self.left_out).enumerate() {
             let cell = cells.next().ok_or_else(wrong_width)??;
             match cell {
                 Cell::Unavailable => mark(left_out, row),
                 Cell::Text(bytes) | Cell::Binary(bytes) => self.bytes += bytes.len(),
+                Cell::Null if !column.is_nullable() => self.null_in.push(index),
                 Cell::Null => {}
             }
             column.append(cell)?;
@@ -68,6 +73,21 @@ impl RowsBuilder {
         self.kinds.push(kind);
         self.positions.push(position);
         Ok(())
+    }
+
+    /// Columns, by their place, in which NULL came although they are declared NOT NULL.
+    pub(crate) fn null_in(&self) -> &[usize] {
+        &self.null_in
+    }
+
+    /// Takes back the last rows, down to this many. What is left has to be finished next.
+    pub(crate) fn take_back(&mut self, rows: usize) {
+        self.kinds.truncate(rows);
+        self.positions.truncate(rows);
+        for bits in self.left_out.iter_mut().flatten() {
+            bits.truncate(rows);
+        }
+        self.null_in.clear();
     }
 
     /// Rows so far.
@@ -82,8 +102,17 @@ impl RowsBuilder {
 
     /// The rows; the builder is empty again.
     pub(crate) fn finish(&mut self) -> Result<BuiltRows> {
+        if let Some(column) = self.null_in.first().and_then(|index| self.columns.get(*index)) {
+            return Err(Error::new(ErrorKind::Value, "NULL in a column that is declared NOT NULL")
+                .context("column", column.name()));
+        }
         let rows = self.kinds.len();
-        let columns = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        // Rows that were taken back stand at the end of the columns.
+        let finish = |column: &mut ColumnBuilder| {
+            let values = column.finish();
+            if values.len() > rows { values.slice(0, rows) } else { values }
+        };
+        let columns = self.columns.iter_mut().map(finish).collect();
         let mut unavailable = Vec::new();
         for (column, left_out) in self.left_out.iter_mut().enumerate() {
             if let Some(mut bits) = left_out.take() {

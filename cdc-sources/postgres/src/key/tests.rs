@@ -29,6 +29,7 @@ fn table(columns: Vec<ColumnDef>) -> TableDef {
         partitioned: false,
         listed: false,
         filter: None,
+        filenode: None,
     }
 }
 

@@ -9,6 +9,7 @@ use culvert_api::{
 };
 use culvert_snapshot::KeyRange;
 
+use super::shape::LookUp;
 use super::{LINGER, PgReader};
 use crate::catalog::query;
 use crate::key::KeyBound;
@@ -85,7 +86,7 @@ impl PgReader {
                 self.finish_split(&split, None)?;
                 continue;
             };
-            let looked_up = self.lookups.iter().any(|(slot, _)| *slot == at);
+            let looked_up = self.lookups.iter().any(|found| found.slot == at);
             let running = self.round.as_ref().map_or(0, Round::running);
             if looked_up || running >= self.config.parallelism {
                 later.push_back(split);
@@ -98,6 +99,7 @@ impl PgReader {
                 def: Arc::clone(&table.def),
                 schema: Arc::clone(&table.schema),
                 cut: table.cut.clone(),
+                publication: self.publication.clone(),
                 unseen: self.unseen.clone().into(),
                 rows_max: usize::try_from(rows).unwrap_or(usize::MAX),
                 bytes_max: CHUNK_BYTES_MAX,
@@ -130,13 +132,13 @@ impl PgReader {
             ChunkMessage::Failed(error) => Err(error),
             ChunkMessage::Rows { split, batch } => self.push_snapshot_batch(&split, batch),
             ChunkMessage::Done { split, snapshot, high, cut } => self.chunk_done(&split, snapshot, high, cut),
-            ChunkMessage::ShapeChanged { split, high } => {
+            ChunkMessage::ShapeChanged { split, high, seen } => {
                 let Some(chunk) = self.take_running(&split) else { return Ok(()) };
                 // Put back: it is unread, and the log may have more to say about the table first.
                 let range = chunk.split.range.clone();
                 self.finish_split(&chunk.split, Some(range))?;
-                if !self.lookups.iter().any(|(slot, _)| *slot == chunk.slot) {
-                    self.lookups.push((chunk.slot, high));
+                if !self.lookups.iter().any(|found| found.slot == chunk.slot) {
+                    self.lookups.push(LookUp { slot: chunk.slot, high, seen });
                 }
                 Ok(())
             }

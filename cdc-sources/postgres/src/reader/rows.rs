@@ -83,16 +83,34 @@ impl PgReader {
             return Ok(());
         }
         self.check_shape(at).await?;
-        let (Some(transaction), Some(slot)) = (&self.transaction, self.tables.slots.get_mut(at)) else {
-            return Ok(());
-        };
-        append_change(slot, transaction, sides, change, self.config.conversion.nan)
-            .map_err(|error| error.context("table", &slot.table.id).context("position", &transaction.name))?;
+        let null_in = self.append(at, sides, change)?;
+        if !null_in.is_empty() {
+            self.loosen(at, &null_in).await?;
+            self.append(at, sides, change)?;
+        }
+        let Some(slot) = self.tables.slots.get(at) else { return Ok(()) };
         self.waiting_since.get_or_insert_with(Instant::now);
         let full = slot.pending.as_ref().is_some_and(|pending| {
             pending.builder.len() >= BATCH_ROWS || pending.builder.bytes() >= BATCH_BYTES
         });
         if full { self.flush_slot(at) } else { Ok(()) }
+    }
+
+    /// Appends a change to the rows that wait. Where it brings NULL in columns that are not to have it, it
+    /// is taken back, and their places are returned.
+    fn append(&mut self, at: usize, sides: Sides, change: &Change) -> Result<Vec<usize>> {
+        let (Some(transaction), Some(slot)) = (&self.transaction, self.tables.slots.get_mut(at)) else {
+            return Ok(Vec::new());
+        };
+        let waiting = slot.pending.as_ref().map_or(0, |pending| pending.builder.len());
+        append_change(slot, transaction, sides, change, self.config.conversion.nan)
+            .map_err(|error| error.context("table", &slot.table.id).context("position", &transaction.name))?;
+        let Some(pending) = &mut slot.pending else { return Ok(Vec::new()) };
+        let null_in = pending.builder.null_in().to_vec();
+        if !null_in.is_empty() {
+            pending.builder.take_back(waiting);
+        }
+        Ok(null_in)
     }
 
     fn take_truncate(&mut self, relations: &[u32]) -> Result<()> {

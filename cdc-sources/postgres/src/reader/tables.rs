@@ -19,6 +19,8 @@ pub(super) struct Slot {
     pub(super) relation: Option<LoggedShape>,
     /// Rows that wait for more.
     pub(super) pending: Option<Pending>,
+    /// The file that holds the table's rows is another one than the table's shape says, and that was told.
+    pub(super) file_changed: bool,
     /// Dropped: kept in place, so that places stay valid.
     pub(super) gone: bool,
 }
@@ -68,7 +70,7 @@ impl Tables {
         self.by_oid.insert(table.def.oid, at);
         self.by_id.insert(table.id.clone(), at);
         self.incomplete += usize::from(!table.is_complete());
-        self.slots.push(Slot { table, relation: None, pending: None, gone: false });
+        self.slots.push(Slot { table, relation: None, pending: None, file_changed: false, gone: false });
     }
 
     pub(super) fn remove(&mut self, at: usize) {

@@ -37,6 +37,7 @@ fn def() -> TableDef {
         partitioned: false,
         listed: true,
         filter: Some("(id > 5)".into()),
+        filenode: None,
     }
 }
 
@@ -98,6 +99,15 @@ fn the_first_version_reads_and_writes_as_ever() {
     let stored = golden("enumerator-v1.bin", &encode(&enumerator()).unwrap());
     assert_eq!(decode::<EnumeratorState>(&stored).unwrap(), enumerator());
     assert_eq!(encode(&enumerator()).unwrap(), stored);
+}
+
+#[test]
+fn the_number_of_a_tables_file_may_be_there() {
+    let mut state = reader();
+    state.tables[0].def.filenode = Some(u32::MAX);
+    let stored = golden("reader-v1-file.bin", &encode(&state).unwrap());
+    assert_eq!(decode::<ReaderState>(&stored).unwrap(), state);
+    assert_eq!(encode(&state).unwrap(), stored);
 }
 
 #[test]

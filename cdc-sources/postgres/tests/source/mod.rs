@@ -2,7 +2,10 @@
 //! the rows allow, and is compared with the server's own tables.
 
 mod join;
+mod fillings;
+mod looked_up;
 mod mirror;
+mod nullability;
 mod shapes;
 mod slots;
 mod tables;
@@ -57,6 +60,13 @@ async fn database(server: &Postgres, statements: &[&str]) -> String {
     let database = server.fresh_database("source").await;
     server.execute(&database, statements).await;
     database
+}
+
+/// Runs statements while the source stands still between two of its events.
+fn meanwhile(server: &Postgres, database: &str, statements: &[&str]) {
+    tokio::task::block_in_place(|| {
+        tokio::runtime::Handle::current().block_on(server.execute(database, statements));
+    });
 }
 
 impl Mirror {

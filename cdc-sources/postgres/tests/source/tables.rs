@@ -322,3 +322,26 @@ async fn rows_of_one_leading_key_stay_in_one_chunk() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn computed_columns_are_left_out_and_named() {
+    postgres_both(async |server| {
+        let statements = [
+            "CREATE TABLE t (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)",
+            "INSERT INTO t VALUES (1)",
+        ];
+        let database = database(server, &statements).await;
+        let mut mirror = Mirror::new(source(server, &database, &["public.t"], &[]), &database);
+        let findings = mirror.source.check().await.unwrap();
+        let named = findings.iter().find(|finding| finding.message.contains("'twice'"));
+        assert!(
+            named.is_some_and(|finding| finding.subject == format!("{database}.public.t")),
+            "{findings:?}"
+        );
+        server.execute(&database, &["INSERT INTO t VALUES (2)"]).await;
+        mirror.catch_up(server, &database).await.unwrap();
+        let found = mirror.table(&format!("{database}.public.t"));
+        assert!(found.len() == 2 && found.iter().all(|row| row.len() == 1), "{found:?}");
+    })
+    .await;
+}

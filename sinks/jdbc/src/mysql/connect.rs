@@ -252,8 +252,14 @@ impl Session {
                     continue;
                 }
             }
-            self.leave(Stage::Open, done, Statement::WithRows, &doing)
-                .map_err(|failure| failure.context("table", table))?;
+            let refused_null = done.as_ref().err().and_then(|cause| error::refused_null(cause, table));
+            self.leave(Stage::Open, done, Statement::WithRows, &doing).map_err(|failure| {
+                let failure = failure.context("table", table);
+                match refused_null {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            })?;
             self.rows_matched = self.conn.affected_rows();
             break;
         }

@@ -10,7 +10,7 @@ use crate::mysql::connect::Server;
 use crate::mysql::options::Settings;
 use crate::mysql::quote::{TargetName, identifier, identifiers};
 use crate::mysql::scan::LEXIS;
-use crate::mysql::target::{TargetTable, same_name};
+use crate::mysql::target::{TargetColumn, TargetTable, same_name};
 use crate::placeholder;
 use crate::scan::Lexis;
 
@@ -165,12 +165,16 @@ pub(crate) fn follow(
                 )
                 .hint("add it to the target again, with its values"));
             }
-            (Some(present), _, Some(was))
-                if was.source_type != column.source_type || was.nullable != column.nullable =>
-            {
+            (Some(present), _, Some(was)) if was.source_type != column.source_type => {
                 let declared = column_type::declare(column, is_key, server)?;
                 let wanted = definition(&present.name, &declared, nullable, None);
                 clauses.push(format!("MODIFY COLUMN {wanted}"));
+            }
+            (Some(present), _, Some(was)) if was.nullable != column.nullable => {
+                if present.nullable != nullable && !present.generated {
+                    let wanted = definition(&present.name, &as_it_is(present), nullable, None);
+                    clauses.push(format!("MODIFY COLUMN {wanted}"));
+                }
             }
             (Some(_), _, _) => {}
         }
@@ -183,6 +187,14 @@ pub(crate) fn follow(
         }
     }
     Ok((!clauses.is_empty()).then(|| format!("ALTER TABLE {} {}", target.name.quoted(), clauses.join(", "))))
+}
+
+/// The type of a column that keeps it.
+fn as_it_is(present: &TargetColumn) -> String {
+    match &present.collation {
+        Some(collation) => format!("{} COLLATE {collation}", present.column_type),
+        None => present.column_type.clone(),
+    }
 }
 
 /// Whether a PostgreSQL server declared the table, and so the statement that changed it is in its words.

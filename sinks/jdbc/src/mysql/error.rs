@@ -8,6 +8,8 @@ use culvert_api::{Error, ErrorKind};
 use mysql_async::{DriverError, IoError, ServerError};
 use thiserror::Error as ThisError;
 
+use crate::mysql::quote::identifier;
+
 /// What went wrong, in the words that may be shown.
 #[derive(Debug, ThisError)]
 enum Cause {
@@ -35,10 +37,25 @@ pub(crate) enum Statement {
 pub(crate) const ROW_IS_REFERENCED: u16 = 1451;
 /// Error 1062: another row has the value of a unique index.
 pub(crate) const DUPLICATE_ENTRY: u16 = 1062;
+/// Error 1048: a column takes no NULL.
+const NULL_REFUSED: u16 = 1048;
 /// Error 1205: waited too long for a row lock.
 pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// Error 1146: no such table.
 pub(crate) const NO_SUCH_TABLE: u16 = 1146;
+
+/// What a person can do about a NULL that the target does not take, when that is what failed.
+pub(crate) fn refused_null(error: &mysql_async::Error, table: &str) -> Option<String> {
+    let mysql_async::Error::Server(answer) = error else { return None };
+    match named_in(&answer.message) {
+        Some(("column", column)) if answer.code == NULL_REFUSED => Some(format!(
+            "rows of the source have NULL there: run on the target ALTER TABLE {table} MODIFY COLUMN {} … NULL, with \
+             the column's type",
+            identifier(&column)
+        )),
+        _ => None,
+    }
+}
 
 /// The number of the server's error, when the server answered at all.
 pub(crate) fn code(error: &mysql_async::Error) -> Option<u16> {
@@ -250,7 +267,7 @@ const KNOWN: [(ErrorKind, &[u16]); 6] = [
         ErrorKind::Value,
         &[
             1022,
-            1048,
+            NULL_REFUSED,
             1062,
             1153,
             1169,

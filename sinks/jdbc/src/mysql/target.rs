@@ -21,6 +21,8 @@ pub(crate) struct TargetColumn {
     pub(crate) form: Form,
     /// Whether a row may leave it out.
     pub(crate) optional: bool,
+    /// Whether it takes NULL.
+    pub(crate) nullable: bool,
     /// Whether the target computes it.
     pub(crate) generated: bool,
     /// The collation of a text column.
@@ -176,7 +178,7 @@ fn column(row: ColumnRow) -> TargetColumn {
         from_year_one: false,
     };
     let optional = nullable || default.is_some() || generated || extra.contains("auto_increment");
-    TargetColumn { name, column_type, form, optional, generated, collation }
+    TargetColumn { name, column_type, form, optional, nullable, generated, collation }
 }
 
 fn unique_indexes(rows: Vec<IndexRow>) -> Vec<UniqueIndex> {

@@ -10,7 +10,7 @@ use crate::postgres::connect::{Session, field};
 use crate::postgres::declare;
 use crate::postgres::name::{TargetName, refuse_long};
 use crate::postgres::options::Settings;
-use crate::postgres::scan::LEXIS;
+use crate::postgres::scan::{LEXIS, unquoted};
 use crate::postgres::target::TargetTable;
 use crate::scan::Lexis;
 
@@ -261,14 +261,14 @@ fn implied_value(column: &Column) -> Option<String> {
 
 /// The text of a literal of the source's; `None` for forms that mean another thing here.
 fn default_literal(text: &str, is_mysql: bool) -> Option<String> {
+    if !is_mysql {
+        return unquoted(text);
+    }
     let inner = |quote: char| text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
     if let Some(inner) = inner('\'') {
-        let plain = inner.replace("''", "'");
-        return Some(if is_mysql { without_escapes(&plain) } else { plain });
+        return Some(without_escapes(&inner.replace("''", "'")));
     }
-    if let Some(inner) = inner('"')
-        && is_mysql
-    {
+    if let Some(inner) = inner('"') {
         return Some(without_escapes(&inner.replace("\"\"", "\"")));
     }
     if text.eq_ignore_ascii_case("true") {
@@ -315,6 +315,9 @@ mod tests {
         assert_eq!(mysql("-5").as_deref(), Some("-5"));
         assert_eq!(mysql("TRUE").as_deref(), Some("1"));
         assert_eq!(mysql("b'10'"), None);
-        assert_eq!(default_literal("'a\\b'", false).as_deref(), Some("a\\b"));
+        let postgres = |text: &str| default_literal(text, false);
+        assert_eq!(postgres("'a\\b'").as_deref(), Some("a\\b"));
+        assert_eq!(postgres(literal("\\x00 'it'").trim_start()).as_deref(), Some("\\x00 'it'"));
+        assert_eq!(postgres("E'a\\nb'"), None);
     }
 }

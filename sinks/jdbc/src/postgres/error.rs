@@ -5,10 +5,15 @@
 
 use culvert_api::Error;
 use culvert_postgres::from_client;
+use culvert_postgres::quote::{identifier, qualified};
 use tokio_postgres::Error as ClientError;
 
 /// A foreign key is not met.
 pub(crate) const FOREIGN_KEY: &str = "23503";
+/// NULL in a column that takes none.
+const NOT_NULL: &str = "23502";
+/// A text that is no value of its column's type.
+const NO_VALUE: &str = "22P02";
 /// Two rows for one value of a unique index.
 pub(crate) const UNIQUE: &str = "23505";
 /// A lock was waited for too long.
@@ -29,12 +34,13 @@ pub(crate) fn convert(error: ClientError, doing: &str) -> Error {
     let code = answer.map(|answer| answer.code().code().to_string()).unwrap_or_default();
     let place = answer.and_then(|answer| answer.where_()).and_then(copied_column);
     let column = answer.and_then(|answer| answer.column()).map(str::to_string);
+    let table = answer.and_then(|answer| Some(qualified(answer.schema()?, answer.table()?)));
     let constraint = answer.and_then(|answer| answer.constraint()).map(str::to_string);
     let mut failure = from_client(error, doing);
     if let Some(place) = place {
         failure = failure.context("staged_column", place);
     }
-    if let Some(column) = column {
+    if let Some(column) = &column {
         failure = failure.context("column", column);
     }
     if let Some(constraint) = &constraint {
@@ -48,6 +54,17 @@ pub(crate) fn convert(error: ClientError, doing: &str) -> Error {
         UNIQUE => failure.hint(
             "make the unique constraint DEFERRABLE, or drop it: its values move between rows in an order that it \
              does not allow",
+        ),
+        NOT_NULL => match (table, column) {
+            (Some(table), Some(column)) => failure.hint(format!(
+                "rows of the source have NULL there: run on the target ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL",
+                identifier(&column)
+            )),
+            _ => failure,
+        },
+        NO_VALUE => failure.hint(
+            "where the column is an enum, its type at the target may lack a label that the source's has: ALTER TYPE … ADD \
+             VALUE",
         ),
         "22021" | "22P05" => failure.hint("make the target database one in UTF8"),
         _ => failure,

@@ -78,6 +78,31 @@ pub(crate) fn bare_name(token: &str) -> String {
     }
 }
 
+/// The value of `'it''s'`, `E'a\\b'`, or of a bare number or word. Of escapes only those of a back-slash and
+/// of a quote are known: no others are written by the source.
+pub(crate) fn unquoted(literal: &str) -> Option<String> {
+    let (inner, has_escapes) = match literal.strip_prefix(['E', 'e']).filter(|rest| rest.starts_with('\'')) {
+        Some(rest) => (rest, true),
+        None => (literal, false),
+    };
+    let Some(inner) = inner.strip_prefix('\'') else {
+        return (!has_escapes).then(|| literal.to_owned());
+    };
+    let inner = inner.strip_suffix('\'')?.replace("''", "'");
+    if !has_escapes {
+        return Some(inner);
+    }
+    let mut value = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => value.push(chars.next().filter(|next| matches!(next, '\\' | '\''))?),
+            other => value.push(other),
+        }
+    }
+    Some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

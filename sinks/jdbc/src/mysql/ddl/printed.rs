@@ -5,6 +5,7 @@ use arrow_schema::DataType;
 
 use crate::mysql::column_type::base_name;
 use crate::mysql::quote;
+use crate::postgres::scan::unquoted;
 
 /// A literal of PostgreSQL's as the default of a column declared like this; `None` when it has no
 /// certain form here.
@@ -39,31 +40,6 @@ fn text(value: &str) -> String {
     quote::text(value.as_bytes(), &mut out);
     // Text with back-slashes before single bytes of ASCII is text.
     String::from_utf8(out).unwrap_or_default()
-}
-
-/// The value of `'it''s'`, `E'a\\b'`, or of a bare number or word. Of escapes only those of a back-slash and
-/// of a quote are known: no others are written by the source.
-fn unquoted(literal: &str) -> Option<String> {
-    let (inner, has_escapes) = match literal.strip_prefix(['E', 'e']).filter(|rest| rest.starts_with('\'')) {
-        Some(rest) => (rest, true),
-        None => (literal, false),
-    };
-    let Some(inner) = inner.strip_prefix('\'') else {
-        return (!has_escapes).then(|| literal.to_owned());
-    };
-    let inner = inner.strip_suffix('\'')?.replace("''", "'");
-    if !has_escapes {
-        return Some(inner);
-    }
-    let mut value = String::with_capacity(inner.len());
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => value.push(chars.next().filter(|next| matches!(next, '\\' | '\''))?),
-            other => value.push(other),
-        }
-    }
-    Some(value)
 }
 
 #[cfg(test)]

@@ -116,3 +116,26 @@ fn a_change_in_the_words_of_postgres_is_followed() {
     let error = follow(&settings(&[]), &change(&told), &target, &server(true)).unwrap_err();
     assert!(error.to_string().contains("computed per row"), "{error}");
 }
+
+#[test]
+fn a_column_comes_to_take_null_and_keeps_its_type() {
+    let strict = |nullable: bool| {
+        let mut table =
+            of_postgres(&[("id", DataType::Int32, "integer"), ("old", DataType::Utf8, "text")], &["id"]);
+        table.columns.iter_mut().for_each(|column| column.nullable = nullable);
+        Some(std::sync::Arc::new(table))
+    };
+    let change = SchemaChange { before: strict(false), after: strict(true), statement: "ALTER TABLE".into() };
+    let mut target = crate::mysql::plan::tests::target(&[&["id"]], &[]);
+    let column = &mut target.columns[1];
+    (column.name, column.column_type) = ("old".into(), "varchar(9)".into());
+    (column.nullable, column.collation) = (false, Some("utf8mb4_bin".into()));
+    let statement = follow(&settings(&[]), &change, &target, &server(true)).unwrap();
+    assert_eq!(
+        statement.as_deref(),
+        Some("ALTER TABLE `cdc`.`w` MODIFY COLUMN `old` varchar(9) COLLATE utf8mb4_bin NULL")
+    );
+    // Done already.
+    target.columns[1].nullable = true;
+    assert_eq!(follow(&settings(&[]), &change, &target, &server(true)).unwrap(), None);
+}

@@ -36,6 +36,7 @@ pub(crate) fn target(uniques: &[&[&str]], own: &[(&str, bool)]) -> TargetTable {
         column_type: String::new(),
         form: Form::of(family),
         optional,
+        nullable: optional,
         generated: false,
         collation: (family == Family::Text).then(|| "utf8mb4_general_ci".into()),
     };
