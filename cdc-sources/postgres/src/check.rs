@@ -109,9 +109,17 @@ async fn slot_and_tables(
         Ok(defs) => {
             for def in &defs {
                 table(client, config, def, found).await?;
-                if let Err(error) = published.judge(name, def, config.require_full) {
+                if let Err(error) = published.judge(name, def, config) {
                     found.push(with_todo(finding(&def.id().to_string(), &error)));
                 }
+            }
+            if let Some(warning) = published.inserts_only(name) {
+                found.push(
+                    Finding::warning("publication.name", warning).hint(format!(
+                        "ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate'), unless only new rows are wanted",
+                        identifier(name)
+                    )),
+                );
             }
             let all: Vec<&TableDef> = defs.iter().collect();
             if let Err(error) = published.judge_absence(name, &all, config.autocreate) {

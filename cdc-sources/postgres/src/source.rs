@@ -104,7 +104,7 @@ impl PostgresSource {
         let defs = read_tables(client, &server, &config.selection, &published).await?;
         let name = publication.as_deref().unwrap_or("of the job");
         for def in &defs {
-            published.judge(name, def, config.require_full)?;
+            published.judge(name, def, config)?;
         }
         published.judge_absence(name, &defs.iter().collect::<Vec<_>>(), config.autocreate)?;
         if let Some(name) = &slot {
@@ -135,7 +135,7 @@ impl PostgresSource {
         let published = Published::read(client, &server, &start.publication).await?;
         let defs = read_tables(client, &server, &config.selection, &published).await?;
         for def in &defs {
-            published.judge(&start.publication, def, config.require_full)?;
+            published.judge(&start.publication, def, config)?;
         }
         let mut tables = std::mem::take(&mut start.tables);
         tables.retain(|table| config.selection.matches(&table.id()) && is_still_there(table, &defs));
@@ -207,9 +207,12 @@ impl PostgresSource {
         // The publication first: the log is read with the catalog as of each place in it, and would
         // not know of one that was made later.
         let published = Published::read(&client, server, &start.publication).await?;
+        if let Some(warning) = published.inserts_only(&start.publication) {
+            tracing::warn!("{warning}");
+        }
         let tables: Vec<&TableDef> = ready.published.iter().collect();
         for def in &tables {
-            published.judge(&start.publication, def, config.require_full)?;
+            published.judge(&start.publication, def, config)?;
         }
         published.ensure(&client, server, (&start.publication, job), &tables, config.autocreate).await?;
         if ready.restored.is_none() {

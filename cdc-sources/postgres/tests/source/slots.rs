@@ -279,7 +279,7 @@ async fn a_publication_of_somebody_else_is_honoured_or_refused() {
         // One of inserts only: nothing else will come.
         let slot = format!("inserts_{database}");
         server.execute(&database, &["ALTER TABLE t REPLICA IDENTITY NOTHING", "DROP PUBLICATION half", "DROP PUBLICATION part"]).await;
-        let mut mirror = Mirror::new(source(server, &database, &["public.t"], &[("publication.name", "inserts"), ("slot.name", &slot)]), &database);
+        let mut mirror = Mirror::new(source(server, &database, &["public.t"], &[("publication.name", "inserts"), ("slot.name", &slot), ("truncate.policy", "IGNORE")]), &database);
         mirror.catch_up(server, &database).await.unwrap();
         server.execute(&database, &["INSERT INTO t VALUES (1000, 1, 'y')", "DELETE FROM t WHERE id = 4"]).await;
         mirror.catch_up(server, &database).await.unwrap();
