@@ -14,6 +14,7 @@ mod key;
 pub mod log;
 mod lsn;
 mod options;
+mod partitions;
 mod pgoutput;
 mod publication;
 mod reader;

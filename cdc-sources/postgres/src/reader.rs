@@ -7,6 +7,7 @@
 //! not behind the stream, what the views showed decides (see [`crate::snapshot`]).
 
 mod chunks;
+mod leaves;
 mod rows;
 mod shape;
 mod tables;
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::chunks::Round;
+use self::leaves::Leaves;
 use self::tables::Tables;
 use crate::catalog::ServerInfo;
 use crate::enumerator::STREAM;
@@ -84,6 +86,7 @@ pub(crate) struct PgReader {
     transaction: Option<Transaction>,
     stop_at: Option<Lsn>,
     tables: Tables,
+    leaves: Leaves,
     unseen: Vec<u32>,
     /// Chunks handed over and not begun.
     incoming: VecDeque<ChunkSplit>,
@@ -142,6 +145,7 @@ impl PgReader {
             transaction: None,
             stop_at: None,
             tables: Tables::default(),
+            leaves: Leaves::default(),
             unseen: Vec::new(),
             incoming: VecDeque::new(),
             round: None,

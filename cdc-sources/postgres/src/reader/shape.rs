@@ -31,11 +31,13 @@ impl PgReader {
         // The first time in a stream it says nothing but the shape; later, that something changed.
         let again = slot.relation.is_some();
         slot.relation = Some(LoggedShape { again, ..LoggedShape::new(relation, &slot.table) });
+        self.table_told(at);
         Ok(())
     }
 
     /// A table that the job does not know, or knows under another oid: it was made anew.
-    async fn take_unknown_relation(&mut self, relation: &Relation) -> Result<()> {
+    async fn take_unknown_relation(&mut self, relation: &Arc<Relation>) -> Result<()> {
+        self.other_told(relation);
         let id = TableId {
             database: self.server.database.clone(),
             schema: Some(relation.schema.clone()),

@@ -2,6 +2,7 @@
 //! the rows allow, and is compared with the server's own tables.
 
 mod mirror;
+mod partitions;
 mod publications;
 mod shapes;
 mod slots;
