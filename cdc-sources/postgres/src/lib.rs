@@ -3,7 +3,7 @@
 //! Read in this order: `options` what users say · `source` how an attempt is prepared · `slot` and
 //! `publication` what it leaves at the server · `enumerator` how the work is cut · `reader` how the log
 //! and the snapshot become one stream · `snapshot` and `visibility` what a chunk has seen · `log` how
-//! the log arrives · `decode` how wire bytes become columns.
+//! the log arrives · `decode` how wire bytes become columns · `standing` what the log does not tell.
 
 mod catalog;
 mod check;
@@ -23,6 +23,7 @@ mod shape;
 mod slot;
 mod snapshot;
 mod source;
+mod standing;
 mod state;
 mod tables;
 mod transaction;

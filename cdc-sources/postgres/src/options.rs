@@ -62,7 +62,7 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::choice("publication.origin", &["ANY", "NONE"]).default("ANY").doc("NONE leaves out rows that came to the server by replication themselves (server 16 and later)."),
     OptionDef::boolean("require-replica-identity-full").default("false").doc("Refuse tables whose log does not tell all old values."),
     OptionDef::choice("numeric-nan.policy", &["FAIL", "NULL"]).default("FAIL").doc("NaN in a numeric with up to 76 digits, which no decimal holds: stop the job, or NULL."),
-    OptionDef::choice("truncate.policy", &["FAIL", "IGNORE"]).default("FAIL").doc("TRUNCATE of a captured table: stop the job, or leave the target as it is."),
+    OptionDef::choice("truncate.policy", &["FAIL", "IGNORE"]).default("FAIL").doc("TRUNCATE of a captured table, or one of its partitions dropped, detached, truncated or attached with rows: stop the job, or leave the target as it is."),
     OptionDef::int_in("spill.memory.max", 1 << 20, 1 << 40).unit("bytes").default("67108864").doc("Bytes of open transactions held in memory; what is more lies in files without a name."),
     OptionDef::string("spill.folder").doc("Where those files lie; the machine's folder for temporary files without it."),
     OptionDef::string("rowkinds").refused("use the FilterRowKind transform").doc("Row kinds to keep."),

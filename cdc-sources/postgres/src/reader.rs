@@ -11,6 +11,7 @@ mod leaves;
 mod rows;
 mod shape;
 mod tables;
+mod watch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use self::chunks::Round;
 use self::leaves::Leaves;
 use self::tables::Tables;
+use self::watch::Watch;
 use crate::catalog::ServerInfo;
 use crate::enumerator::STREAM;
 use crate::log::{LogItem, LogOptions, LogStream};
@@ -87,6 +89,7 @@ pub(crate) struct PgReader {
     stop_at: Option<Lsn>,
     tables: Tables,
     leaves: Leaves,
+    watch: Watch,
     unseen: Vec<u32>,
     /// Chunks handed over and not begun.
     incoming: VecDeque<ChunkSplit>,
@@ -146,6 +149,7 @@ impl PgReader {
             stop_at: None,
             tables: Tables::default(),
             leaves: Leaves::default(),
+            watch: Watch::new(),
             unseen: Vec::new(),
             incoming: VecDeque::new(),
             round: None,
@@ -240,6 +244,7 @@ impl PgReader {
             return Ok(());
         }
         self.tables.pass(self.position);
+        self.watch_tables()?;
         if self.round.is_some() {
             self.go_on_with_round()?;
             if self.round.is_some() {
@@ -454,6 +459,7 @@ impl SourceReader for PgReader {
 
     async fn close(&mut self) {
         self.chunk_tasks.shutdown().await;
+        self.watch.end().await;
         self.chunk_reader.rest().await;
         if let Some(log) = self.log.take() {
             log.close().await;

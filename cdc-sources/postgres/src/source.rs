@@ -28,6 +28,7 @@ use crate::publication::Published;
 use crate::reader::PgReader;
 use crate::shape::{TableDef, refuse_made_anew};
 use crate::slot::{self, Slot};
+use crate::standing;
 use crate::state::{EnumeratorState, ReaderState, TableState, decode};
 use crate::tables::{Captured, schema_of};
 
@@ -150,6 +151,7 @@ impl PostgresSource {
             defs.iter().filter(|def| !is_known(&def.id(), def.oid)).cloned().collect();
         let mut plans: Vec<_> =
             saved.tables.into_iter().filter(|(id, _)| tables.iter().any(|table| table.id() == *id)).collect();
+        let known = tables.len();
         for def in &joined {
             tracing::info!(table = %def.id(), "a table joins the job");
             tables.push(TableState::new(def.clone(), config.snapshots()));
@@ -160,6 +162,9 @@ impl PostgresSource {
         let at_its_end = joined.is_empty()
             && is_at_its_end(config, &ReaderState { tables: tables.clone(), ..start.clone() });
         if !at_its_end {
+            let publication = (start.publication.as_str(), config.fail_on_truncate);
+            standing::judge(client, &server, publication, tables.get_mut(..known).unwrap_or_default())
+                .await?;
             published.judge_absence(
                 &start.publication,
                 &defs.iter().collect::<Vec<_>>(),
@@ -215,6 +220,7 @@ impl PostgresSource {
             published.judge(&start.publication, def, config)?;
         }
         published.ensure(&client, server, (&start.publication, job), &tables, config.autocreate).await?;
+        standing::note(&client, server, &start.publication, &mut start.tables).await?;
         if ready.restored.is_none() {
             start.position = slot::begin(&client, server, config, &start.slot).await?;
             start.stop_at = match &config.stop {

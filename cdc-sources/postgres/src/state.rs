@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::key::KeyBound;
 use crate::lsn::Lsn;
 use crate::shape::TableDef;
+use crate::standing::Standing;
 use crate::visibility::Snapshot;
 
 #[cfg(test)]
@@ -55,6 +56,9 @@ pub(crate) struct TableState {
     pub(crate) done: RangeSet<KeyBound>,
     /// Those of them whose reading the stream has not passed.
     pub(crate) recent: Vec<RecentRange>,
+    /// What the server said of it besides; nothing in the states of earlier programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) standing: Option<Standing>,
 }
 
 /// A range, what its read view showed, and the end of the log after the view was opened.
@@ -69,7 +73,7 @@ impl TableState {
     /// A table none of whose rows was read, or one whose rows of before are not wanted.
     pub(crate) fn new(def: TableDef, snapshot_wanted: bool) -> TableState {
         let done = if snapshot_wanted { RangeSet::default() } else { RangeSet::complete() };
-        TableState { def, output: None, version: 0, done, recent: Vec::new() }
+        TableState { def, output: None, version: 0, done, recent: Vec::new(), standing: None }
     }
 
     pub(crate) fn id(&self) -> TableId {

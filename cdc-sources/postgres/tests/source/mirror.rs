@@ -94,6 +94,11 @@ impl Mirror {
         self.content.tables.get(name).map(Table::rows).unwrap_or_default()
     }
 
+    /// Empties a table at the target.
+    pub(super) fn empty(&mut self, name: &str) {
+        self.committed.tables.remove(name);
+    }
+
     /// Kinds and rows of a table, as they came.
     pub(super) fn history(&self, name: &str) -> Vec<(RowKind, Row)> {
         let of_table = self.content.rows.iter().filter(|(table, ..)| table == name);
