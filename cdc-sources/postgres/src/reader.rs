@@ -37,6 +37,7 @@ use crate::enumerator::STREAM;
 use crate::log::{LogItem, LogOptions, LogStream};
 use crate::lsn::Lsn;
 use crate::options::PgConfig;
+use crate::slot::Slot;
 use crate::snapshot::{ChunkMessage, ChunkReader};
 use crate::source::is_at_its_end;
 use crate::state::{ChunkSplit, ReaderState, StreamSplit, decode, encode};
@@ -202,6 +203,12 @@ impl PgReader {
             server_version: self.server.version,
         };
         self.log = Some(LogStream::open(&self.config.endpoint, options).await?);
+        // Held by us from here on: whoever moved it before has done so by now, and of a slot that is
+        // ahead the server would begin there, without a word.
+        let client = self.config.endpoint.connect().await?;
+        if let Some(found) = Slot::read(&client, &self.slot).await? {
+            found.judge_moved(self.position)?;
+        }
         tracing::info!(
             position = %self.position,
             slot = self.slot,

@@ -119,6 +119,11 @@ impl Slot {
             return Err(lost(self));
         }
         self.judge_holder()?;
+        self.judge_moved(position)
+    }
+
+    /// Whether nobody has moved it past a position.
+    pub(crate) fn judge_moved(&self, position: Lsn) -> Result<()> {
         match self.confirmed {
             Some(confirmed) if confirmed > position => Err(Error::new(
                 ErrorKind::StateMismatch,

@@ -1,6 +1,6 @@
 //! Slot and publication: made, judged, moved by others, lost, dropped.
 
-use culvert_api::{ErrorKind, Source as _};
+use culvert_api::{ErrorKind, JobProgress, ReaderContext, Source as _};
 use culvert_tests::{PgOptions, Postgres, postgres_both, postgres_both_with, wait};
 
 use super::{Fate, Mirror, PATIENCE, assert_error, database, rows, source, try_source};
@@ -287,3 +287,26 @@ async fn a_publication_of_somebody_else_is_honoured_or_refused() {
     })
     .await;
 }
+
+/// Between the look at the slot and its reader there is time for others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_is_moved_while_the_job_starts_is_not_followed() {
+    postgres_both(async |server| {
+        let database = database(server, TABLE).await;
+        let slot = format!("late_{database}");
+        let pairs = [("slot.name", slot.as_str())];
+        let mut mirror = Mirror::new(source(server, &database, &["public.t"], &pairs), &database);
+        mirror.catch_up(server, &database).await.unwrap();
+        let state = mirror.state.as_ref();
+        let context = || ReaderContext { job: database.clone(), progress: JobProgress::default().into() };
+        mirror.source.tables(state).await.unwrap();
+        let mut enumerator = mirror.source.enumerator(context(), state).await.unwrap();
+        let mut reader = mirror.source.reader(context(), state).await.unwrap();
+        reader.add_splits(enumerator.next_splits(1).await.unwrap()).unwrap();
+        let advance = format!("SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())");
+        server.execute(&database, &["UPDATE t SET v = 1", &advance]).await;
+        let error = reader.next().await.map(|_| ()).unwrap_err();
+        assert_error(&error, ErrorKind::StateMismatch, &[&slot, "somebody else", "--fresh"]);
+        reader.close().await;
+    })
+    .await;
