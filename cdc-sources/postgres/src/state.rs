@@ -2,6 +2,7 @@
 //! version wrote, and every version still reads.
 
 use culvert_api::{Error, ErrorKind, Result, TableId};
+use culvert_postgres::quote;
 use culvert_snapshot::{KeyRange, RangeSet, TablePlan};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -97,8 +98,17 @@ pub(crate) struct ChunkSplit {
 
 impl ChunkSplit {
     pub(crate) fn id(&self) -> String {
-        format!("{}:{}", self.table, self.number)
+        format!("{}:{}", table_text(&self.table), self.number)
     }
+}
+
+/// A table's name that no other table's name looks like: a part with a dot in it is quoted.
+pub(crate) fn table_text(id: &TableId) -> String {
+    let part = |name: &str| {
+        if name.contains(['.', '"']) { quote::identifier(name) } else { name.to_owned() }
+    };
+    let parts = [Some(id.database.as_str()), id.schema.as_deref(), Some(id.table.as_str())];
+    parts.into_iter().flatten().map(part).collect::<Vec<_>>().join(".")
 }
 
 pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>> {

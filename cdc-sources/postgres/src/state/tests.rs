@@ -129,3 +129,19 @@ fn another_version_and_damage_are_told_apart() {
     bytes.truncate(bytes.len() / 2);
     assert_eq!(decode::<ReaderState>(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
 }
+
+#[test]
+fn no_two_tables_have_one_text() {
+    let id = |schema: &str, table: &str| TableId {
+        database: "d".into(),
+        schema: Some(schema.into()),
+        table: table.into(),
+    };
+    assert_eq!(table_text(&id("s", "t:1")), "d.s.t:1");
+    let texts = [id("a", "b.c"), id("a.b", "c"), id("a", "\"b"), id("a", "b"), id("\"a\"", "b")]
+        .map(|id| table_text(&id));
+    let mut different = texts.to_vec();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), texts.len(), "{texts:?}");
+}
