@@ -102,6 +102,11 @@ async fn slot_and_tables(
         Some(name) => Published::read(client, server, name).await?,
         None => Published::to_be_made(),
     };
+    // Whose it is, and whether the job has state, is not known here.
+    if !is_running && slot::would_take_over(config, slot.as_ref(), &published) {
+        let error = slot::not_ours(config.slot.as_deref().unwrap_or_default());
+        found.push(Finding { severity: culvert_api::Severity::Warning, ..finding("slot.name", &error) });
+    }
     let name = publication.as_deref().unwrap_or("of the job");
     match read_tables(client, server, &config.selection, &published).await {
         Err(error) if error.class() == ErrorClass::Transient => return Err(error),

@@ -52,7 +52,7 @@ pub const OPTIONS: &[OptionDef] = &[
         .doc("Follow changes of a table's shape to the target. Otherwise rows keep the shape the job started with: new columns are left out, dropped ones become NULL."),
     OptionDef::list("schema-changes.include").refused("all changes of columns are followed, or none (schema-changes.enabled)").doc("Kinds of change to follow."),
     OptionDef::list("schema-changes.exclude").refused("all changes of columns are followed, or none (schema-changes.enabled)").doc("Kinds of change not to follow."),
-    OptionDef::string("slot.name").doc("Replication slot, made when it is missing. One job, one slot: without a name it is `culvert_` with the job's name, in the letters a slot may have, and a hash of it."),
+    OptionDef::string("slot.name").doc("Replication slot, made when it is missing; one that the job did not make is neither moved nor dropped. One job, one slot: without a name it is `culvert_` with the job's name, in the letters a slot may have, and a hash of it."),
     OptionDef::choice("decoding.plugin.name", &["pgoutput", "decoderbufs", "wal2json", "wal2json_rds", "wal2json_streaming", "wal2json_rds_streaming"]).default("pgoutput")
         .doc("Output plugin of the slot. Only `pgoutput`, which every server has, is read."),
     OptionDef::boolean("slot.failover").default("false").doc("Make the slot one that standbys take over (server 17 and later)."),

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -44,6 +45,8 @@ pub struct PostgresSource {
     prepared: Mutex<Option<Prepared>>,
     /// Values came in binary that are read as text.
     text_only: Arc<AtomicBool>,
+    /// The slot is there because of an earlier attempt.
+    slot_is_ours: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -70,6 +73,7 @@ impl PostgresSource {
             config: Arc::new(PgConfig::from_options(options, parallelism)?),
             prepared: Mutex::new(None),
             text_only: Arc::default(),
+            slot_is_ours: AtomicBool::new(false),
         })
     }
 
@@ -111,6 +115,9 @@ impl PostgresSource {
         if let Some(name) = &slot {
             let found = Slot::read(client, name).await?;
             slot::judge_begin(&server, config, name, found.as_ref())?;
+            if !self.slot_is_ours.load(Relaxed) && slot::would_take_over(config, found.as_ref(), &published) {
+                return Err(slot::not_ours(name));
+            }
         }
         let snapshots = config.snapshots();
         let tables = defs.iter().map(|def| TableState::new(def.clone(), snapshots)).collect();
@@ -222,6 +229,7 @@ impl PostgresSource {
         published.ensure(&client, server, (&start.publication, job), &tables, config.autocreate).await?;
         standing::note(&client, server, &start.publication, &mut start.tables).await?;
         if ready.restored.is_none() {
+            self.slot_is_ours.store(true, Relaxed);
             start.position = slot::begin(&client, server, config, &start.slot).await?;
             start.stop_at = match &config.stop {
                 Stop::Never => None,
