@@ -148,3 +148,23 @@ async fn a_publication_of_all_tables_that_is_made_anew_is_noticed() {
     })
     .await;
 }
+
+/// Locking a table takes a right to all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_to_columns_is_not_enough() {
+    postgres_both(async |server| {
+        let database = database(server, &["CREATE TABLE t (id int PRIMARY KEY, v int)"]).await;
+        let role = format!("columns_{database}");
+        server.create_role(&role, "REPLICATION", &database, &["SELECT (id, v) ON t"]).await;
+        let findings = async || {
+            let pairs = [("username", role.as_str()), ("publication.autocreate", "false")];
+            let findings = source(server, &database, &["public.t"], &pairs).check().await.unwrap();
+            let hints = findings.into_iter().filter_map(|finding| finding.hint);
+            hints.filter(|hint| hint.contains("GRANT SELECT ON \"public\".\"t\"")).count()
+        };
+        assert_eq!(findings().await, 1);
+        server.execute(&database, &[&format!("GRANT SELECT ON t TO \"{role}\"")]).await;
+        assert_eq!(findings().await, 0);
+    })
+    .await;
+}
