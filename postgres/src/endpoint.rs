@@ -34,6 +34,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("TimeZone", "UTC"),
     ("extra_float_digits", "3"),
     ("bytea_output", "hex"),
+    // An amount of money is a whole number that is printed by the locale; under one locale for all it
+    // stays that number.
+    ("lc_monetary", "C"),
     ("standard_conforming_strings", "on"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),

@@ -12,6 +12,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use crate::column::{ColumnDef, PgType, TypeInfo};
 use crate::lsn::Lsn;
+use crate::partitions::leaf_identity;
 use crate::publication::Published;
 use crate::selection::TableSelection;
 use crate::shape::{Identity, TableDef};
@@ -316,7 +317,9 @@ pub(crate) async fn describe(
                 })
                 .map(|(column, _)| column)
                 .collect();
-            let (key, identity) = identity_of(client, table, &keys).await?;
+            let (key, identity) = identity_of(client, table, &keys, published)
+                .await
+                .map_err(|error| error.context("table", &id))?;
             defs.push(TableDef {
                 oid: table.oid,
                 database: server.database.clone(),
@@ -369,13 +372,14 @@ async fn identity_of(
     client: &Client,
     table: &Found,
     keys: &HashMap<u32, Keys>,
+    published: &Published,
 ) -> Result<(Vec<String>, Identity)> {
     let none = Keys::default();
     let keys = keys.get(&table.oid).unwrap_or(&none);
     let key = if table.identity == 'i' { keys.identity.clone() } else { keys.primary.clone() };
     let identity = if table.partitioned {
         // Rows are logged by the partitions, each with its own identity.
-        leaf_identity(client, table.oid).await?
+        leaf_identity(client, table.oid, &key, published.update).await?
     } else {
         match table.identity {
             'f' => Identity::Full,
@@ -385,20 +389,6 @@ async fn identity_of(
     };
     let identity = if identity == Identity::Key && key.is_empty() { Identity::Nothing } else { identity };
     Ok((key, identity))
-}
-
-async fn leaf_identity(client: &Client, root: u32) -> Result<Identity> {
-    let statement = format!(
-        "SELECT coalesce(bool_and(c.relreplident = 'f'), false), coalesce(bool_or(c.relreplident = 'n' OR \
-         (c.relreplident = 'd' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))), false) \
-         FROM pg_catalog.pg_partition_tree({root}) t JOIN pg_catalog.pg_class c ON c.oid = t.relid WHERE t.isleaf AND c.oid <> {root}"
-    );
-    let rows = query(client, &statement, "reading the replica identity of partitions").await?;
-    Ok(match rows.first() {
-        Some(row) if is_true(row, 1) => Identity::Nothing,
-        Some(row) if is_true(row, 0) => Identity::Full,
-        _ => Identity::Key,
-    })
 }
 
 /// Whether a column `a` of the catalog holds no NULL. From 18 on a constraint that was not validated is one,

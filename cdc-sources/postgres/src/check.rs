@@ -102,17 +102,30 @@ async fn slot_and_tables(
         Some(name) => Published::read(client, server, name).await?,
         None => Published::to_be_made(),
     };
+    // Whose it is, and whether the job has state, is not known here.
+    if !is_running && slot::would_take_over(config, slot.as_ref(), &published) {
+        let error = slot::not_ours(config.slot.as_deref().unwrap_or_default());
+        found.push(Finding { severity: culvert_api::Severity::Warning, ..finding("slot.name", &error) });
+    }
     let name = publication.as_deref().unwrap_or("of the job");
     match read_tables(client, server, &config.selection, &published).await {
         Err(error) if error.class() == ErrorClass::Transient => return Err(error),
         Err(error) => found.push(finding("table-names", &error)),
         Ok(defs) => {
             for def in &defs {
-                table(client, config, def, found).await?;
+                table(client, (server, config), def, found).await?;
                 computed_columns(client, def, found).await?;
-                if let Err(error) = published.judge(name, def, config.require_full) {
+                if let Err(error) = published.judge(name, def, config) {
                     found.push(with_todo(finding(&def.id().to_string(), &error)));
                 }
+            }
+            if let Some(warning) = published.inserts_only(name) {
+                found.push(
+                    Finding::warning("publication.name", warning).hint(format!(
+                        "ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate'), unless only new rows are wanted",
+                        identifier(name)
+                    )),
+                );
             }
             let all: Vec<&TableDef> = defs.iter().collect();
             if let Err(error) = published.judge_absence(name, &all, config.autocreate) {
@@ -137,26 +150,41 @@ fn with_todo(finding: Finding) -> Finding {
     Finding { severity: culvert_api::Severity::Todo, ..finding }
 }
 
-async fn table(client: &Client, config: &PgConfig, def: &TableDef, found: &mut Vec<Finding>) -> Result<()> {
+async fn table(
+    client: &Client,
+    (server, config): (&ServerInfo, &PgConfig),
+    def: &TableDef,
+    found: &mut Vec<Finding>,
+) -> Result<()> {
     let subject = def.id().to_string();
+    // What LOCK TABLE … IN ACCESS SHARE MODE takes: a right to all of the table.
     let statement = format!(
-        "SELECT pg_catalog.has_table_privilege({}::oid, 'SELECT') OR pg_catalog.has_any_column_privilege({}::oid, 'SELECT'), \
-         c.relrowsecurity, current_user FROM pg_catalog.pg_class c WHERE c.oid = {}",
-        def.oid, def.oid, def.oid
+        "SELECT pg_catalog.has_table_privilege({0}::oid, 'SELECT') OR ({version} >= 160000 \
+          AND pg_catalog.has_any_column_privilege({0}::oid, 'SELECT') \
+          AND pg_catalog.has_table_privilege({0}::oid, 'INSERT, UPDATE, DELETE, TRUNCATE')), \
+         pg_catalog.has_any_column_privilege({0}::oid, 'SELECT'), \
+         c.relrowsecurity, current_user FROM pg_catalog.pg_class c WHERE c.oid = {0}",
+        def.oid,
+        version = server.version
     );
     let rows = query(client, &statement, "reading the user's rights").await?;
     if let Some(row) = rows.first() {
         if !is_true(row, 0) {
-            found.push(Finding::todo(&subject, "the user may not read the table").hint(format!(
+            let what = if is_true(row, 1) {
+                "the user may read columns of the table, and needs the table as a whole to lock it"
+            } else {
+                "the user may not read the table"
+            };
+            found.push(Finding::todo(&subject, what).hint(format!(
                 "GRANT SELECT ON {} TO {}",
                 def.quoted(),
-                identifier(text(row, 2))
+                identifier(text(row, 3))
             )));
         }
-        if is_true(row, 1) {
+        if is_true(row, 2) {
             found.push(
                 Finding::warning(&subject, "the table has row security: the snapshot is refused to a user it applies to, and the log has every row")
-                    .hint(format!("ALTER ROLE {} BYPASSRLS", identifier(text(row, 2)))),
+                    .hint(format!("ALTER ROLE {} BYPASSRLS", identifier(text(row, 3)))),
             );
         }
     }

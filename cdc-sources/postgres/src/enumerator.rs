@@ -13,7 +13,7 @@ use crate::catalog::estimated_rows;
 use crate::key::{KeyBound, KeyPlan};
 use crate::shape::TableDef;
 use crate::snapshot::bound_after;
-use crate::state::{ChunkSplit, EnumeratorState, StreamSplit, decode, encode};
+use crate::state::{ChunkSplit, EnumeratorState, StreamSplit, decode, encode, table_text};
 
 /// The stream's split.
 pub(crate) const STREAM: &str = "stream";
@@ -136,7 +136,7 @@ impl PgEnumerator {
     fn find(&mut self, id: &str) -> Option<(&mut PlannedTable, u64)> {
         let (table, number) = id.rsplit_once(':')?;
         let number = number.parse().ok()?;
-        let found = self.tables.iter_mut().find(|planned| planned.id.to_string() == table)?;
+        let found = self.tables.iter_mut().find(|planned| table_text(&planned.id) == table)?;
         Some((found, number))
     }
 }

@@ -4,7 +4,8 @@
 //! `publication` what it leaves at the server · `newcomers` which tables join later · `enumerator` how
 //! the work is cut · `reader` how the log and the snapshot become one stream · `snapshot` and
 //! `visibility` what a chunk has seen · `log` how the log arrives · `decode` how wire bytes become
-//! columns.
+//! columns · `standing` what the log does not
+//! tell.
 
 mod catalog;
 mod check;
@@ -17,6 +18,7 @@ pub mod log;
 mod lsn;
 mod newcomers;
 mod options;
+mod partitions;
 mod pgoutput;
 mod publication;
 mod reader;
@@ -25,6 +27,7 @@ mod shape;
 mod slot;
 mod snapshot;
 mod source;
+mod standing;
 mod state;
 mod tables;
 mod transaction;

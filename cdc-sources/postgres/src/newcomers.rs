@@ -123,7 +123,7 @@ impl Judge<'_> {
     }
 
     fn judge(&self, published: &Published, def: &TableDef, rights: &Rights) -> Result<()> {
-        published.judge(self.publication, def, self.config.require_full)?;
+        published.judge(self.publication, def, self.config)?;
         published.judge_absence(self.publication, &[def], self.config.autocreate)?;
         schema_of(def, 0, &self.config.conversion)?;
         let user = identifier(&self.server.user);

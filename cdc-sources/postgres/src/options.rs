@@ -54,7 +54,7 @@ pub const OPTIONS: &[OptionDef] = &[
         .doc("Follow changes of a table's shape to the target. Otherwise rows keep the shape the job started with: new columns are left out, dropped ones become NULL."),
     OptionDef::list("schema-changes.include").refused("all changes of columns are followed, or none (schema-changes.enabled)").doc("Kinds of change to follow."),
     OptionDef::list("schema-changes.exclude").refused("all changes of columns are followed, or none (schema-changes.enabled)").doc("Kinds of change not to follow."),
-    OptionDef::string("slot.name").doc("Replication slot, made when it is missing. One job, one slot: without a name it is `culvert_` with the job's name, in the letters a slot may have, and a hash of it."),
+    OptionDef::string("slot.name").doc("Replication slot, made when it is missing; one that the job did not make is neither moved nor dropped. One job, one slot: without a name it is `culvert_` with the job's name, in the letters a slot may have, and a hash of it."),
     OptionDef::choice("decoding.plugin.name", &["pgoutput", "decoderbufs", "wal2json", "wal2json_rds", "wal2json_streaming", "wal2json_rds_streaming"]).default("pgoutput")
         .doc("Output plugin of the slot. Only `pgoutput`, which every server has, is read."),
     OptionDef::boolean("slot.failover").default("false").doc("Make the slot one that standbys take over (server 17 and later)."),
@@ -64,7 +64,7 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::choice("publication.origin", &["ANY", "NONE"]).default("ANY").doc("NONE leaves out rows that came to the server by replication themselves (server 16 and later)."),
     OptionDef::boolean("require-replica-identity-full").default("false").doc("Refuse tables whose log does not tell all old values."),
     OptionDef::choice("numeric-nan.policy", &["FAIL", "NULL"]).default("FAIL").doc("NaN in a numeric with up to 76 digits, which no decimal holds: stop the job, or NULL."),
-    OptionDef::choice("truncate.policy", &["FAIL", "IGNORE"]).default("FAIL").doc("TRUNCATE of a captured table: stop the job, or leave the target as it is."),
+    OptionDef::choice("truncate.policy", &["FAIL", "IGNORE"]).default("FAIL").doc("TRUNCATE of a captured table, or one of its partitions dropped, detached, truncated or attached with rows: stop the job, or leave the target as it is."),
     OptionDef::int_in("spill.memory.max", 1 << 20, 1 << 40).unit("bytes").default("67108864").doc("Bytes of open transactions held in memory; what is more lies in files without a name."),
     OptionDef::string("spill.folder").doc("Where those files lie; the machine's folder for temporary files without it."),
     OptionDef::string("rowkinds").refused("use the FilterRowKind transform").doc("Row kinds to keep."),

@@ -11,6 +11,7 @@ use culvert_postgres::quote::{identifier, literal};
 use culvert_postgres::{Client, from_client};
 
 use crate::catalog::{ServerInfo, is_true, optional, query, text};
+use crate::options::PgConfig;
 use crate::shape::{Identity, TableDef};
 
 /// What the comment on a publication of ours begins with; the job's name follows.
@@ -23,6 +24,7 @@ pub(crate) struct Published {
     pub(crate) update: bool,
     pub(crate) delete: bool,
     pub(crate) insert: bool,
+    pub(crate) truncate: bool,
     pub(crate) via_root: bool,
     /// Generated columns are published, too (from server 18 on).
     pub(crate) generated: bool,
@@ -49,6 +51,7 @@ impl Published {
             update: true,
             delete: true,
             insert: true,
+            truncate: true,
             via_root: true,
             ours: true,
             ..Published::default()
@@ -61,7 +64,7 @@ impl Published {
         let quoted = literal(name);
         let statement = format!(
             "SELECT p.pubinsert, p.pubupdate, p.pubdelete, p.pubviaroot, pg_has_role(current_user, p.pubowner, 'member'), \
-             obj_description(p.oid, 'pg_publication'), coalesce(to_jsonb(p) ->> 'pubgencols', 'n') IN ('s', 'true') \
+             obj_description(p.oid, 'pg_publication'), coalesce(to_jsonb(p) ->> 'pubgencols', 'n') IN ('s', 'true'), p.pubtruncate \
              FROM pg_catalog.pg_publication p WHERE p.pubname = {quoted}"
         );
         let rows = query(client, &statement, DOING).await?;
@@ -75,6 +78,7 @@ impl Published {
             ours: is_true(row, 4),
             job: optional(row, 5).and_then(|comment| comment.strip_prefix(COMMENT)).map(str::to_owned),
             generated: is_true(row, 6),
+            truncate: is_true(row, 7),
             tables: HashMap::new(),
         };
         let statement = format!(
@@ -127,18 +131,10 @@ impl Published {
     /// Refuses a publication that leaves out what a mirror needs, and a table whose changes could not
     /// be followed. Above all nothing may be published without an identity: the server would refuse
     /// the application's own updates.
-    pub(crate) fn judge(&self, name: &str, def: &TableDef, require_full: bool) -> Result<()> {
+    pub(crate) fn judge(&self, name: &str, def: &TableDef, config: &PgConfig) -> Result<()> {
+        self.judge_kinds(name, config).map_err(|error| error.context("table", def.id()))?;
         let id = def.id();
         let quoted = identifier(name);
-        if !self.insert || self.update != self.delete {
-            return Err(Error::new(
-                ErrorKind::Schema,
-                format!("publication '{name}' leaves out kinds of change"),
-            )
-            .hint(format!(
-                "run ALTER PUBLICATION {quoted} SET (publish = 'insert, update, delete, truncate')"
-            )));
-        }
         if def.partitioned && !self.via_root {
             return Err(Error::new(
                 ErrorKind::Schema,
@@ -159,7 +155,7 @@ impl Published {
             .context("table", &id)
             .hint(if def.partitioned { format!("{full} for each of its partitions, or give it a primary key") } else { format!("{full}, or give it a primary key") }));
         }
-        if require_full && def.identity != Identity::Full {
+        if config.require_full && def.identity != Identity::Full {
             return Err(Error::new(
                 ErrorKind::Schema,
                 "the log does not tell all old values of the table (require-replica-identity-full = true)",
@@ -176,6 +172,40 @@ impl Published {
             .hint("publish the key's columns, too"));
         }
         Ok(())
+    }
+
+    /// Refuses one that leaves out kinds of change.
+    fn judge_kinds(&self, name: &str, config: &PgConfig) -> Result<()> {
+        let quoted = identifier(name);
+        if !self.insert || self.update != self.delete {
+            return Err(Error::new(
+                ErrorKind::Schema,
+                format!("publication '{name}' leaves out kinds of change"),
+            )
+            .hint(format!(
+                "run ALTER PUBLICATION {quoted} SET (publish = 'insert, update, delete, truncate')"
+            )));
+        }
+        if config.fail_on_truncate && !self.truncate {
+            let kinds = if self.update { "insert, update, delete, truncate" } else { "insert, truncate" };
+            return Err(Error::new(
+                ErrorKind::Schema,
+                format!("publication '{name}' leaves out TRUNCATE: the job could not stop at one (truncate.policy = FAIL)"),
+            )
+            .hint(format!(
+                "run ALTER PUBLICATION {quoted} SET (publish = '{kinds}'), or set truncate.policy = IGNORE: the rows that a \
+                 TRUNCATE removes then stay at the target, without a word"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Why rows of a mirror would go stale: only new rows are published.
+    pub(crate) fn inserts_only(&self, name: &str) -> Option<String> {
+        let is_so = self.exists && self.insert && !self.update && !self.delete;
+        is_so.then(|| {
+            format!("publication '{name}' publishes inserts only: updated and deleted rows stay at the target as they were")
+        })
     }
 
     /// Refuses what a person has to do first, when the source may not.

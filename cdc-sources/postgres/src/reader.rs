@@ -8,9 +8,11 @@
 
 mod chunks;
 mod discovery;
+mod leaves;
 mod rows;
 mod shape;
 mod tables;
+mod watch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,14 +32,17 @@ use tokio::task::JoinSet;
 
 use self::chunks::Round;
 use self::discovery::Discovery;
+use self::leaves::Leaves;
 use self::shape::LookUp;
 use self::tables::Tables;
+use self::watch::Watch;
 use crate::catalog::ServerInfo;
 use crate::enumerator::STREAM;
 use crate::log::{LogItem, LogOptions, LogStream};
 use crate::lsn::Lsn;
 use crate::newcomers::Memory;
 use crate::options::PgConfig;
+use crate::slot::Slot;
 use crate::snapshot::{ChunkMessage, ChunkReader};
 use crate::source::is_at_its_end;
 use crate::state::{ChunkSplit, ReaderState, StreamSplit, TableState, decode, encode};
@@ -93,6 +98,8 @@ pub(crate) struct PgReader {
     stop_at: Option<Lsn>,
     tables: Tables,
     discovery: Discovery,
+    leaves: Leaves,
+    watch: Watch,
     unseen: Vec<u32>,
     /// Chunks handed over and not begun.
     incoming: VecDeque<ChunkSplit>,
@@ -156,6 +163,8 @@ impl PgReader {
             stop_at: None,
             tables: Tables::default(),
             discovery,
+            leaves: Leaves::default(),
+            watch: Watch::new(),
             unseen: Vec::new(),
             incoming: VecDeque::new(),
             round: None,
@@ -209,6 +218,12 @@ impl PgReader {
             server_version: self.server.version,
         };
         self.log = Some(LogStream::open(&self.config.endpoint, options).await?);
+        // Held by us from here on: whoever moved it before has done so by now, and of a slot that is
+        // ahead the server would begin there, without a word.
+        let client = self.config.endpoint.connect().await?;
+        if let Some(found) = Slot::read(&client, &self.slot).await? {
+            found.judge_moved(self.position)?;
+        }
         tracing::info!(
             position = %self.position,
             slot = self.slot,
@@ -272,6 +287,7 @@ impl PgReader {
             return Ok(());
         }
         self.tables.pass(self.position);
+        self.watch_tables()?;
         if self.round.is_some() {
             self.go_on_with_round()?;
             if self.round.is_some() {
@@ -492,6 +508,7 @@ impl SourceReader for PgReader {
 
     async fn close(&mut self) {
         self.chunk_tasks.shutdown().await;
+        self.watch.end().await;
         self.chunk_reader.rest().await;
         if let Some(log) = self.log.take() {
             log.close().await;

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::catalog::{ServerInfo, is_true, optional, query, text};
 use crate::lsn::Lsn;
 use crate::options::{PgConfig, Startup};
+use crate::publication::Published;
 use crate::shape::TableDef;
 
 /// How often it is told who is being waited for.
@@ -119,6 +120,11 @@ impl Slot {
             return Err(lost(self));
         }
         self.judge_holder()?;
+        self.judge_moved(position)
+    }
+
+    /// Whether nobody has moved it past a position.
+    pub(crate) fn judge_moved(&self, position: Lsn) -> Result<()> {
         match self.confirmed {
             Some(confirmed) if confirmed > position => Err(Error::new(
                 ErrorKind::StateMismatch,
@@ -164,6 +170,30 @@ pub(crate) fn gone(name: &str) -> Error {
         ),
     )
     .hint("start over with --fresh (a new snapshot; the target should be emptied first); a new slot is never made in silence")
+}
+
+/// Whether a job without state would throw away what a slot that it did not make has kept: unless its
+/// mode goes on from the slot, it begins at the end of the log. A slot has no place for a name; one
+/// that was made for a job has a publication made for a job beside it.
+pub(crate) fn would_take_over(config: &PgConfig, found: Option<&Slot>, published: &Published) -> bool {
+    let begins_anew = matches!(config.startup, Startup::Initial | Startup::SnapshotOnly | Startup::Latest);
+    begins_anew && config.slot.is_some() && found.is_some() && published.job.is_none()
+}
+
+/// The refusal of that.
+pub(crate) fn not_ours(name: &str) -> Error {
+    Error::new(
+        ErrorKind::Config,
+        format!(
+            "replication slot '{name}' is there already, and nothing says that it was made for this job: to begin anew it would \
+             be moved or dropped, and whoever else reads it would miss changes"
+        ),
+    )
+    .hint(format!(
+        "set another slot.name; or, when nobody else reads it, run SELECT pg_drop_replication_slot({}); or go on from where \
+         it is with startup.mode = COMMITTED-OFFSET",
+        literal(name)
+    ))
 }
 
 /// Where a job without state begins; makes the slot, or moves the one that is there.
@@ -351,7 +381,7 @@ pub(crate) async fn drop_both(
         query(client, &found.drop_statement(), "dropping the replication slot").await?;
         info!(slot, "replication slot dropped");
     }
-    let published = crate::publication::Published::read(client, server, publication).await?;
+    let published = Published::read(client, server, publication).await?;
     if published.exists && published.job.as_deref() == Some(job) {
         let statement = format!("DROP PUBLICATION {}", culvert_postgres::quote::identifier(publication));
         crate::publication::run(client, &statement, "dropping the publication").await?;

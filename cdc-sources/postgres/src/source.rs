@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -31,6 +32,7 @@ use crate::publication::Published;
 use crate::reader::PgReader;
 use crate::shape::{TableDef, refuse_made_anew};
 use crate::slot::{self, Slot};
+use crate::standing;
 use crate::state::{EnumeratorState, ReaderState, StreamSplit, TableState, decode};
 use crate::tables::{Captured, schema_of};
 
@@ -48,6 +50,8 @@ pub struct PostgresSource {
     text_only: Arc<AtomicBool>,
     /// What attempts hand on about new tables.
     memory: Memory,
+    /// The slot is there because of an earlier attempt.
+    slot_is_ours: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -75,6 +79,7 @@ impl PostgresSource {
             prepared: Mutex::new(None),
             text_only: Arc::default(),
             memory: Memory::default(),
+            slot_is_ours: AtomicBool::new(false),
         })
     }
 
@@ -110,12 +115,15 @@ impl PostgresSource {
         let defs = read_tables(client, &server, &config.selection, &published).await?;
         let name = publication.as_deref().unwrap_or("of the job");
         for def in &defs {
-            published.judge(name, def, config.require_full)?;
+            published.judge(name, def, config)?;
         }
         published.judge_absence(name, &defs.iter().collect::<Vec<_>>(), config.autocreate)?;
         if let Some(name) = &slot {
             let found = Slot::read(client, name).await?;
             slot::judge_begin(&server, config, name, found.as_ref())?;
+            if !self.slot_is_ours.load(Relaxed) && slot::would_take_over(config, found.as_ref(), &published) {
+                return Err(slot::not_ours(name));
+            }
         }
         let snapshots = config.snapshots();
         let tables = defs.iter().map(|def| TableState::new(def.clone(), snapshots)).collect();
@@ -156,7 +164,7 @@ impl PostgresSource {
         let mut joining = describe(client, &server, &named, &published).await?;
         let must_be: Vec<TableDef> = known.iter().chain(&joining).cloned().collect();
         for def in &must_be {
-            published.judge(&start.publication, def, config.require_full)?;
+            published.judge(&start.publication, def, config)?;
         }
         for table in tables.iter().filter(|table| !table.done.ranges().is_empty()) {
             if let Some(now) = known.iter().find(|def| def.oid == table.def.oid) {
@@ -170,6 +178,8 @@ impl PostgresSource {
         let at_its_end = joining.is_empty()
             && is_at_its_end(config, &ReaderState { tables: tables.clone(), ..start.clone() });
         if !at_its_end {
+            let publication = (start.publication.as_str(), config.fail_on_truncate);
+            standing::judge(client, &server, publication, &mut tables).await?;
             published.judge_absence(
                 &start.publication,
                 &must_be.iter().collect::<Vec<_>>(),
@@ -221,15 +231,22 @@ impl PostgresSource {
         // The publication first: the log is read with the catalog as of each place in it, and would
         // not know of one that was made later.
         let published = Published::read(&client, server, &start.publication).await?;
+        if let Some(warning) = published.inserts_only(&start.publication) {
+            tracing::warn!("{warning}");
+        }
         let tables: Vec<&TableDef> = ready.published.iter().collect();
         for def in &tables {
-            published.judge(&start.publication, def, config.require_full)?;
+            published.judge(&start.publication, def, config)?;
         }
         published.ensure(&client, server, (&start.publication, job), &tables, config.autocreate).await?;
         if ready.restored.is_some() {
-            let joining = self.join(&client, ready, &start.publication).await?;
+            let mut joining = self.join(&client, ready, &start.publication).await?;
+            standing::note(&client, server, &start.publication, &mut start.tables).await?;
+            standing::note(&client, server, &start.publication, &mut joining).await?;
             return Ok(StreamSplit { state: start, joining });
         }
+        standing::note(&client, server, &start.publication, &mut start.tables).await?;
+        self.slot_is_ours.store(true, Relaxed);
         start.position = slot::begin(&client, server, config, &start.slot).await?;
         start.stop_at = match &config.stop {
             Stop::Never => None,

@@ -2,6 +2,7 @@
 //! version wrote, and every version still reads.
 
 use culvert_api::{Error, ErrorKind, Result, TableId};
+use culvert_postgres::quote;
 use culvert_snapshot::{KeyRange, RangeSet, TablePlan};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::key::KeyBound;
 use crate::lsn::Lsn;
 use crate::shape::TableDef;
+use crate::standing::Standing;
 use crate::visibility::Snapshot;
 
 #[cfg(test)]
@@ -55,6 +57,9 @@ pub(crate) struct TableState {
     pub(crate) done: RangeSet<KeyBound>,
     /// Those of them whose reading the stream has not passed.
     pub(crate) recent: Vec<RecentRange>,
+    /// What the server said of it besides; nothing in the states of earlier programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) standing: Option<Standing>,
 }
 
 /// A range, what its read view showed, and the end of the log after the view was opened.
@@ -69,7 +74,7 @@ impl TableState {
     /// A table none of whose rows was read, or one whose rows of before are not wanted.
     pub(crate) fn new(def: TableDef, snapshot_wanted: bool) -> TableState {
         let done = if snapshot_wanted { RangeSet::default() } else { RangeSet::complete() };
-        TableState { def, output: None, version: 0, done, recent: Vec::new() }
+        TableState { def, output: None, version: 0, done, recent: Vec::new(), standing: None }
     }
 
     pub(crate) fn id(&self) -> TableId {
@@ -95,8 +100,17 @@ pub(crate) struct ChunkSplit {
 
 impl ChunkSplit {
     pub(crate) fn id(&self) -> String {
-        format!("{}:{}", self.table, self.number)
+        format!("{}:{}", table_text(&self.table), self.number)
     }
+}
+
+/// A table's name that no other table's name looks like: a part with a dot in it is quoted.
+pub(crate) fn table_text(id: &TableId) -> String {
+    let part = |name: &str| {
+        if name.contains(['.', '"']) { quote::identifier(name) } else { name.to_owned() }
+    };
+    let parts = [Some(id.database.as_str()), id.schema.as_deref(), Some(id.table.as_str())];
+    parts.into_iter().flatten().map(part).collect::<Vec<_>>().join(".")
 }
 
 pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -13,6 +13,7 @@ use crate::decode::NanPolicy;
 use crate::key::{KeyBound, KeyPlan};
 use crate::lsn::Lsn;
 use crate::shape::{Identity, TableDef};
+use crate::standing::Standing;
 use crate::state::{RecentRange, TableState};
 
 /// Keys that users declare for tables: `table-names-config`.
@@ -54,6 +55,8 @@ pub(crate) struct Captured {
     pub(crate) done: RangeSet<KeyBound>,
     /// Those of them that the stream has not passed yet.
     pub(crate) recent: Vec<RecentRange>,
+    /// What the server said of it besides its shape.
+    pub(crate) standing: Option<Standing>,
     /// How the table is cut into chunks; `None` when it is read whole.
     pub(crate) cut: Option<KeyPlan>,
 }
@@ -127,6 +130,7 @@ impl Captured {
             projection,
             done: state.done,
             recent: state.recent,
+            standing: state.standing,
             cut,
         })
     }
@@ -139,6 +143,7 @@ impl Captured {
             version: self.version,
             done: self.done.clone(),
             recent: self.recent.clone(),
+            standing: self.standing.clone(),
         }
     }
 
@@ -157,6 +162,7 @@ impl Captured {
             version: self.version + 1,
             done: self.done.clone(),
             recent: self.recent.clone(),
+            standing: self.standing.clone(),
         };
         *self = Captured::from_state(state, conversion)?;
         Ok(())

@@ -8,6 +8,7 @@
 //!
 //! Rows of a table that is about to join are left to its read, which has to show them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use culvert_api::{Error, ErrorClass, ErrorKind, Result, TableId};
@@ -196,7 +197,8 @@ impl PgReader {
     }
 
     /// A table that the job does not know, or knows under another oid: it was made anew.
-    pub(super) async fn take_unknown_relation(&mut self, relation: &Relation) -> Result<()> {
+    pub(super) async fn take_unknown_relation(&mut self, relation: &Arc<Relation>) -> Result<()> {
+        self.other_told(relation);
         let id = TableId {
             database: self.server.database.clone(),
             schema: Some(relation.schema.clone()),

@@ -70,6 +70,9 @@ impl PgReader {
             return Ok(());
         }
         let xid = transaction.xid;
+        if change.is_update || change.new.is_none() {
+            self.refuse_unfit(at)?;
+        }
         if slot.table.is_settled() {
             self.check_shape(at).await?;
         }

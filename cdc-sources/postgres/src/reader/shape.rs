@@ -48,6 +48,7 @@ impl PgReader {
         // The first time in a stream it says nothing but the shape; later, that something changed.
         let again = slot.relation.is_some();
         slot.relation = Some(LoggedShape { again, ..LoggedShape::new(relation, &slot.table) });
+        self.table_told(at);
         Ok(())
     }
 

@@ -135,15 +135,16 @@ async fn a_session_is_as_our_decoders_expect() {
                  ALTER DATABASE \"{0}\" SET IntervalStyle = 'iso_8601'; ALTER DATABASE \"{0}\" SET bytea_output = 'escape'; \
                  ALTER DATABASE \"{0}\" SET extra_float_digits = 0; ALTER DATABASE \"{0}\" SET statement_timeout = '1s'",
                 scene.database
-            ), "CREATE TYPE mood AS ENUM ('a')",
-            "CREATE TABLE t (id int PRIMARY KEY, d date, i interval, b bytea, f float8, z timestamptz, r regtype)"])
+            ), &format!("ALTER DATABASE \"{}\" SET lc_monetary = 'POSIX'", scene.database), "CREATE TYPE mood AS ENUM ('a')",
+            "CREATE TABLE t (id int PRIMARY KEY, d date, i interval, b bytea, f float8, z timestamptz, r regtype, m money)"])
             .await;
-        let statement = "SELECT d::text, i::text, b::text, f::text, z::text, r::text FROM public.t";
-        scene.execute(&["INSERT INTO t VALUES (1, '2024-02-01', '1 day 2 hours', '\\x00ff', 0.1::float8 + 0.2::float8, '2024-01-01 00:00:00+00', 'mood')"]).await;
+        let statement = "SELECT d::text, i::text, b::text, f::text, z::text, r::text, m::text, current_setting('lc_monetary') FROM public.t";
+        scene.execute(&["INSERT INTO t VALUES (1, '2024-02-01', '1 day 2 hours', '\\x00ff', 0.1::float8 + 0.2::float8, '2024-01-01 00:00:00+00', 'mood', -1234.5)"]).await;
         let client = scene.endpoint("").connect().await.unwrap();
         let row = client.query_one(statement, &[]).await.unwrap();
-        let read: Vec<Option<String>> = (0..6).map(|at| Some(row.get::<_, String>(at))).collect();
-        let expected = ["2024-02-01", "1 day 02:00:00", "\\x00ff", "0.30000000000000004", "2024-01-01 00:00:00+00", "public.mood"];
+        assert_eq!(row.get::<_, String>(7), "C");
+        let read: Vec<Option<String>> = (0..7).map(|at| Some(row.get::<_, String>(at))).collect();
+        let expected = ["2024-02-01", "1 day 02:00:00", "\\x00ff", "0.30000000000000004", "2024-01-01 00:00:00+00", "public.mood", "-$1,234.50"];
         assert_eq!(read, expected.map(|text| Some(text.to_owned())));
         // The log prints them the same.
         let mut stream = scene.open().await;

@@ -99,6 +99,11 @@ impl Mirror {
         self.content.tables.contains_key(name)
     }
 
+    /// Empties a table at the target.
+    pub(super) fn empty(&mut self, name: &str) {
+        self.committed.tables.remove(name);
+    }
+
     /// Kinds and rows of a table, as they came.
     pub(super) fn history(&self, name: &str) -> Vec<(RowKind, Row)> {
         let of_table = self.content.rows.iter().filter(|(table, ..)| table == name);

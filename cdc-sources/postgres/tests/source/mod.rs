@@ -6,6 +6,8 @@ mod fillings;
 mod looked_up;
 mod mirror;
 mod nullability;
+mod partitions;
+mod publications;
 mod shapes;
 mod slots;
 mod tables;

@@ -1,6 +1,6 @@
 //! Slot and publication: made, judged, moved by others, lost, dropped.
 
-use culvert_api::{ErrorKind, Source as _};
+use culvert_api::{ErrorKind, JobProgress, ReaderContext, Severity, Source as _};
 use culvert_tests::{PgOptions, Postgres, postgres_both, postgres_both_with, wait};
 
 use super::{Fate, Mirror, PATIENCE, assert_error, database, rows, source, try_source};
@@ -26,13 +26,7 @@ async fn a_job_without_names_has_a_slot_and_a_publication_of_its_own() {
         // Looking writes nothing.
         assert_eq!(mirror.source.tables(None).await.unwrap().len(), 1);
         assert!(
-            mirror
-                .source
-                .check()
-                .await
-                .unwrap()
-                .iter()
-                .all(|finding| finding.severity != culvert_api::Severity::Error)
+            mirror.source.check().await.unwrap().iter().all(|finding| finding.severity != Severity::Error)
         );
         assert_eq!(slots(server, &database).await, "");
         assert_eq!(
@@ -279,11 +273,89 @@ async fn a_publication_of_somebody_else_is_honoured_or_refused() {
         // One of inserts only: nothing else will come.
         let slot = format!("inserts_{database}");
         server.execute(&database, &["ALTER TABLE t REPLICA IDENTITY NOTHING", "DROP PUBLICATION half", "DROP PUBLICATION part"]).await;
-        let mut mirror = Mirror::new(source(server, &database, &["public.t"], &[("publication.name", "inserts"), ("slot.name", &slot)]), &database);
+        let mut mirror = Mirror::new(source(server, &database, &["public.t"], &[("publication.name", "inserts"), ("slot.name", &slot), ("truncate.policy", "IGNORE")]), &database);
         mirror.catch_up(server, &database).await.unwrap();
         server.execute(&database, &["INSERT INTO t VALUES (1000, 1, 'y')", "DELETE FROM t WHERE id = 4"]).await;
         mirror.catch_up(server, &database).await.unwrap();
         assert_eq!(mirror.table(&name).len(), 99);
+    })
+    .await;
+}
+
+/// Between the look at the slot and its reader there is time for others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_is_moved_while_the_job_starts_is_not_followed() {
+    postgres_both(async |server| {
+        let database = database(server, TABLE).await;
+        let slot = format!("late_{database}");
+        let pairs = [("slot.name", slot.as_str())];
+        let mut mirror = Mirror::new(source(server, &database, &["public.t"], &pairs), &database);
+        mirror.catch_up(server, &database).await.unwrap();
+        let state = mirror.state.as_ref();
+        let context = || ReaderContext { job: database.clone(), progress: JobProgress::default().into() };
+        mirror.source.tables(state).await.unwrap();
+        let mut enumerator = mirror.source.enumerator(context(), state).await.unwrap();
+        let mut reader = mirror.source.reader(context(), state).await.unwrap();
+        reader.add_splits(enumerator.next_splits(1).await.unwrap()).unwrap();
+        let advance = format!("SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())");
+        server.execute(&database, &["UPDATE t SET v = 1", &advance]).await;
+        let error = reader.next().await.map(|_| ()).unwrap_err();
+        assert_error(&error, ErrorKind::StateMismatch, &[&slot, "somebody else", "--fresh"]);
+        reader.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_of_somebody_else_is_neither_moved_nor_dropped() {
+    postgres_both(async |server| {
+        let database = database(server, TABLE).await;
+        let slot = format!("theirs_{database}");
+        let create = format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')");
+        server.execute(&database, &["CREATE PUBLICATION p FOR TABLE t", &create, "UPDATE t SET v = 1"]).await;
+        let place =
+            format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'");
+        let before = server.value(&database, &place).await;
+        assert!(before.is_some());
+        let with = |mode: &'static str, publication: &'static str| {
+            let pairs =
+                [("slot.name", slot.as_str()), ("startup.mode", mode), ("publication.name", publication)];
+            source(server, &database, &["public.t"], &pairs)
+        };
+        for mode in ["INITIAL", "SNAPSHOT-ONLY", "LATEST"] {
+            for publication in ["p", "of_the_job"] {
+                let mut mirror = Mirror::new(with(mode, publication), &database);
+                let parts = [&slot, "is there already", "slot.name", "COMMITTED-OFFSET"];
+                assert_error(&mirror.fail().await, ErrorKind::Config, &parts);
+            }
+        }
+        assert_eq!(server.value(&database, &place).await, before);
+        assert_eq!(
+            server.value(&database, "SELECT string_agg(pubname, ',') FROM pg_publication").await.as_deref(),
+            Some("p")
+        );
+        let findings = with("INITIAL", "p").check().await.unwrap();
+        assert!(
+            findings
+                .iter()
+                .any(|finding| finding.severity == Severity::Warning && finding.subject == "slot.name"),
+            "{findings:?}"
+        );
+        // A mode that goes on from it has been told to.
+        let mut mirror = Mirror::new(with("COMMITTED-OFFSET", "p"), &database);
+        mirror.keeps_rows = true;
+        let mut seen = 0;
+        mirror
+            .run(|_, event| match event {
+                culvert_api::SourceEvent::Batch(batch) => {
+                    seen += batch.len();
+                    Fate::Crash
+                }
+                _ => Fate::On,
+            })
+            .await
+            .unwrap();
+        assert_eq!(seen, 100);
     })
     .await;
 }

@@ -345,3 +345,37 @@ async fn computed_columns_are_left_out_and_named() {
     })
     .await;
 }
+
+/// Names whose texts are the same once they stand one behind the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn dots_in_names_are_no_bounds() {
+    postgres_both(async |server| {
+        let database = database(
+            server,
+            &[
+                "CREATE SCHEMA a",
+                "CREATE SCHEMA \"a.b\"",
+                "CREATE TABLE a.\"b.c\" (id int PRIMARY KEY)",
+                "CREATE TABLE \"a.b\".c (id int PRIMARY KEY)",
+                "INSERT INTO a.\"b.c\" SELECT generate_series(1, 100)",
+                "INSERT INTO \"a.b\".c SELECT generate_series(101, 200)",
+            ],
+        )
+        .await;
+        let pairs = [("snapshot.split.size", "10")];
+        let mut mirror = Mirror::new(source(server, &database, &["a.b.c"], &pairs), &database);
+        mirror.catch_up(server, &database).await.unwrap();
+        server
+            .execute(
+                &database,
+                &["DELETE FROM a.\"b.c\" WHERE id < 20", "INSERT INTO \"a.b\".c VALUES (999)"],
+            )
+            .await;
+        mirror.catch_up(server, &database).await.unwrap();
+        // The mirror calls both by one text.
+        let found = super::columns(&mirror.table(&format!("{database}.a.b.c")), &["id"]);
+        let query = "SELECT id FROM a.\"b.c\" UNION ALL SELECT id FROM \"a.b\".c";
+        assert_eq!(found, rows(server, &database, query).await);
+    })
+    .await;
+}
