@@ -4,7 +4,8 @@
 //! pair of servers; [`faults`] is about servers and connections that fail, [`slot`] about what can
 //! happen to a replication slot, [`publication`] about those that somebody made, [`forms`] about how job
 //! files name things, [`modes`] about where a job begins and ends, [`transactions`] about
-//! large, prepared and interrupted ones, [`toast`] about values that the log leaves out, [`shapes`]
+//! large, prepared and interrupted ones, [`toast`] about values that the log leaves out, [`ties`]
+//! about rows whose order matters to the target, [`shapes`]
 //! about tables that change, [`names`] about names and sizes nobody expects, [`types`] about every type of column, [`wal`] about the log
 //! the server has to keep, and [`refusals`] about what a job refuses to begin with.
 
@@ -22,6 +23,7 @@ mod refusals;
 mod scene;
 mod shapes;
 mod slot;
+mod ties;
 mod toast;
 mod transactions;
 mod types;

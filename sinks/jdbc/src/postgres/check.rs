@@ -39,9 +39,13 @@ pub(crate) async fn run(settings: &Settings, tables: &[Arc<TableSchema>]) -> Res
         ),
         None => {}
     }
-    let mut staged = false;
+    let (mut staged, mut plans) = (false, Vec::new());
     for schema in tables {
-        staged |= table(settings, &mut session, schema, &mut findings).await?;
+        staged |= table(settings, &mut session, schema, &mut findings, &mut plans).await?;
+    }
+    // Tables that are dropped and made anew have no foreign keys.
+    if settings.shared.schema_save_mode != SchemaSaveMode::Recreate {
+        findings.extend(plan::warn_about_first_load(&plans.iter().collect::<Vec<&TablePlan>>()));
     }
     if staged {
         findings.extend(temporary(&mut session, settings).await?);
@@ -84,6 +88,7 @@ async fn table(
     session: &mut Session,
     schema: &Arc<TableSchema>,
     findings: &mut Vec<Finding>,
+    plans: &mut Vec<TablePlan>,
 ) -> Result<bool> {
     if settings.template(schema)?.is_some() {
         match writer::make_plan(settings, session, schema).await {
@@ -118,7 +123,9 @@ async fn table(
         Ok((plan, found)) => {
             findings.extend(found);
             findings.extend(rights(session, &name, &needed(&plan)).await?);
-            Ok(plan.staging.is_some())
+            let staged = plan.staging.is_some();
+            plans.push(plan);
+            Ok(staged)
         }
         // It is dropped and made anew before the first row.
         Err(_) if settings.shared.schema_save_mode == SchemaSaveMode::Recreate => Ok(true),

@@ -56,6 +56,11 @@ impl Server {
         self.version >= 110_000
     }
 
+    /// Whether the right to set a parameter can be granted.
+    pub(crate) fn has_grants_on_parameters(self) -> bool {
+        self.version >= 150_000
+    }
+
     /// Whether there are generated columns, and collations that hold different texts for equal.
     pub(crate) fn has_generated_columns(self) -> bool {
         self.version >= 120_000
@@ -128,7 +133,39 @@ impl Session {
             let path = quote::identifiers(settings.search_path.iter().map(String::as_str));
             statements.push(format!("SET search_path = {path}"));
         }
-        self.plain(&statements.join("; "), "setting up the session").await
+        self.plain(&statements.join("; "), "setting up the session").await?;
+        if settings.ignores_foreign_keys {
+            self.become_replica(settings).await?;
+        }
+        Ok(())
+    }
+
+    /// Foreign keys do nothing in the session of a replica.
+    async fn become_replica(&mut self, settings: &Settings) -> Result<()> {
+        let doing = "setting session_replication_role";
+        match self.attempt("SET session_replication_role = replica", doing).await?.as_deref() {
+            None => Ok(()),
+            Some(error::PERMISSION) => {
+                let message =
+                    "foreign_keys = \"IGNORE\", and the sink's account may not set session_replication_role";
+                let user = quote::identifier(&settings.endpoint.user);
+                let hint = match self.server.has_grants_on_parameters() {
+                    true => {
+                        format!(
+                            "run as a superuser: GRANT SET ON PARAMETER session_replication_role TO {user}"
+                        )
+                    }
+                    false => {
+                        "before PostgreSQL 15 only a superuser may: drop the foreign keys instead".into()
+                    }
+                };
+                Err(Error::new(ErrorKind::Permission, message).hint(hint))
+            }
+            Some(code) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("foreign_keys = \"IGNORE\", and the server refused while {doing}: error {code}"),
+            )),
+        }
     }
 
     /// Runs statements without row values outside of the checkpoint's transaction, or within it when

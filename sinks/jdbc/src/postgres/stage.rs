@@ -110,7 +110,7 @@ impl Staging {
             on_conflict: usable.then(|| on_conflict(index, &names, &assignments)),
             moves: moves(plan, target, &others),
             in_the_way: in_the_way(plan, index, &others),
-            in_place: target.foreign_keys.iter().filter(of_parent).any(|key| key.minds_replacement()),
+            in_place: target.foreign_keys.iter().filter(of_parent).any(|key| key.minds_order()),
             same_key: same_key.join(" AND "),
             definition,
             target: quoted,
@@ -125,6 +125,11 @@ impl Staging {
     /// Whether rows may be deleted and inserted again.
     pub(crate) fn replaces(&self) -> bool {
         !self.moves.is_empty() && !self.in_place
+    }
+
+    /// Whether rows give way to each other because of further unique indexes.
+    pub(crate) fn gives_way(&self) -> bool {
+        !self.moves.is_empty()
     }
 
     /// The statement that makes the staging table.

@@ -75,14 +75,11 @@ pub(crate) struct ForeignKey {
 }
 
 impl ForeignKey {
-    /// Whether the order of rows within a transaction matters to it.
+    /// Whether the order of rows within a transaction matters to it: what a delete does besides a check
+    /// it does at once, even where the check waits. A row that is deleted and inserted again would not be
+    /// as before then, either.
     pub(crate) fn minds_order(self) -> bool {
-        !self.is_deferrable || self.on_delete == 'r'
-    }
-
-    /// Whether a row that is deleted and inserted again would not be as before.
-    pub(crate) fn minds_replacement(self) -> bool {
-        self.minds_order() || self.on_delete != 'a'
+        !self.is_deferrable || self.on_delete != 'a'
     }
 }
 

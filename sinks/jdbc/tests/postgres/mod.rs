@@ -5,6 +5,7 @@ mod foreign_keys;
 mod keys;
 mod left_out;
 mod marker;
+mod order;
 mod shapes;
 mod support;
 mod values;
