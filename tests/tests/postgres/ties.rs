@@ -1,4 +1,5 @@
 //! Rows whose order among each other matters to the target: foreign keys, unique values that move.
+//! And a server where somebody lies in wait for whoever writes or reads there.
 
 use culvert_tests::database::assert_same;
 use culvert_tests::{Database, postgres_both};
@@ -79,6 +80,38 @@ async fn a_first_load_ignores_foreign_keys_when_asked_to() {
         let job = spec.ready().start();
         until_rows(&target, "items", 20_000, &job).await;
         until_rows(&target, "orders", 2_000, &job).await;
+        job.stop();
+        assert_all_same(&source, &target).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_hostile_schema_is_called_at_either_end() {
+    postgres_both(async |server| {
+        let source = Database::fresh(server, "lure").await;
+        let target = Database::fresh(server, "lured").await;
+        source.run(&SOURCE).await;
+        source.run(&[ORDERED, WITH_ITEMS, "ALTER TABLE seats REPLICA IDENTITY FULL"]).await;
+        target.run(&TARGET[2..]).await;
+        // A superuser, so that nothing but the traps is in the way.
+        for database in [&source, &target] {
+            let role = format!("r_{}", database.name());
+            server.create_role(&role, "SUPERUSER", database.name(), &[]).await;
+            server.set_traps(database.name(), &role).await;
+        }
+        let name = format!("lure {} {}", source.name(), source.port());
+        let (reader, writer) =
+            (format!("username = \"r_{}\"", source.name()), format!("username = \"r_{}\"", target.name()));
+        let spec = JobSpec {
+            source_options: &reader,
+            sink_options: &writer,
+            ..JobSpec::mirror(&name, &source, &TABLES, &target)
+        };
+        let job = spec.ready().start();
+        until_rows(&target, "items", 20_000, &job).await;
+        source.run(&["INSERT INTO seats VALUES (1, 1), (2, 2)", "UPDATE seats SET place = 3 - place"]).await;
+        until(&target, "SELECT place FROM seats WHERE id = 1", "2", &job).await;
         job.stop();
         assert_all_same(&source, &target).await;
     })

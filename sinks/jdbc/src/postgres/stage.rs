@@ -8,6 +8,10 @@
 //!
 //! Its columns have the target's types, out of their domains, and the key's have the index's
 //! collations, so that the server compares staged keys exactly as the index does.
+//!
+//! The statements run on the user's search path, because the target's triggers may count on it. So every
+//! function, operator and type in them is named with its schema: what a user's schema holds under the same
+//! name is never called.
 
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_postgres::quote::identifier;
@@ -23,6 +27,9 @@ pub(crate) const REMOVE: u32 = 0;
 pub(crate) const PUT: u32 = 1;
 /// `op` of the first group of partial rows.
 pub(crate) const FIRST_GROUP: u32 = 2;
+
+/// The server's own `=`.
+const EQUALS: &str = "OPERATOR(pg_catalog.=)";
 
 /// The staging table and its statements.
 #[derive(Clone, Debug)]
@@ -156,9 +163,9 @@ impl Staging {
     pub(crate) fn reduce(&self, name: &str) -> Option<String> {
         self.reduces.then(|| {
             format!(
-                "DELETE FROM pg_temp.{name} s USING (SELECT ctid AS place, row_number() OVER \
+                "DELETE FROM pg_temp.{name} s USING (SELECT ctid AS place, pg_catalog.row_number() OVER \
                  (PARTITION BY {} ORDER BY seq DESC) AS age FROM pg_temp.{name}) AS d \
-                 WHERE s.ctid = d.place AND d.age > 1",
+                 WHERE s.ctid {EQUALS} d.place AND d.age OPERATOR(pg_catalog.>) 1",
                 self.key_columns
             )
         })
@@ -201,7 +208,7 @@ impl Staging {
         let set: Vec<&str> = self.assignments.iter().flatten().map(String::as_str).collect();
         Some(format!(
             "WITH moved AS (UPDATE {} t SET {} FROM {} AND ({}) AND NOT EXISTS (SELECT 1 FROM {} o WHERE {}) \
-             RETURNING 1) SELECT count(*) FROM moved",
+             RETURNING 1) SELECT pg_catalog.count(*) FROM moved",
             self.target,
             set.join(", "),
             self.staged(name, PUT, None, true),
@@ -244,7 +251,7 @@ impl Staging {
     /// Counts the rows of an `op` that the target does not have.
     pub(crate) fn count_missing(&self, name: &str, op: u32, run: Option<(u64, u64)>) -> String {
         format!(
-            "SELECT count(*) FROM {} AND NOT EXISTS (SELECT 1 FROM {} t WHERE {})",
+            "SELECT pg_catalog.count(*) FROM {} AND NOT EXISTS (SELECT 1 FROM {} t WHERE {})",
             self.staged(name, op, run, false),
             self.target,
             self.same_key
@@ -253,11 +260,13 @@ impl Staging {
 
     /// `stage s WHERE s.op = … [AND same key]`.
     fn staged(&self, name: &str, op: u32, run: Option<(u64, u64)>, joined: bool) -> String {
-        let mut text = format!("pg_temp.{name} s WHERE s.op = {op}");
+        let mut text = format!("pg_temp.{name} s WHERE s.op {EQUALS} {op}");
         if let Some((first, last)) = run
             && self.numbered
         {
-            text.push_str(&format!(" AND s.seq BETWEEN {first} AND {last}"));
+            text.push_str(&format!(
+                " AND s.seq OPERATOR(pg_catalog.>=) {first} AND s.seq OPERATOR(pg_catalog.<=) {last}"
+            ));
         }
         if joined {
             text.push_str(" AND ");
@@ -299,7 +308,9 @@ fn moves(plan: &TablePlan, target: &TargetTable, others: &[&UniqueIndex]) -> Str
     }
     let changed = |place: &usize| {
         let name = plan.slots.get(*place).map(|slot| identifier(&slot.name)).unwrap_or_default();
-        format!("t.{name}::text IS DISTINCT FROM s.v{place}::text")
+        let (old, new) = (format!("t.{name}::pg_catalog.text"), format!("s.v{place}::pg_catalog.text"));
+        // IS DISTINCT FROM, whose operator cannot be named.
+        format!("(({old} {EQUALS} {new}) IS NOT TRUE AND ({old} IS NOT NULL OR {new} IS NOT NULL))")
     };
     places.iter().map(changed).collect::<Vec<_>>().join(" OR ")
 }

@@ -255,7 +255,7 @@ async fn create_table(
     }
     let statements = statements.join("; ");
     session
-        .plain(&statements, &format!("creating {name}"))
+        .define(&statements, &format!("creating {name}"))
         .await
         .map_err(|failure| failure.hint(format!("the statement was: {statements}")))
 }
@@ -384,7 +384,7 @@ impl SinkWriter for JdbcWriter {
                 if let Some(statement) = ddl::follow(session, &self.settings, change, &target).await? {
                     tracing::info!(table = %name, "following a change of shape: {statement}");
                     let doing = format!("following a change of shape in {name}");
-                    session.plain(&statement, &doing).await?;
+                    session.define(&statement, &doing).await?;
                 }
             }
             None if change.before.is_none() => self.save_modes(session, after, &name).await?,

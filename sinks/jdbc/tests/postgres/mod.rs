@@ -2,6 +2,7 @@
 
 mod faults;
 mod foreign_keys;
+mod hostile;
 mod keys;
 mod left_out;
 mod marker;
