@@ -4,7 +4,7 @@ use culvert_api::{ErrorKind, RowKindSet, Sink};
 use culvert_tests::postgres_both;
 
 use crate::postgres::support::{lines, people_in, sink};
-use crate::support::{Run, context, failure, people, rows};
+use crate::support::{Run, checked, context, failure, people, rows};
 
 const ALL: RowKindSet = RowKindSet::ALL;
 
@@ -135,7 +135,7 @@ async fn a_first_load_may_ignore_them() {
         let both = [child.clone(), parent.clone()];
         // Children are committed before their parents: said before it happens, and told how to go on.
         let checking = sink(server, &db, &[]).unwrap();
-        let findings = checking.check(&both).await.unwrap();
+        let findings = checked(&checking, &both).await;
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert_eq!(findings[0].subject, "public.child");
         assert!(findings[0].hint.as_ref().unwrap().contains("foreign_keys = \"IGNORE\""), "{findings:?}");
@@ -145,7 +145,7 @@ async fn a_first_load_may_ignore_them() {
         run.close().await;
 
         let ignoring = sink(server, &db, &[("foreign_keys", "IGNORE")]).unwrap();
-        let findings = ignoring.check(&both).await.unwrap();
+        let findings = checked(&ignoring, &both).await;
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert!(
             findings[0].subject == "public.parent" && findings[0].message.contains("MySQL"),

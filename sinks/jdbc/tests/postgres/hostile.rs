@@ -1,11 +1,11 @@
 //! What lies on the user's search path never stands in for the server's own.
 
 use arrow_schema::DataType;
-use culvert_api::{Column, RowKindSet, SchemaChange, Sink, SourceType};
+use culvert_api::{Column, RowKindSet, SchemaChange, SourceType};
 use culvert_tests::{Postgres, postgres_both};
 
 use crate::postgres::support::{lines, people_in, sink};
-use crate::support::{Run, people, rows, schema};
+use crate::support::{Run, checked, people, rows, schema};
 
 const ALL: RowKindSet = RowKindSet::ALL;
 
@@ -46,7 +46,7 @@ async fn functions_operators_and_types_of_a_hostile_schema_are_never_used() {
         for upsert in ["true", "false"] {
             let pairs = [("username", user.as_str()), ("enable_upsert", upsert), ("batch_size", "2")];
             let sink = sink(server, &db, &pairs).unwrap();
-            sink.check(&tables).await.unwrap();
+            checked(&sink, &tables).await;
             let mut run = Run::open(&sink, if upsert == "true" { 1 } else { 2 }).await.unwrap();
             run.open.writer.prepare_tables(&tables, true).await.unwrap();
             for table in &tables {
