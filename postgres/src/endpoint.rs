@@ -195,13 +195,15 @@ impl Endpoint {
         config
     }
 
-    /// One round trip; `pg_settings` leaves out what this server does not know.
+    /// One round trip; `pg_settings` leaves out what this server does not know. The user's search path
+    /// still holds here, and what lies on it must not be called.
     async fn prepare(&self, client: &Client) -> Result<()> {
         let pairs: Vec<String> =
             self.settings().map(|(name, value)| format!("('{name}', '{value}')")).collect();
         let statement = format!(
             "SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES {}) AS v (name, value) \
-             JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = pg_catalog.lower(v.name)",
+             JOIN pg_catalog.pg_settings s \
+             ON pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) pg_catalog.lower(v.name)",
             pairs.join(", ")
         );
         client.simple_query(&statement).await.map_err(|error| from_client(error, "preparing the session"))?;

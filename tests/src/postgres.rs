@@ -6,6 +6,7 @@
 
 mod options;
 mod program;
+mod traps;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

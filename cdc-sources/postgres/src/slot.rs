@@ -129,8 +129,9 @@ impl Slot {
             Some(confirmed) if confirmed > position => Err(Error::new(
                 ErrorKind::StateMismatch,
                 format!(
-                    "replication slot '{}' is at {confirmed}, past {position}, where this job is: somebody else read from \
-                     it or moved it, and the changes between the two are gone from it",
+                    "replication slot '{}' is at {confirmed}, past {position}, where this job is: the changes between the \
+                     two are gone from it. Either somebody else read from the slot or moved it, or the target lost what \
+                     it had committed (a failover to a standby that lagged, a crash with fsync = off, an older backup)",
                     self.name
                 ),
             )

@@ -54,6 +54,12 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::boolean("support_upsert_by_query_primary_key_exist")
         .default("false")
         .refused("the target's own upsert is used, which needs no look-up").doc("Looks a row up before it is written."),
+    OptionDef::choice("foreign_keys", &["CHECK", "IGNORE"]).default("CHECK").doc(
+        "PostgreSQL: what the target's foreign keys do while the job writes. IGNORE makes the session a replica's \
+         (session_replication_role), as the server's own replication does: neither checks nor cascades of foreign \
+         keys happen, and triggers and rules that are not ENABLE ALWAYS or ENABLE REPLICA do not fire. The account \
+         needs a right for it.",
+    ),
     OptionDef::boolean("use_copy_statement")
         .default("false")
         .doc("PostgreSQL: rows are loaded by COPY either way, into the target or a staging table."),
@@ -319,6 +325,11 @@ fn refuse_other_family(options: &Options, family: UrlFamily) -> Result<()> {
             if options.is_set("schema") {
                 let what = "is set, and MySQL and MariaDB have no level between database and table";
                 return Err(config("schema", what).hint("use `database`"));
+            }
+            if options.is_set("foreign_keys") {
+                let what =
+                    "is set, and foreign keys of MySQL and MariaDB are never checked when rows are put";
+                return Err(config("foreign_keys", what).hint("leave it out"));
             }
             if options.bool("use_copy_statement") {
                 return Err(config("use_copy_statement", "is set, and COPY is a statement of PostgreSQL"));

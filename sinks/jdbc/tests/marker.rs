@@ -3,7 +3,7 @@
 use culvert_api::{ErrorKind, RowKindSet, Severity, Sink, SourceState};
 use culvert_tests::both;
 
-use crate::support::{JOB, Run, SINK, context, failure, people, people_in, rows, sink};
+use crate::support::{JOB, Run, SINK, checked, context, failure, people, people_in, rows, sink};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_and_marker_share_one_transaction() {
@@ -106,7 +106,7 @@ async fn missing_rights_are_told_with_the_statement_to_run() {
         server.create_user(&user, &[&format!("SELECT, INSERT ON {db}.*")]).await;
         let source = people("w", &["id"], RowKindSet::ALL);
         let sink = sink(server, &db, &[("username", user.as_str())]).unwrap();
-        let findings = sink.check(std::slice::from_ref(&source)).await.unwrap();
+        let findings = checked(&sink, std::slice::from_ref(&source)).await;
         let told = |subject: &str| findings.iter().find(|finding| finding.subject == subject).unwrap();
         let marker = told(&format!("{db}.culvert_commit"));
         assert_eq!(marker.severity, Severity::Todo);
@@ -118,9 +118,9 @@ async fn missing_rights_are_told_with_the_statement_to_run() {
         assert!(error.to_string().contains("CREATE TABLE IF NOT EXISTS"), "{error}");
 
         server.execute(&[&format!("GRANT ALL ON {db}.* TO `{user}`@`%`")]).await;
-        assert_eq!(sink.check(std::slice::from_ref(&source)).await.unwrap(), vec![]);
+        assert_eq!(checked(&sink, std::slice::from_ref(&source)).await, vec![]);
         let other = people("absent", &["id"], RowKindSet::ALL);
-        assert_eq!(sink.check(&[other]).await.unwrap(), vec![]);
+        assert_eq!(checked(&sink, &[other]).await, vec![]);
     })
     .await;
 }
@@ -131,12 +131,12 @@ async fn a_check_finds_what_the_start_would_refuse_and_writes_nothing() {
         let db = server.fresh_database("check").await;
         server.execute(&[&format!("CREATE TABLE {db}.w (id int, name varchar(50))")]).await;
         let sink = sink(server, &db, &[]).unwrap();
-        let findings = sink.check(&[people("w", &["id"], RowKindSet::ALL)]).await.unwrap();
+        let findings = checked(&sink, &[people("w", &["id"], RowKindSet::ALL)]).await;
         assert_eq!(findings.len(), 1);
         assert_eq!((findings[0].severity, findings[0].subject.clone()), (Severity::Error, format!("{db}.w")));
         assert!(findings[0].hint.as_ref().unwrap().contains("ADD PRIMARY KEY"));
         server.execute(&[&format!("ALTER TABLE {db}.w ADD PRIMARY KEY (id)")]).await;
-        let findings = sink.check(&[people("w", &["id"], RowKindSet::INSERT_ONLY)]).await.unwrap();
+        let findings = checked(&sink, &[people("w", &["id"], RowKindSet::INSERT_ONLY)]).await;
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning));
         assert_eq!(sink.committed(JOB, SINK).await.unwrap(), None);
     })

@@ -10,6 +10,9 @@
 //! about every type of column, [`wal`] about the log the server has to keep, and [`refusals`] about what
 //! a job refuses to begin with.
 //! about tables that change, [`columns`] about what their columns take and hold then, [`names`] about names and sizes nobody expects, [`types`] about every type of column, [`wal`] about the log
+//! large, prepared and interrupted ones, [`toast`] about values that the log leaves out, [`ties`]
+//! about rows whose order matters to the target, [`shapes`]
+//! about tables that change, [`names`] about names and sizes nobody expects, [`types`] about every type of column, [`wal`] about the log
 //! the server has to keep, and [`refusals`] about what a job refuses to begin with.
 
 #![allow(clippy::print_stdout)] // figures of a run, beside its seed
@@ -28,6 +31,7 @@ mod refusals;
 mod scene;
 mod shapes;
 mod slot;
+mod ties;
 mod toast;
 mod transactions;
 mod types;

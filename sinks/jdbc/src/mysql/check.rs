@@ -34,6 +34,16 @@ async fn all(
     if read_only.unwrap_or_default() != 0 {
         findings.push(Finding::warning("read_only", "the target server is read-only"));
     }
+    const FLUSHED: &str = "innodb_flush_log_at_trx_commit";
+    let flushed: Option<i64> =
+        session.first(&format!("SELECT @@global.{FLUSHED}"), &format!("read {FLUSHED}")).await?;
+    if let Some(value) = flushed.filter(|value| *value != 1) {
+        let message = format!(
+            "{FLUSHED} is {value}: a crash of the target's machine may lose what it had committed, and the source was \
+             told to forget"
+        );
+        findings.push(Finding::warning(FLUSHED, message).hint(format!("set {FLUSHED} = 1")));
+    }
     let marker = settings.marker_name()?;
     match TargetTable::read(session, &marker).await? {
         Some(found) => {

@@ -39,9 +39,13 @@ pub(crate) async fn run(settings: &Settings, tables: &[Arc<TableSchema>]) -> Res
         ),
         None => {}
     }
-    let mut staged = false;
+    let (mut staged, mut plans) = (false, Vec::new());
     for schema in tables {
-        staged |= table(settings, &mut session, schema, &mut findings).await?;
+        staged |= table(settings, &mut session, schema, &mut findings, &mut plans).await?;
+    }
+    // Tables that are dropped and made anew have no foreign keys.
+    if settings.shared.schema_save_mode != SchemaSaveMode::Recreate {
+        findings.extend(plan::warn_about_first_load(&plans.iter().collect::<Vec<&TablePlan>>()));
     }
     if staged {
         findings.extend(temporary(&mut session, settings).await?);
@@ -50,25 +54,36 @@ pub(crate) async fn run(settings: &Settings, tables: &[Arc<TableSchema>]) -> Res
 }
 
 async fn server(session: &mut Session, settings: &Settings) -> Result<Vec<Finding>> {
-    let facts = session
-        .texts(
+    let rows = session
+        .rows(
             "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', \
-             current_setting('server_encoding')",
+             current_setting('server_encoding'), \
+             ARRAY(SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' \
+             ORDER BY name)",
+            &[],
             "reading the target server's settings",
         )
         .await?;
-    let fact = |place: usize| facts.get(place).cloned().flatten().unwrap_or_default();
+    let Some(facts) = rows.first() else { return Ok(Vec::new()) };
+    let (read_only, encoding, unsafe_settings): (bool, String, Vec<String>) =
+        (field(facts, 0)?, field(facts, 1)?, field(facts, 2)?);
     let mut findings = Vec::new();
-    if fact(0) == "t" {
+    if read_only {
         findings
             .push(Finding::warning("transaction_read_only", "the target server is read-only (a standby?)"));
     }
-    if fact(1) != "UTF8" {
+    if encoding != "UTF8" {
         let message = format!(
-            "the target database is encoded in {}: texts with other characters will stop the job",
-            fact(1)
+            "the target database is encoded in {encoding}: texts with other characters will stop the job"
         );
         findings.push(Finding::warning("server_encoding", message).hint("use a target database in UTF8"));
+    }
+    for setting in unsafe_settings {
+        let message = format!(
+            "{setting} is off: a crash of the target's machine may lose or damage what it had committed, and the source \
+             was told to forget"
+        );
+        findings.push(Finding::warning(&setting, message).hint(format!("set {setting} = on")));
     }
     if !session.server.has_on_conflict() {
         let message = "the server says that it is older than PostgreSQL 9.5: rows are merged by UPDATE and INSERT, and \
@@ -84,6 +99,7 @@ async fn table(
     session: &mut Session,
     schema: &Arc<TableSchema>,
     findings: &mut Vec<Finding>,
+    plans: &mut Vec<TablePlan>,
 ) -> Result<bool> {
     if settings.template(schema)?.is_some() {
         match writer::make_plan(settings, session, schema).await {
@@ -118,7 +134,9 @@ async fn table(
         Ok((plan, found)) => {
             findings.extend(found);
             findings.extend(rights(session, &name, &needed(&plan)).await?);
-            Ok(plan.staging.is_some())
+            let staged = plan.staging.is_some();
+            plans.push(plan);
+            Ok(staged)
         }
         // It is dropped and made anew before the first row.
         Err(_) if settings.shared.schema_save_mode == SchemaSaveMode::Recreate => Ok(true),

@@ -13,8 +13,9 @@ use bytes::Bytes;
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_postgres::{Client, quote};
 use futures_util::SinkExt;
+use futures_util::future::join;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error as ClientError, Row, SimpleQueryMessage};
+use tokio_postgres::{Error as ClientError, Row, SimpleQueryMessage, Statement};
 
 use crate::postgres::error;
 use crate::postgres::options::Settings;
@@ -28,6 +29,13 @@ const LOCK_WAIT_SECS: u32 = 30;
 
 /// Bytes of one message of COPY; rows may go over several. The server refuses one of a gigabyte.
 const COPY_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// The search path of our own, up to the end of the transaction: what is not the server's own is named
+/// with its schema. Without the last word, temporary types would come first.
+const OWN_PATH: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
+
+/// The same outside of a transaction.
+const OWN_PATH_FOR_SESSION: &str = "SET SESSION search_path = pg_catalog, pg_temp";
 
 /// Savepoint before the statements of a flush.
 const SAVEPOINT: &str = "culvert_flush";
@@ -54,6 +62,11 @@ impl Server {
     /// Whether indexes can have columns that are no part of the key.
     pub(crate) fn has_included_columns(self) -> bool {
         self.version >= 110_000
+    }
+
+    /// Whether the right to set a parameter can be granted.
+    pub(crate) fn has_grants_on_parameters(self) -> bool {
+        self.version >= 150_000
     }
 
     /// Whether there are generated columns, and collations that hold different texts for equal.
@@ -86,6 +99,8 @@ pub(crate) struct Session {
     lock_retries: u32,
     staging_tables: u32,
     roll_backs: u32,
+    /// The user's search path, as the server keeps it.
+    user_path: String,
 }
 
 impl Session {
@@ -101,6 +116,7 @@ impl Session {
             lock_retries: settings.shared.max_retries,
             staging_tables: 0,
             roll_backs: 0,
+            user_path: String::new(),
         };
         session.set_up(settings).await?;
         Ok(session)
@@ -109,8 +125,8 @@ impl Session {
     async fn set_up(&mut self, settings: &Settings) -> Result<()> {
         let facts = self
             .texts(
-                "SELECT current_setting('server_version_num'), current_setting('synchronous_commit'), \
-                 current_setting('server_encoding')",
+                "SELECT pg_catalog.current_setting('server_version_num'), \
+                 pg_catalog.current_setting('synchronous_commit')",
                 "reading the target server's version",
             )
             .await?;
@@ -128,7 +144,41 @@ impl Session {
             let path = quote::identifiers(settings.search_path.iter().map(String::as_str));
             statements.push(format!("SET search_path = {path}"));
         }
-        self.plain(&statements.join("; "), "setting up the session").await
+        statements.push("SELECT pg_catalog.current_setting('search_path')".into());
+        let path = self.texts(&statements.join("; "), "setting up the session").await?;
+        self.user_path = path.into_iter().next().flatten().unwrap_or_default();
+        if settings.ignores_foreign_keys {
+            self.become_replica(settings).await?;
+        }
+        Ok(())
+    }
+
+    /// Foreign keys do nothing in the session of a replica.
+    async fn become_replica(&mut self, settings: &Settings) -> Result<()> {
+        let doing = "setting session_replication_role";
+        match self.attempt("SET session_replication_role = replica", doing).await?.as_deref() {
+            None => Ok(()),
+            Some(error::PERMISSION) => {
+                let message =
+                    "foreign_keys = \"IGNORE\", and the sink's account may not set session_replication_role";
+                let user = quote::identifier(&settings.endpoint.user);
+                let hint = match self.server.has_grants_on_parameters() {
+                    true => {
+                        format!(
+                            "run as a superuser: GRANT SET ON PARAMETER session_replication_role TO {user}"
+                        )
+                    }
+                    false => {
+                        "before PostgreSQL 15 only a superuser may: drop the foreign keys instead".into()
+                    }
+                };
+                Err(Error::new(ErrorKind::Permission, message).hint(hint))
+            }
+            Some(code) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("foreign_keys = \"IGNORE\", and the server refused while {doing}: error {code}"),
+            )),
+        }
     }
 
     /// Runs statements without row values outside of the checkpoint's transaction, or within it when
@@ -139,7 +189,24 @@ impl Session {
         self.leave(stage, done, doing)
     }
 
-    /// Reads rows.
+    /// Runs statements of ours that name types: DDL. See [`Session::rows`] about the path.
+    pub(crate) async fn define(&mut self, statement: &str, doing: &str) -> Result<()> {
+        self.plain(&self.on_own_path(statement), doing).await
+    }
+
+    /// Statements that are to be run as one, on the path of our own.
+    pub(crate) fn on_own_path(&self, statements: &str) -> String {
+        format!("{OWN_PATH}; {statements}; {}", self.path_back(true))
+    }
+
+    fn path_back(&self, is_local: bool) -> String {
+        let path = quote::literal(&self.user_path);
+        format!("SELECT pg_catalog.set_config('search_path', {path}, {is_local})")
+    }
+
+    /// Reads rows of the catalog, and of the marker. The user's search path does not hold meanwhile: a
+    /// function, operator or type on it could stand in for the server's own, and would be called with the
+    /// sink's rights. Rows are written on the user's path, because the target's triggers may count on it.
     pub(crate) async fn rows(
         &mut self,
         query: &str,
@@ -147,8 +214,24 @@ impl Session {
         doing: &str,
     ) -> Result<Vec<Row>> {
         let stage = self.enter()?;
-        let rows = self.client.query(query, params).await;
+        let rows = async {
+            let (statement, back) = self.prepare(stage, query).await?;
+            // Sent behind each other at once.
+            let (rows, back) =
+                join(self.client.query(&statement, params), self.client.batch_execute(&back)).await;
+            rows.and_then(|rows| back.map(|()| rows))
+        };
+        let rows = rows.await;
         self.leave(stage, rows, doing)
+    }
+
+    /// Prepares a statement on the path of our own; returns it, and what goes back to the user's.
+    async fn prepare(&self, stage: Stage, query: &str) -> Result<(Statement, String), ClientError> {
+        let is_local = stage != Stage::Clean;
+        let path = if is_local { OWN_PATH } else { OWN_PATH_FOR_SESSION };
+        let (set, statement) = join(self.client.batch_execute(path), self.client.prepare(query)).await;
+        set?;
+        Ok((statement?, self.path_back(is_local)))
     }
 
     /// The first row of a query without parameters, as texts; empty without a row.
@@ -194,7 +277,7 @@ impl Session {
     }
 
     /// Changes rows by a prepared statement (the marker's), inside the transaction of the current
-    /// checkpoint, and returns how many.
+    /// checkpoint, and returns how many. See [`Session::rows`] about the path.
     pub(crate) async fn change(
         &mut self,
         statement: &str,
@@ -203,7 +286,13 @@ impl Session {
     ) -> Result<u64> {
         self.begin().await?;
         self.enter()?;
-        let done = self.client.execute(statement, params).await;
+        let done = async {
+            let (statement, back) = self.prepare(Stage::Open, statement).await?;
+            let (done, back) =
+                join(self.client.execute(&statement, params), self.client.batch_execute(&back)).await;
+            done.and_then(|done| back.map(|()| done))
+        };
+        let done = done.await;
         self.leave(Stage::Open, done, doing)
     }
 

@@ -23,6 +23,41 @@ pub(crate) const DEADLOCK: &str = "40P01";
 /// A right is missing.
 pub(crate) const PERMISSION: &str = "42501";
 
+/// Why rows that wait for the end of the checkpoint were sent before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Early {
+    /// So many bytes waited in one table.
+    Table {
+        /// The limit.
+        bytes: usize,
+    },
+    /// So many bytes waited in all tables.
+    All {
+        /// The limit.
+        bytes: usize,
+    },
+    /// A table's shape changed between them.
+    Shape,
+}
+
+/// Says of a constraint that was not met that rows it looks at were sent too early for it, if they were.
+pub(crate) fn explain_early(failure: Error, early: Option<Early>) -> Error {
+    const MIB: usize = 1024 * 1024;
+    let of_order =
+        [FOREIGN_KEY, UNIQUE].iter().any(|code| failure.message().contains(&format!("error {code} ")));
+    let Some(early) = early.filter(|_| of_order) else { return failure };
+    let why = match early {
+        Early::Table { bytes } => format!("more than {} MiB of one table waited for it", bytes / MIB),
+        Early::All { bytes } => format!("more than {} MiB waited for it in all tables", bytes / MIB),
+        Early::Shape => "a table changed its shape before it".to_string(),
+    };
+    failure.hint(format!(
+        "rows were sent before the end of the checkpoint, because {why}: make the constraint DEFERRABLE at the target \
+         (ALTER TABLE … ALTER CONSTRAINT … DEFERRABLE; a unique one is dropped and added again), or take smaller \
+         checkpoints (checkpoint.interval) where no single source transaction is that large",
+    ))
+}
+
 /// The server's code for a failure, when the server answered at all.
 pub(crate) fn code(error: &ClientError) -> Option<String> {
     error.as_db_error().map(|answer| answer.code().code().to_string())
@@ -48,8 +83,9 @@ pub(crate) fn convert(error: ClientError, doing: &str) -> Error {
     }
     match code.as_str() {
         FOREIGN_KEY => failure.hint(
-            "rows that a foreign key of the target asks for are not there: make it DEFERRABLE (ALTER TABLE … ALTER \
-             CONSTRAINT … DEFERRABLE), write the other table with this job, or drop it while the first rows are loaded",
+            "rows that a foreign key of the target asks for are not there: while the first rows are loaded, or when \
+             another job writes the other table, set foreign_keys = \"IGNORE\" or drop the key; otherwise make it \
+             DEFERRABLE (ALTER TABLE … ALTER CONSTRAINT … DEFERRABLE)",
         ),
         UNIQUE => failure.hint(
             "make the unique constraint DEFERRABLE, or drop it: its values move between rows in an order that it \
@@ -86,5 +122,16 @@ mod tests {
     fn the_column_of_a_copied_row_is_known_without_its_value() {
         assert_eq!(copied_column("COPY culvert_stage_1, line 12, column v3: \"secret, column v9\""), Some(3));
         assert_eq!(copied_column("COPY t, line 1"), None);
+    }
+
+    #[test]
+    fn only_a_constraint_that_minds_the_order_is_explained_by_it() {
+        let early = Some(Early::Table { bytes: 32 * 1024 * 1024 });
+        let failure = |code| culvert_postgres::from_server(code, "violates \"c\"", "writing to t");
+        let hint = |failure: Error| failure.hint_text().unwrap_or_default().to_string();
+        assert!(hint(explain_early(failure("23503"), early)).contains("32 MiB of one table"));
+        assert!(hint(explain_early(failure("23505"), Some(Early::Shape))).contains("DEFERRABLE"));
+        assert_eq!(hint(explain_early(failure("23505"), None)), "");
+        assert_eq!(hint(explain_early(failure("23502"), early)), "");
     }
 }

@@ -93,7 +93,7 @@ async fn fill(
         None => {
             let name = session.next_staging_table();
             session.begin().await?;
-            session.plain(&staging.create(&name), &format!("making a staging table for {label}")).await?;
+            session.define(&staging.create(&name), &format!("making a staging table for {label}")).await?;
             Stage { name, made: session.roll_backs(), rows: 0 }
         }
     };

@@ -56,7 +56,7 @@ pub(crate) async fn ensure_table(session: &mut Session, table: &TargetName) -> R
         }
         // Two processes that make it at once: one of them is told that a name is taken, and looks again.
         for statement in &statements {
-            last = session.attempt(statement, &doing).await?;
+            last = session.attempt(&session.on_own_path(statement), &doing).await?;
             if last.is_some() {
                 break;
             }

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) endpoint: Endpoint,
     /// The url's `currentSchema`, as it stands there: the session's search path.
     pub(crate) search_path: Vec<String>,
+    /// Whether foreign keys of the target do nothing while the job writes.
+    pub(crate) ignores_foreign_keys: bool,
     schema: Option<String>,
 }
 
@@ -69,6 +71,7 @@ impl Settings {
                 .map(|name| bare_name(name.trim()))
                 .filter(|n| !n.is_empty())
                 .collect(),
+            ignores_foreign_keys: options.enum_value("foreign_keys") == "IGNORE",
             schema: options.opt_str("schema").map(str::to_string).filter(|schema| !schema.is_empty()),
         };
         settings.marker_name()?;

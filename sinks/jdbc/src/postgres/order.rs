@@ -4,6 +4,10 @@
 //! removed children first. Keys that can wait (DEFERRABLE) need no order, because every transaction
 //! defers them. Within a circle of tables no order is right for all; the keys of one of them have to be
 //! deferrable.
+//!
+//! **An order holds only among rows that go out together.** The row that another one asks for, or gives
+//! way to, may come much later in the same source transaction: tables arrive one after the other. So such
+//! tables wait for the end of the checkpoint, when all of them is there, and not for rows or time.
 
 use std::collections::HashMap;
 
@@ -13,16 +17,29 @@ pub(crate) struct Group {
     /// Places of the tables, parents first, each with whether others wait for its removals: they come
     /// last then.
     pub(crate) places: Vec<(usize, bool)>,
+    /// Whether their rows wait for the end of the checkpoint.
+    pub(crate) holds: bool,
 }
 
-/// Groups the tables, given the catalog's number of each and those of its parents.
-pub(crate) fn groups(tables: &[(u32, &[u32])]) -> Vec<Group> {
+/// A table that is to be grouped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member<'a> {
+    /// Its number in the catalog; 0 when it is not known.
+    pub(crate) table: u32,
+    /// The numbers of its parents.
+    pub(crate) parents: &'a [u32],
+    /// Whether its rows give way to each other.
+    pub(crate) gives_way: bool,
+}
+
+/// Groups the tables.
+pub(crate) fn groups(tables: &[Member<'_>]) -> Vec<Group> {
     let mut by_number: HashMap<u32, Vec<usize>> = HashMap::new();
-    for (place, (number, _)) in tables.iter().enumerate().filter(|(_, (number, _))| *number != 0) {
-        by_number.entry(*number).or_default().push(place);
+    for (place, member) in tables.iter().enumerate().filter(|(_, member)| member.table != 0) {
+        by_number.entry(member.table).or_default().push(place);
     }
     let parents_of = |place: usize| {
-        let parents = tables.get(place).map(|(_, parents)| *parents).unwrap_or_default();
+        let parents = tables.get(place).map(|member| member.parents).unwrap_or_default();
         parents.iter().filter_map(|number| by_number.get(number)).flatten().copied()
     };
     let mut is_parent = vec![false; tables.len()];
@@ -49,9 +66,11 @@ pub(crate) fn groups(tables: &[(u32, &[u32])]) -> Vec<Group> {
         for member in members {
             parents_first(member, &parents_of, &mut entered, &mut sorted);
         }
-        let places =
-            sorted.into_iter().map(|place| (place, is_parent.get(place).copied().unwrap_or_default()));
-        groups.push(Group { places: places.collect() });
+        let with_late = |place| (place, is_parent.get(place).copied().unwrap_or_default());
+        let places: Vec<(usize, bool)> = sorted.into_iter().map(with_late).collect();
+        let gives_way = |place: &usize| tables.get(*place).is_some_and(|member| member.gives_way);
+        let holds = places.iter().any(|(place, late)| *late || gives_way(place));
+        groups.push(Group { places, holds });
     }
     groups
 }
@@ -97,25 +116,40 @@ fn parents_first<I: Iterator<Item = usize>>(
 mod tests {
     use super::*;
 
+    fn member(table: u32, parents: &[u32]) -> Member<'_> {
+        Member { table, parents, gives_way: table == 15 }
+    }
+
     #[test]
     fn parents_come_before_children_and_strangers_stand_alone() {
-        // 0 refers to 2, 2 to 3, 1 to nobody, 4 to itself; 5 is the same target as 3.
-        let tables: [(u32, &[u32]); 6] =
-            [(10, &[12]), (11, &[99]), (12, &[13]), (13, &[]), (14, &[14]), (13, &[])];
+        // 0 refers to 2, 2 to 3, 1 to nobody here, 4 to itself; 5 is the same target as 3; 6 has values
+        // that move.
+        let tables = [
+            member(10, &[12]),
+            member(11, &[99]),
+            member(12, &[13]),
+            member(13, &[]),
+            member(14, &[14]),
+            member(13, &[]),
+            member(15, &[]),
+        ];
         let found = groups(&tables);
-        assert_eq!(found.len(), 3);
+        assert_eq!(found.len(), 4);
         let first: Vec<usize> = found[0].places.iter().map(|(place, _)| *place).collect();
         let at = |place: usize| first.iter().position(|found| *found == place);
         assert!(at(3) < at(2) && at(2) < at(0) && at(5) < at(2), "{first:?}");
         assert_eq!(found[0].places.iter().filter(|(_, late)| *late).count(), 3);
         assert_eq!(found[1].places, [(1, false)]);
         assert_eq!(found[2].places, [(4, true)]);
+        assert_eq!(found[3].places, [(6, false)]);
+        let held: Vec<bool> = found.iter().map(|group| group.holds).collect();
+        assert_eq!(held, [true, false, true, true]);
     }
 
     #[test]
     fn circles_end() {
-        let tables: [(u32, &[u32]); 2] = [(1, &[2]), (2, &[1])];
-        assert_eq!(groups(&tables)[0].places.len(), 2);
+        let found = groups(&[member(1, &[2]), member(2, &[1])]);
+        assert_eq!((found[0].places.len(), found[0].holds), (2, true));
         assert!(groups(&[]).is_empty());
     }
 }

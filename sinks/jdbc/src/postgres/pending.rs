@@ -173,7 +173,7 @@ impl Pending {
 
     /// Bytes they take.
     pub(crate) fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.operations.len() * size_of::<Operation>()
     }
 
     /// When the oldest row came.

@@ -28,8 +28,9 @@ use crate::postgres::connect::Server;
 use crate::postgres::key::{self, KeyMatch};
 use crate::postgres::name::TargetName;
 use crate::postgres::options::Settings;
+use crate::postgres::order::Member;
 use crate::postgres::stage::Staging;
-use crate::postgres::target::{TargetColumn, TargetTable, UniqueIndex};
+use crate::postgres::target::{ForeignKey, TargetColumn, TargetTable, UniqueIndex};
 use crate::query::Piece;
 
 /// One written column.
@@ -94,6 +95,8 @@ pub(crate) struct TablePlan {
     /// Numbers of tables whose rows must come before this one's and go after them: foreign keys that
     /// mind the order within a transaction.
     pub(crate) parents: Vec<u32>,
+    /// Numbers of tables that a foreign key of this one refers to.
+    pub(crate) refers_to: Vec<u32>,
     /// COPY into the target, for [`Mode::Append`].
     pub(crate) copy: String,
     /// The staging table and the statements that merge it.
@@ -121,10 +124,17 @@ impl TablePlan {
             insert_only: true,
             table: 0,
             parents: Vec::new(),
+            refers_to: Vec::new(),
             copy: String::new(),
             staging: None,
             statement,
         }
+    }
+
+    /// What the order of the tables is made from.
+    pub(crate) fn member(&self) -> Member<'_> {
+        let gives_way = self.mode == Mode::Merge && self.staging.as_ref().is_some_and(Staging::gives_way);
+        Member { table: self.table, parents: &self.parents, gives_way }
     }
 
     /// Whether a staged row carries its number: the server needs it to find the last of equal keys,
@@ -144,6 +154,15 @@ pub(crate) fn for_table(
     target.refuse_unfit()?;
     let shared = &settings.shared;
     let mut findings = Vec::new();
+    let without_keys;
+    let target = match settings.ignores_foreign_keys {
+        true => {
+            findings.extend(warn_about_cascades(source, target));
+            without_keys = TargetTable { foreign_keys: Vec::new(), ..target.clone() };
+            &without_keys
+        }
+        false => target,
+    };
     let mut slots = slots(source, target)?;
     let Some(index) = key::choose(settings, source, target, &mut findings)? else {
         let columns = identifiers(slots.iter().map(|slot| slot.name.as_str()));
@@ -152,7 +171,8 @@ pub(crate) fn for_table(
             copy,
             mode: Mode::Append,
             table: target.oid,
-            parents: parents(target),
+            parents: parents(target, |key| key.minds_order()),
+            refers_to: parents(target, |_| true),
             ..TablePlan::of_statement(source.clone(), target.name.to_string(), slots, Statement::default())
         };
         return Ok((plan, findings));
@@ -170,7 +190,8 @@ pub(crate) fn for_table(
         watch_moves: !key::is_upstream(source, &index.columns),
         insert_only: shared.insert_only,
         table: target.oid,
-        parents: parents(target),
+        parents: parents(target, |key| key.minds_order()),
+        refers_to: parents(target, |_| true),
         ..TablePlan::of_statement(source.clone(), target.name.to_string(), slots, Statement::default())
     };
     if source.kinds.contains(RowKind::UpdateAfter) {
@@ -184,9 +205,45 @@ pub(crate) fn for_table(
     Ok((plan, findings))
 }
 
-fn parents(target: &TargetTable) -> Vec<u32> {
-    let from_here = target.foreign_keys.iter().filter(|key| key.child == target.oid && key.minds_order());
+fn parents(target: &TargetTable, which: impl Fn(&ForeignKey) -> bool) -> Vec<u32> {
+    let from_here = target.foreign_keys.iter().filter(|key| key.child == target.oid && which(key));
     from_here.map(|key| key.parent).collect()
+}
+
+/// What a person should know before the first rows are loaded: chunks of tables are read and committed
+/// in no order between them, whatever their foreign keys say.
+pub(crate) fn warn_about_first_load(plans: &[&TablePlan]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for plan in plans {
+        let is_parent = |other: &&&TablePlan| other.table != 0 && plan.refers_to.contains(&other.table);
+        let Some(parent) = plans.iter().find(is_parent) else { continue };
+        let message = format!(
+            "a foreign key refers to {}, which this job writes too: while the first rows are loaded, some may come \
+             and be committed before those they refer to, and the target would refuse them",
+            parent.label
+        );
+        findings.push(Finding::warning(&plan.label, message).hint(
+            "for a first load set foreign_keys = \"IGNORE\" (it may stay), or drop the key until the load is through",
+        ));
+    }
+    findings
+}
+
+/// Cascades of MySQL are not in its log: the target's own keys repeat them.
+fn warn_about_cascades(source: &TableSchema, target: &TargetTable) -> Option<Finding> {
+    let is_mysql = source
+        .columns
+        .iter()
+        .any(|column| column.source_type.as_ref().is_some_and(|declared| declared.dialect == Dialect::MySql));
+    let acts = |key: &&ForeignKey| key.parent == target.oid && !matches!(key.on_delete, 'a' | 'r');
+    (is_mysql && target.foreign_keys.iter().any(|key| acts(&key))).then(|| {
+        Finding::warning(
+            target.name.to_string(),
+            "foreign_keys = \"IGNORE\", and a foreign key of the target deletes or changes rows that refer to a deleted \
+             one: MySQL's log does not tell such changes, so the target would keep these rows as they are",
+        )
+        .hint("use foreign_keys = \"CHECK\" once the first rows are loaded")
+    })
 }
 
 /// The columns that are written: every upstream column the target does not compute itself.

@@ -9,6 +9,10 @@
 //!
 //! Its columns have the target's types, out of their domains, and the key's have the index's
 //! collations, so that the server compares staged keys exactly as the index does.
+//!
+//! The statements run on the user's search path, because the target's triggers may count on it. So every
+//! function, operator and type in them is named with its schema: what a user's schema holds under the same
+//! name is never called.
 
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_postgres::quote::identifier;
@@ -25,6 +29,9 @@ pub(crate) const REMOVE: u32 = 0;
 pub(crate) const PUT: u32 = 1;
 /// `op` of the first group of partial rows.
 pub(crate) const FIRST_GROUP: u32 = 2;
+
+/// The server's own `=`.
+const EQUALS: &str = "OPERATOR(pg_catalog.=)";
 
 /// The staging table and its statements.
 #[derive(Clone, Debug)]
@@ -137,7 +144,7 @@ impl Staging {
             on_conflict: usable.then(|| on_conflict(index, &names, &assignments)),
             moves: moves(plan, target, &others),
             in_the_way: in_the_way(plan, index, &others),
-            in_place: target.foreign_keys.iter().filter(of_parent).any(|key| key.minds_replacement()),
+            in_place: target.foreign_keys.iter().filter(of_parent).any(|key| key.minds_order()),
             same_key: same('v'),
             same_origin: same('k'),
             filled: format!(
@@ -162,6 +169,11 @@ impl Staging {
         !self.moves.is_empty() && !self.in_place
     }
 
+    /// Whether rows give way to each other because of further unique indexes.
+    pub(crate) fn gives_way(&self) -> bool {
+        !self.moves.is_empty()
+    }
+
     /// The statement that makes the staging table.
     pub(crate) fn create(&self, name: &str) -> String {
         format!("CREATE TEMPORARY TABLE {name} ({}) ON COMMIT PRESERVE ROWS", self.definition)
@@ -179,7 +191,7 @@ impl Staging {
         let of_group = self.rows_of(rows.op, run);
         [
             self.fill(name, rows, &format!("{of_group} AND {}", self.same_origin)),
-            format!("SELECT count(*) FROM pg_temp.{name} s WHERE {of_group}"),
+            format!("SELECT pg_catalog.count(*) FROM pg_temp.{name} s WHERE {of_group}"),
         ]
     }
 
@@ -219,9 +231,9 @@ impl Staging {
     pub(crate) fn reduce(&self, name: &str) -> Option<String> {
         self.reduces.then(|| {
             format!(
-                "DELETE FROM pg_temp.{name} s USING (SELECT ctid AS place, row_number() OVER \
+                "DELETE FROM pg_temp.{name} s USING (SELECT ctid AS place, pg_catalog.row_number() OVER \
                  (PARTITION BY {} ORDER BY seq DESC) AS age FROM pg_temp.{name}) AS d \
-                 WHERE s.ctid = d.place AND d.age > 1",
+                 WHERE s.ctid {EQUALS} d.place AND d.age OPERATOR(pg_catalog.>) 1",
                 self.key_columns
             )
         })
@@ -265,7 +277,7 @@ impl Staging {
         let set: Vec<&str> = self.assignments.iter().flatten().map(String::as_str).collect();
         Some(format!(
             "WITH moved AS (UPDATE {} t SET {} FROM {} AND ({}) AND NOT EXISTS (SELECT 1 FROM {} o WHERE {}) \
-             RETURNING 1) SELECT count(*) FROM moved",
+             RETURNING 1) SELECT pg_catalog.count(*) FROM moved",
             self.target,
             set.join(", "),
             self.staged(name, PUT, None, true),
@@ -308,7 +320,7 @@ impl Staging {
     /// Counts the rows of an `op` that the target does not have.
     pub(crate) fn count_missing(&self, name: &str, op: u32, run: Option<(u64, u64)>) -> String {
         format!(
-            "SELECT count(*) FROM {} AND NOT EXISTS (SELECT 1 FROM {} t WHERE {})",
+            "SELECT pg_catalog.count(*) FROM {} AND NOT EXISTS (SELECT 1 FROM {} t WHERE {})",
             self.staged(name, op, run, false),
             self.target,
             self.same_key
@@ -328,9 +340,12 @@ impl Staging {
     fn rows_of(&self, op: u32, run: Option<(u64, u64)>) -> String {
         match run {
             Some((first, last)) if self.numbered => {
-                format!("s.op = {op} AND s.seq BETWEEN {first} AND {last}")
+                format!(
+                    "s.op {EQUALS} {op} AND s.seq OPERATOR(pg_catalog.>=) {first} \
+                     AND s.seq OPERATOR(pg_catalog.<=) {last}"
+                )
             }
-            _ => format!("s.op = {op}"),
+            _ => format!("s.op {EQUALS} {op}"),
         }
     }
 }
@@ -372,7 +387,11 @@ fn moves(plan: &TablePlan, target: &TargetTable, others: &[&UniqueIndex]) -> Vec
     }
     let changed = |place: usize| {
         let name = plan.slots.get(place).map(|slot| identifier(&slot.name)).unwrap_or_default();
-        (place, format!("t.{name}::text IS DISTINCT FROM s.v{place}::text"))
+        let (old, new) = (format!("t.{name}::pg_catalog.text"), format!("s.v{place}::pg_catalog.text"));
+        // IS DISTINCT FROM, whose operator cannot be named.
+        let other =
+            format!("(({old} {EQUALS} {new}) IS NOT TRUE AND ({old} IS NOT NULL OR {new} IS NOT NULL))");
+        (place, other)
     };
     places.into_iter().map(changed).collect()
 }

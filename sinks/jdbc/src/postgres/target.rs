@@ -37,7 +37,7 @@ pub(crate) struct TargetColumn {
 pub(crate) struct IndexColumn {
     /// The column's name.
     pub(crate) name: String,
-    /// The operator that says whether two values are one, as it stands in statements.
+    /// The operator that says whether two values are one, or keep each other out, as it stands in statements.
     pub(crate) equals: String,
     /// The collation it compares under, as it stands in statements; `None` without one.
     pub(crate) collation: Option<String>,
@@ -75,14 +75,11 @@ pub(crate) struct ForeignKey {
 }
 
 impl ForeignKey {
-    /// Whether the order of rows within a transaction matters to it.
+    /// Whether the order of rows within a transaction matters to it: what a delete does besides a check
+    /// it does at once, even where the check waits. A row that is deleted and inserted again would not be
+    /// as before then, either.
     pub(crate) fn minds_order(self) -> bool {
-        !self.is_deferrable || self.on_delete == 'r'
-    }
-
-    /// Whether a row that is deleted and inserted again would not be as before.
-    pub(crate) fn minds_replacement(self) -> bool {
-        self.minds_order() || self.on_delete != 'a'
+        !self.is_deferrable || self.on_delete != 'a'
     }
 }
 
@@ -235,7 +232,8 @@ fn indexes_query(server: Server) -> String {
          i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL, \
          NOT i.indimmediate, \
          array_agg(k.attnum ORDER BY k.place), \
-         array_agg(coalesce('OPERATOR(' || quote_ident(opn.nspname) || '.' || o.oprname || ')', '=') ORDER BY k.place), \
+         array_agg(coalesce('OPERATOR(' || quote_ident(opn.nspname) || '.' || o.oprname || ')', \
+         'OPERATOR(pg_catalog.=)') ORDER BY k.place), \
          array_agg(CASE WHEN co.oid IS NOT NULL THEN quote_ident(con.nspname) || '.' || quote_ident(co.collname) END \
          ORDER BY k.place), \
          array_agg({deterministic} ORDER BY k.place), \
@@ -248,7 +246,8 @@ fn indexes_query(server: Server) -> String {
          LEFT JOIN pg_catalog.pg_opclass oc ON oc.oid = k.class \
          LEFT JOIN pg_catalog.pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3 \
          AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype AND i.indisunique \
-         LEFT JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr \
+         LEFT JOIN pg_catalog.pg_constraint x ON x.conindid = i.indexrelid AND x.contype = 'x' \
+         LEFT JOIN pg_catalog.pg_operator o ON o.oid = coalesce(x.conexclop[k.place + 1], ao.amopopr) \
          LEFT JOIN pg_catalog.pg_namespace opn ON opn.oid = o.oprnamespace \
          LEFT JOIN pg_catalog.pg_collation co ON co.oid = k.collation \
          LEFT JOIN pg_catalog.pg_namespace con ON con.oid = co.collnamespace \

@@ -1,5 +1,6 @@
 //! Stages rows: gathers them per table and sends them in wide flushes, all inside the transaction of
-//! the current checkpoint.
+//! the current checkpoint. Rows whose order among each other matters to the target (`order`) are sent at
+//! the end of the checkpoint, unless too many bytes of them wait.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use crate::options::{DataSaveMode, SchemaSaveMode};
 use crate::placeholder;
 use crate::postgres::connect::Session;
 use crate::postgres::ddl;
+use crate::postgres::error::{self, Early};
 use crate::postgres::flush;
 use crate::postgres::marker;
 use crate::postgres::name::TargetName;
 use crate::postgres::options::Settings;
-use crate::postgres::order::{self, Group};
+use crate::postgres::order::{self, Group, Member};
 use crate::postgres::pending::{Pending, Rows};
 use crate::postgres::plan::{self, Mode, TablePlan};
 use crate::postgres::target::TargetTable;
@@ -30,6 +32,9 @@ const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Rows that wait in one table, in bytes; a single row may be larger.
 const TABLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The same for a table whose rows wait for the end of the checkpoint.
+const HELD_TABLE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// The text of a user's statement over many rows, in bytes.
 const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
@@ -52,6 +57,10 @@ pub(crate) struct JdbcWriter {
     tables: Vec<Pending>,
     places: HashMap<TableId, usize>,
     groups: Vec<Group>,
+    /// Per table, whether its rows wait for the end of the checkpoint.
+    held: Vec<bool>,
+    /// Why rows that wait for the end of this checkpoint were sent before, if they were.
+    early: Option<Early>,
     rows_staged: u64,
 }
 
@@ -64,6 +73,8 @@ impl JdbcWriter {
             tables: Vec::new(),
             places: HashMap::new(),
             groups: Vec::new(),
+            held: Vec::new(),
+            early: None,
             rows_staged: 0,
         }
     }
@@ -78,6 +89,9 @@ impl JdbcWriter {
             return Ok(place);
         }
         if let Some(place) = known {
+            if self.tables.get(place).is_some_and(|pending| pending.len() > 0) {
+                self.note_early(place, Early::Shape);
+            }
             self.send(place).await?;
         }
         let plan = {
@@ -104,10 +118,27 @@ impl JdbcWriter {
                 place
             }
         };
-        let keys: Vec<(u32, &[u32])> =
-            self.tables.iter().map(|pending| (pending.plan.table, pending.plan.parents.as_slice())).collect();
-        self.groups = order::groups(&keys);
+        self.group();
         Ok(place)
+    }
+
+    fn group(&mut self) {
+        let members: Vec<Member<'_>> = self.tables.iter().map(|pending| pending.plan.member()).collect();
+        self.groups = order::groups(&members);
+        self.held = vec![false; self.tables.len()];
+        for (place, _) in self.groups.iter().filter(|group| group.holds).flat_map(|group| &group.places) {
+            self.held.get_mut(*place).into_iter().for_each(|held| *held = true);
+        }
+    }
+
+    fn is_held(&self, place: usize) -> bool {
+        self.held.get(place).copied().unwrap_or_default()
+    }
+
+    fn note_early(&mut self, place: usize, why: Early) {
+        if self.is_held(place) {
+            self.early = Some(why);
+        }
     }
 
     /// Sends what waits for one table, and for those that foreign keys tie to it.
@@ -115,26 +146,38 @@ impl JdbcWriter {
         let of_table = |group: &&Group| group.places.iter().any(|(member, _)| *member == place);
         let Some(group) = self.groups.iter().find(of_table) else { return Ok(()) };
         let mut session = self.session.lock().await;
-        flush::send(opened(&mut session)?, &mut self.tables, group).await
+        let sent = flush::send(opened(&mut session)?, &mut self.tables, group).await;
+        sent.map_err(|failure| error::explain_early(failure, self.early))
     }
 
-    async fn send_all(&mut self) -> Result<()> {
+    /// Sends all that waits; without `held`, what does not have to wait for the end of the checkpoint.
+    async fn send_all(&mut self, held: bool) -> Result<()> {
         let mut session = self.session.lock().await;
         let session = opened(&mut session)?;
-        for group in &self.groups {
-            flush::send(session, &mut self.tables, group).await?;
+        for group in self.groups.iter().filter(|group| held || !group.holds) {
+            let sent = flush::send(session, &mut self.tables, group).await;
+            sent.map_err(|failure| error::explain_early(failure, self.early))?;
         }
         Ok(())
     }
 
-    /// Sends tables whose oldest row has waited long enough.
+    fn waiting(&self) -> usize {
+        self.tables.iter().map(Pending::byte_len).sum()
+    }
+
+    /// Sends tables whose oldest row has waited long enough, and all when too much waits.
     async fn send_due(&mut self) -> Result<()> {
-        let waiting: usize = self.tables.iter().map(Pending::byte_len).sum();
+        if self.waiting() > WAITING_BYTES_MAX {
+            self.send_all(false).await?;
+        }
+        if self.waiting() > WAITING_BYTES_MAX {
+            self.early = Some(Early::All { bytes: WAITING_BYTES_MAX });
+            return self.send_all(true).await;
+        }
         let interval = self.settings.shared.batch_interval;
         for place in 0..self.tables.len() {
             let since = self.tables.get(place).and_then(Pending::since);
-            let due = since.is_some_and(|since| since.elapsed() >= interval);
-            if due || (waiting > WAITING_BYTES_MAX && since.is_some()) {
+            if since.is_some_and(|since| since.elapsed() >= interval) && !self.is_held(place) {
                 self.send(place).await?;
             }
         }
@@ -212,7 +255,7 @@ async fn create_table(
     }
     let statements = statements.join("; ");
     session
-        .plain(&statements, &format!("creating {name}"))
+        .define(&statements, &format!("creating {name}"))
         .await
         .map_err(|failure| failure.hint(format!("the statement was: {statements}")))
 }
@@ -281,6 +324,12 @@ impl SinkWriter for JdbcWriter {
         for schema in tables {
             self.place_of(schema).await?;
         }
+        if fresh {
+            let plans: Vec<&TablePlan> = self.tables.iter().map(|pending| pending.plan.as_ref()).collect();
+            for finding in plan::warn_about_first_load(&plans) {
+                tracing::warn!(table = %finding.subject, "{}", finding.message);
+            }
+        }
         Ok(())
     }
 
@@ -289,8 +338,11 @@ impl SinkWriter for JdbcWriter {
         let Some(plan) = self.tables.get(place).map(|pending| pending.plan.clone()) else {
             return Err(Error::new(ErrorKind::Internal, "a planned table is missing"));
         };
-        let bytes_max = if plan.mode == Mode::Statement { STATEMENT_BYTES_MAX } else { TABLE_BYTES_MAX };
-        let rows_max = self.settings.shared.batch_rows;
+        let (rows_max, bytes_max) = match (plan.mode, self.is_held(place)) {
+            (_, true) => (usize::MAX, HELD_TABLE_BYTES_MAX),
+            (Mode::Statement, _) => (self.settings.shared.batch_rows, STATEMENT_BYTES_MAX),
+            _ => (self.settings.shared.batch_rows, TABLE_BYTES_MAX),
+        };
         let mut rows = Rows::new(&plan, &batch)?;
         for (row, kind) in batch.kinds.iter().enumerate() {
             let Some(pending) = self.tables.get_mut(place) else { continue };
@@ -298,6 +350,7 @@ impl SinkWriter for JdbcWriter {
             let is_full = pending.len() >= rows_max || pending.byte_len() >= bytes_max;
             // The two sides of a changed key go together: the old one has what the new one leaves out.
             if is_full && batch.moved_from(row + 1).is_none() {
+                self.note_early(place, Early::Table { bytes: bytes_max });
                 self.send(place).await?;
             }
         }
@@ -308,7 +361,7 @@ impl SinkWriter for JdbcWriter {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        self.send_all().await?;
+        self.send_all(false).await?;
         let mut session = self.session.lock().await;
         opened(&mut session)?.keep_alive().await
     }
@@ -333,7 +386,7 @@ impl SinkWriter for JdbcWriter {
                 if let Some(statement) = ddl::follow(session, &self.settings, change, &target).await? {
                     tracing::info!(table = %name, "following a change of shape: {statement}");
                     let doing = format!("following a change of shape in {name}");
-                    session.plain(&statement, &doing).await?;
+                    session.define(&statement, &doing).await?;
                 }
             }
             None if change.before.is_none() => self.save_modes(session, after, &name).await?,
@@ -343,7 +396,8 @@ impl SinkWriter for JdbcWriter {
     }
 
     async fn prepare_commit(&mut self, marker: &CommitMarker) -> Result<Committable> {
-        self.send_all().await?;
+        self.send_all(true).await?;
+        self.early = None;
         let table = self.settings.marker_name()?;
         let mut session = self.session.lock().await;
         let session = opened(&mut session)?;
@@ -357,6 +411,7 @@ impl SinkWriter for JdbcWriter {
         self.tables.clear();
         self.places.clear();
         self.groups.clear();
+        self.held.clear();
         // The server rolls back what was not committed.
         self.session.lock().await.take();
     }

@@ -1,10 +1,10 @@
 //! Foreign keys of the target neither stop rows nor lose any.
 
-use culvert_api::{ErrorKind, RowKindSet};
+use culvert_api::{ErrorKind, RowKindSet, Sink};
 use culvert_tests::postgres_both;
 
 use crate::postgres::support::{lines, people_in, sink};
-use crate::support::{Run, failure, people, rows};
+use crate::support::{Run, checked, context, failure, people, rows};
 
 const ALL: RowKindSet = RowKindSet::ALL;
 
@@ -110,6 +110,76 @@ async fn updating_a_parent_leaves_its_children_alone() {
         assert_eq!(people_in(server, &db, "parent").await, ["1 a2", "2 a", "3 b"]);
         assert_eq!(lines(server, &db, "SELECT id FROM child ORDER BY id").await, ["1", "2"]);
         run.close().await;
+    })
+    .await;
+}
+
+/// Tables that refer to each other, and a trigger of the user's on the parent.
+const TIED: [&str; 6] = [
+    "CREATE TABLE parent (id int PRIMARY KEY, name varchar(50))",
+    "CREATE TABLE child (id int PRIMARY KEY REFERENCES parent ON DELETE CASCADE, name varchar(50))",
+    "CREATE TABLE seen (id int)",
+    "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS \
+     $$ BEGIN INSERT INTO seen VALUES (NEW.id); RETURN NULL; END $$",
+    "CREATE TRIGGER plain AFTER INSERT ON parent FOR EACH ROW EXECUTE FUNCTION see()",
+    "CREATE TRIGGER always AFTER INSERT ON child FOR EACH ROW EXECUTE FUNCTION see()",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_load_may_ignore_them() {
+    postgres_both(async |server| {
+        let db = server.fresh_database("load").await;
+        server.execute(&db, &TIED).await;
+        server.execute(&db, &["ALTER TABLE child ENABLE ALWAYS TRIGGER always"]).await;
+        let (parent, child) = (people("parent", &["id"], ALL), people("child", &["id"], ALL));
+        let both = [child.clone(), parent.clone()];
+        // Children are committed before their parents: said before it happens, and told how to go on.
+        let checking = sink(server, &db, &[]).unwrap();
+        let findings = checked(&checking, &both).await;
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].subject, "public.child");
+        assert!(findings[0].hint.as_ref().unwrap().contains("foreign_keys = \"IGNORE\""), "{findings:?}");
+        let mut run = Run::start(&checking, &both).await.unwrap();
+        let error = failure(run.deliver(rows(&child, &[("+I", 1, "x")])).await);
+        assert!(error.hint_text().unwrap().contains("foreign_keys = \"IGNORE\""), "{error}");
+        run.close().await;
+
+        let ignoring = sink(server, &db, &[("foreign_keys", "IGNORE")]).unwrap();
+        let findings = checked(&ignoring, &both).await;
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(
+            findings[0].subject == "public.parent" && findings[0].message.contains("MySQL"),
+            "{findings:?}"
+        );
+        let mut run = Run::open(&ignoring, 2).await.unwrap();
+        run.open.writer.prepare_tables(&both, true).await.unwrap();
+        run.deliver(rows(&child, &[("+I", 1, "x"), ("+I", 2, "y")])).await.unwrap();
+        run.deliver(rows(&parent, &[("+I", 1, "a"), ("+I", 2, "b")])).await.unwrap();
+        run.deliver(rows(&parent, &[("-D", 2, "b")])).await.unwrap();
+        assert_eq!(people_in(server, &db, "child").await, ["1 x", "2 y"]);
+        assert_eq!(people_in(server, &db, "parent").await, ["1 a"]);
+        assert_eq!(lines(server, &db, "SELECT id FROM seen ORDER BY id").await, ["1", "2"]);
+        run.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ignoring_them_needs_a_right() {
+    postgres_both(async |server| {
+        let db = server.fresh_database("replica").await;
+        let user = format!("u_{db}");
+        server.create_role(&user, "", &db, &["ALL ON SCHEMA public"]).await;
+        let pairs = [("username", user.as_str()), ("foreign_keys", "IGNORE")];
+        let sink = sink(server, &db, &pairs).unwrap();
+        let error = failure(sink.open(&context(1)).await);
+        assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
+        let hint = error.hint_text().unwrap();
+        let (_, statement) = hint.split_once(": ").unwrap();
+        assert!(statement.contains(&user), "{error}");
+        // What it says is what is needed.
+        server.execute(&db, &[statement]).await;
+        Run::open(&sink, 1).await.unwrap().close().await;
     })
     .await;
 }

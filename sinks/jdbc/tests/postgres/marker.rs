@@ -1,10 +1,10 @@
 //! The commit marker and the fence.
 
 use culvert_api::{ErrorKind, RowKindSet, Severity, Sink, SourceState};
-use culvert_tests::postgres_both;
+use culvert_tests::{PgOptions, PgVersion, Postgres, postgres_both};
 
 use crate::postgres::support::{people_in, sink};
-use crate::support::{JOB, Run, SINK, context, failure, people, rows};
+use crate::support::{JOB, Run, SINK, checked, context, failure, people, rows};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_and_marker_share_one_transaction() {
@@ -145,7 +145,7 @@ async fn missing_rights_are_told_with_the_statement_to_run() {
         server.create_role(&user, "", &db, &["SELECT, INSERT ON w"]).await;
         let source = people("w", &["id"], RowKindSet::ALL);
         let sink = sink(server, &db, &[("username", user.as_str())]).unwrap();
-        let findings = sink.check(std::slice::from_ref(&source)).await.unwrap();
+        let findings = checked(&sink, std::slice::from_ref(&source)).await;
         let told = |subject: &str| findings.iter().find(|finding| finding.subject == subject).unwrap();
         let marker = told("public.culvert_commit");
         assert_eq!(marker.severity, Severity::Todo);
@@ -167,9 +167,9 @@ async fn missing_rights_are_told_with_the_statement_to_run() {
                 ],
             )
             .await;
-        assert_eq!(sink.check(std::slice::from_ref(&source)).await.unwrap(), vec![]);
+        assert_eq!(checked(&sink, std::slice::from_ref(&source)).await, vec![]);
         let other = people("absent", &["id"], RowKindSet::ALL);
-        assert_eq!(sink.check(&[other]).await.unwrap(), vec![]);
+        assert_eq!(checked(&sink, &[other]).await, vec![]);
         Run::start(&sink, &[source]).await.unwrap().close().await;
     })
     .await;
@@ -181,12 +181,12 @@ async fn a_check_finds_what_the_start_would_refuse_and_writes_nothing() {
         let db = server.fresh_database("check").await;
         server.execute(&db, &["CREATE TABLE w (id int, name varchar(50))"]).await;
         let sink = sink(server, &db, &[]).unwrap();
-        let findings = sink.check(&[people("w", &["id"], RowKindSet::ALL)]).await.unwrap();
+        let findings = checked(&sink, &[people("w", &["id"], RowKindSet::ALL)]).await;
         assert_eq!(findings.len(), 1);
         assert_eq!((findings[0].severity, findings[0].subject.as_str()), (Severity::Error, "public.w"));
         assert!(findings[0].hint.as_ref().unwrap().contains("ADD PRIMARY KEY"));
         server.execute(&db, &["ALTER TABLE w ADD PRIMARY KEY (id)"]).await;
-        let findings = sink.check(&[people("w", &["id"], RowKindSet::INSERT_ONLY)]).await.unwrap();
+        let findings = checked(&sink, &[people("w", &["id"], RowKindSet::INSERT_ONLY)]).await;
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning));
         assert_eq!(sink.committed(JOB, SINK).await.unwrap(), None);
     })
@@ -216,4 +216,21 @@ async fn policies_that_hide_rows_are_refused() {
         assert!(error.to_string().contains("BYPASSRLS"), "{error}");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_waits_for_its_disk_gets_no_warning() {
+    for version in PgVersion::ALL {
+        let options = PgOptions { fsync: true, ..PgOptions::default() };
+        let server = Postgres::start(version, options).await;
+        let db = server.fresh_database("durable").await;
+        let source = people("w", &["id"], RowKindSet::ALL);
+        let sink = sink(&server, &db, &[]).unwrap();
+        assert_eq!(sink.check(std::slice::from_ref(&source)).await.unwrap(), vec![]);
+        server.execute("postgres", &["ALTER SYSTEM SET full_page_writes = off"]).await;
+        server.restart().await;
+        let findings = sink.check(&[source]).await.unwrap();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].subject, "full_page_writes");
+    }
 }

@@ -10,7 +10,7 @@ use culvert_api::{
 use culvert_tests::{Postgres, postgres_both};
 
 use crate::postgres::support::{lines, people_in, sink};
-use crate::support::{JOB, Run, SINK, batch, failure, people, rows, schema};
+use crate::support::{JOB, Run, SINK, batch, checked, failure, people, rows, schema};
 
 const ALL: RowKindSet = RowKindSet::ALL;
 
@@ -256,7 +256,7 @@ async fn types_of_postgres_are_kept_where_the_target_has_them() {
         ];
         let source = shape(columns_of_source, 1);
         let sink = sink(server, &db, &[]).unwrap();
-        let findings = sink.check(std::slice::from_ref(&source)).await.unwrap();
+        let findings = checked(&sink, std::slice::from_ref(&source)).await;
         assert_eq!(findings.len(), 2, "{findings:?}");
         assert!(findings[0].message.contains("far.away"));
         let run = Run::start(&sink, std::slice::from_ref(&source)).await.unwrap();
