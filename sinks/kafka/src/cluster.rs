@@ -9,6 +9,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::aside::Aside;
 use crate::error;
 use crate::options::Settings;
 use crate::watch::Watch;
@@ -31,7 +32,7 @@ const PROGRESS_SEGMENT_BYTES: &str = "16777216";
 #[derive(Clone)]
 pub(crate) struct Cluster {
     settings: Arc<Settings>,
-    asker: Arc<BaseConsumer<Watch>>,
+    asker: Arc<Aside<BaseConsumer<Watch>>>,
 }
 
 /// Asks, again if need be: a topic that was just made is not known to every broker yet. A refused
@@ -86,7 +87,7 @@ impl Cluster {
     pub(crate) fn new(settings: &Arc<Settings>) -> Result<Cluster> {
         let asker = settings.client.consumer("read_committed").create_with_context(Watch::default());
         let asker = asker.map_err(|cause| error::convert(&cause, "make a client"))?;
-        Ok(Cluster { settings: Arc::clone(settings), asker: Arc::new(asker) })
+        Ok(Cluster { settings: Arc::clone(settings), asker: Arc::new(Aside::new(asker)) })
     }
 
     /// How many partitions a topic has; `None` when there is no such topic.

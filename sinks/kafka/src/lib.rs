@@ -15,10 +15,11 @@
 //! | `error` | what a failure means for the job |
 //! | `template`, `plan` | topics and keys of a table |
 //! | `encode/` | messages: `value` is the form of one value, the others one format each |
-//! | `watch`, `link`, `cluster` | the producer and its delivery reports; topics and settings of the broker |
+//! | `watch`, `link`, `cluster`, `aside` | the producer and its delivery reports; topics and settings of the broker |
 //! | `marker`, `progress` | the commit marker as it is stored, and how it is read |
 //! | `writer`, `committer`, `check`, `sink` | the promises of the sink interface |
 
+mod aside;
 mod check;
 mod client_config;
 mod cluster;

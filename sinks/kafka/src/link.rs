@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
+use crate::aside::Aside;
 use crate::error;
 use crate::options::Settings;
 use crate::watch::{Deliveries, Watch};
@@ -38,7 +39,7 @@ pub(crate) struct Record<'a> {
 
 /// A producer.
 pub(crate) struct Link {
-    producer: ThreadedProducer<Watch>,
+    producer: Aside<ThreadedProducer<Watch>>,
     transaction: Mutex<Transaction>,
     /// How long a transaction may last.
     transaction_timeout: Duration,
@@ -64,7 +65,7 @@ impl Link {
             .create_with_context(Watch::default())
             .map_err(|cause| error::convert(&cause, "make a producer"))?;
         Ok(Link {
-            producer,
+            producer: Aside::new(producer),
             transaction: Mutex::default(),
             transaction_timeout: settings.client.transaction_timeout,
             patience: settings.patience(),

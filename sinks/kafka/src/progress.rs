@@ -25,6 +25,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::aside::Aside;
 use crate::cluster::{ask, blocking};
 use crate::error;
 use crate::marker::{self, Head, Key, Owner};
@@ -49,8 +50,8 @@ const WAIT_SLACK: Duration = Duration::from_secs(60);
 /// Two ways to see the topic.
 pub(crate) struct ProgressReader {
     settings: Arc<Settings>,
-    committed: Arc<BaseConsumer<Watch>>,
-    all: Arc<BaseConsumer<Watch>>,
+    committed: Arc<Aside<BaseConsumer<Watch>>>,
+    all: Arc<Aside<BaseConsumer<Watch>>>,
 }
 
 /// What is there of an owner.
@@ -73,7 +74,8 @@ impl ProgressReader {
     pub(crate) fn new(settings: &Arc<Settings>) -> Result<ProgressReader> {
         let consumer = |isolation| {
             let made = settings.client.consumer(isolation).create_with_context(Watch::default());
-            made.map(Arc::new).map_err(|cause| error::convert(&cause, "make a client"))
+            made.map(|made| Arc::new(Aside::new(made)))
+                .map_err(|cause| error::convert(&cause, "make a client"))
         };
         Ok(ProgressReader {
             settings: Arc::clone(settings),
@@ -134,8 +136,8 @@ impl ProgressReader {
 /// One attempt.
 struct Look {
     topic: String,
-    committed: Arc<BaseConsumer<Watch>>,
-    all: Arc<BaseConsumer<Watch>>,
+    committed: Arc<Aside<BaseConsumer<Watch>>>,
+    all: Arc<Aside<BaseConsumer<Watch>>>,
     owner: Owner,
     id: String,
 }
