@@ -6,6 +6,7 @@ use culvert_api::{Error, Result, Sink, Source, Transform};
 use culvert_config::{Block, OptionDef, Options, Place, Problem, ProblemKind, Role, Rule, nearest};
 use culvert_sink_console::ConsoleSink;
 use culvert_sink_jdbc::JdbcSink;
+use culvert_sink_kafka::KafkaSink;
 use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
 use culvert_transforms::{FilterRowKind, RowKindExtractor};
@@ -67,6 +68,12 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         options: culvert_sink_jdbc::OPTIONS,
         rules: culvert_sink_jdbc::RULES,
         build: Build::Sink(|options| Ok(Arc::new(JdbcSink::from_options(options)?))),
+    },
+    Plugin {
+        name: culvert_sink_kafka::PLUGIN,
+        options: culvert_sink_kafka::OPTIONS,
+        rules: culvert_sink_kafka::RULES,
+        build: Build::Sink(|options| Ok(Arc::new(KafkaSink::from_options(options)?))),
     },
 ];
 

@@ -4,10 +4,12 @@
 # Installs what building and testing need on a Debian 12 machine, and nothing
 # twice: the Debian packages below (only when one is missing, through sudo when
 # not root), and private folders that touch no part of the system: Oracle's MySQL
-# server, MariaDB's binlog reader for the benchmark, PostgreSQL 17, and PostgreSQL
-# 15 where Debian's package is not installed.  Prints one line per step; run again on a complete machine it takes under a second.  With the
-# word `packages` it stops after the Debian packages: enough to build, and for
-# the demo.
+# server, MariaDB's binlog reader for the benchmark, PostgreSQL 17, PostgreSQL 15
+# where Debian's package is not installed, and an Apache Kafka broker (46 MB of
+# jars; where mvn or java are missing, Debian's maven and a headless Java come
+# before it).  Prints one line per step; run again on a complete machine it takes
+# under a second.  With the word `packages` it stops after the Debian packages:
+# enough to build, and for the demo.
 #
 #   CULVERT_SERVERS=FOLDER  where the private folders lie.  Default:
 #                           /var/cache/culvert-servers as root (the servers then
@@ -23,14 +25,15 @@ packages=(mariadb-server-core mariadb-client-core libclang-14-dev libssl-dev ope
 fail() { echo "install: $*" >&2; exit 1; }
 
 command -v dpkg-query >/dev/null || fail "this needs Debian or a system like it; install by hand: ${packages[*]}"
-missing=()
-for package in "${packages[@]}"; do
-    state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
-    [ "$state" = installed ] || missing+=("$package")
-done
 
-as_root=()
-if [ ${#missing[@]} -gt 0 ]; then
+# Installs those of the packages that are missing.
+need() {
+    local missing=() as_root=() package state apt
+    for package in "$@"; do
+        state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+        [ "$state" = installed ] || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" != 0 ]; then
         command -v sudo >/dev/null ||
             fail "these packages are missing and neither root nor sudo is at hand: apt-get install --no-install-recommends ${missing[*]}"
@@ -41,7 +44,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     "${as_root[@]}" $apt update >/dev/null || fail "apt-get update failed"
     "${as_root[@]}" $apt install -y --no-install-recommends "${missing[@]}" >/dev/null ||
         fail "apt-get install ${missing[*]} failed"
-fi
+}
+
+need "${packages[@]}"
 echo "install: packages are there"
 case ${1:-everything} in
     everything) ;;
@@ -78,3 +83,9 @@ echo "install: PostgreSQL 15 at $postgres15"
 postgres17=$(bash "$here/get-postgres.sh" 17 "$servers/postgres17") ||
     fail "PostgreSQL 17 could not be fetched (the lines above say why)"
 echo "install: PostgreSQL 17 at $postgres17"
+
+# Any Java of 11 or later serves, packaged or not.
+command -v java >/dev/null || need default-jre-headless
+command -v mvn >/dev/null || need maven
+kafka=$("$here/get-kafka.sh" "$servers/kafka") || fail "Kafka could not be fetched (the lines above say why)"
+echo "install: Kafka at $kafka"

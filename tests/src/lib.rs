@@ -1,8 +1,8 @@
 //! The test harness: real servers, faults, and the oracle that compares row for row.
 //!
 //! Nothing here is a mock. [`server`] starts private MariaDB and MySQL instances, [`postgres`] private
-//! PostgreSQL ones, each with its own data folder and port; they die with the test process. [`shared`]
-//! holds one of each per test process for tests that only need a database of their own. [`proxy`] breaks connections,
+//! PostgreSQL ones, [`kafka`] private brokers, each with its own data folder and port; they die with the
+//! test process. [`shared`] holds one of each per test process for tests that only need a database of their own. [`proxy`] breaks connections,
 //! [`database`] is a database on a server of either kind,
 //! [`process`] runs the `culvert` binary and kills it, [`wait`] waits for conditions, [`oracle`]
 //! says whether two tables, or an append log and a table, hold the same.
@@ -12,6 +12,7 @@
 
 pub mod certificates;
 pub mod database;
+pub mod kafka;
 pub mod oracle;
 pub mod postgres;
 pub mod process;
@@ -24,9 +25,10 @@ pub mod tied;
 pub mod wait;
 
 pub use database::Database;
+pub use kafka::{Isolation, Kafka, KafkaOptions};
 pub use postgres::{PgOptions, PgVersion, Postgres, WalLevel};
 pub use process::Culvert;
 pub use proxy::Proxy;
 pub use random::seed;
 pub use server::{BinlogFormat, Flavor, RowImage, RowMetadata, Server, ServerOptions};
-pub use shared::{both, both_with, postgres_both, postgres_both_with, postgres_shared, shared};
+pub use shared::{both, both_with, kafka_shared, postgres_both, postgres_both_with, postgres_shared, shared};

@@ -2,6 +2,7 @@
 
 use tokio::sync::OnceCell;
 
+use crate::kafka::{Kafka, KafkaOptions};
 use crate::postgres::{PgOptions, PgVersion, Postgres};
 use crate::server::{Flavor, Server, ServerOptions};
 
@@ -66,4 +67,11 @@ pub async fn postgres_both_with(options: PgOptions, body: impl AsyncFn(Postgres)
         eprintln!("on {} of its own", version.name());
         body(server).await;
     }
+}
+
+/// The broker that all tests of this process share; started by the first who asks. Take topics of
+/// your own ([`Kafka::fresh_name`]) and leave everything else alone.
+pub async fn kafka_shared() -> &'static Kafka {
+    static KAFKA: OnceCell<Kafka> = OnceCell::const_new();
+    KAFKA.get_or_init(|| Kafka::start(KafkaOptions::default())).await
 }

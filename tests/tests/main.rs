@@ -3,6 +3,7 @@
 mod bad_input;
 mod fuzz;
 mod harness;
+mod kafka;
 mod pipeline;
 mod postgres;
 mod tidy;

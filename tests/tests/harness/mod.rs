@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod database;
+mod kafka;
 mod oracle;
 mod postgres;
 mod process;

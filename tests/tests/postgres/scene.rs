@@ -138,7 +138,7 @@ impl<'a> Scene<'a> {
 }
 
 /// The tables there are at this source.
-fn tables(source: &Database<'_>) -> impl Iterator<Item = &'static Table> {
+pub(crate) fn tables(source: &Database<'_>) -> impl Iterator<Item = &'static Table> {
     let all = if source.is_postgres() { TABLES.len() } else { TABLES.len() - 1 };
     TABLES.iter().take(all)
 }
@@ -151,7 +151,7 @@ pub(crate) const WORDS: [&str; 8] = ["Ärger", "apfel", "Birne", "zebra", "Écla
 pub(crate) const BODY: &str =
     "(SELECT string_agg(md5(random()::text || n), '') FROM generate_series(1, 90) AS n)";
 
-async fn create_source(source: &Database<'_>, rows: u64) {
+pub(crate) async fn create_source(source: &Database<'_>, rows: u64) {
     let words = WORDS.map(|word| format!("'{word}'")).join(",");
     source
         .run(&[

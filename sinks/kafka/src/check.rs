@@ -1,0 +1,116 @@
+//! What `culvert check --connect` finds out about the cluster, without writing anything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use culvert_api::{Error, ErrorKind, Finding, Result, TableSchema};
+
+use crate::cluster::{Cluster, not_compact};
+use crate::options::Settings;
+use crate::plan::TablePlan;
+
+/// Checks the cluster for these upstream tables.
+pub(crate) async fn run(settings: &Arc<Settings>, tables: &[Arc<TableSchema>]) -> Result<Vec<Finding>> {
+    let cluster = Cluster::new(settings)?;
+    let broker = cluster.any_broker().await?;
+    let mut findings = Vec::new();
+    let mut topics: BTreeSet<String> = BTreeSet::new();
+    for table in tables {
+        match TablePlan::new(settings, table) {
+            Err(error) => findings.push(from_error(&table.id.to_string(), &error)),
+            Ok(plan) => {
+                let Some(topic) = plan.fixed_topic() else { continue };
+                if settings.exactly_once && topic == settings.progress_topic {
+                    let what = "the table's messages would go to the progress topic";
+                    findings.push(Finding::error(topic, what).hint("set progress_topic to another name"));
+                    continue;
+                }
+                if topics.insert(topic.clone()) {
+                    findings.extend(messages(settings, &cluster, &topic).await?);
+                }
+                if plan.key.is_empty()
+                    && policy(&cluster, &topic).await.is_some_and(|policy| policy.contains("compact"))
+                {
+                    let what = format!("the topic is compacted, and messages of {} have no key", table.id);
+                    findings.push(Finding::error(topic, what).hint("set partition_key_fields"));
+                }
+            }
+        }
+    }
+    if settings.exactly_once {
+        findings.extend(progress(settings, &cluster).await?);
+        if let Some(broker) = broker {
+            findings.extend(time_out(settings, &cluster, broker).await);
+        }
+    }
+    Ok(findings)
+}
+
+/// A topic of messages.
+async fn messages(settings: &Settings, cluster: &Cluster, topic: &str) -> Result<Option<Finding>> {
+    let Some(partitions) = found(topic, cluster.partitions(topic).await)? else {
+        return Ok((!settings.create_topics).then(|| {
+            Finding::todo(topic, "the topic is missing, and create_topics is false").hint("create it")
+        }));
+    };
+    match partitions {
+        Err(finding) => Ok(Some(finding)),
+        Ok(partitions) => Ok(settings.partition.filter(|wanted| *wanted >= partitions).map(|wanted| {
+            let what = format!("option 'partition' is {wanted}, and the topic has {partitions} partitions");
+            Finding::error(topic, what)
+        })),
+    }
+}
+
+/// The topic of commit markers.
+async fn progress(settings: &Settings, cluster: &Cluster) -> Result<Option<Finding>> {
+    let topic = settings.progress_topic.as_str();
+    let Some(partitions) = found(topic, cluster.partitions(topic).await)? else { return Ok(None) };
+    if let Err(finding) = partitions {
+        return Ok(Some(finding));
+    }
+    Ok(match cluster.topic_setting(topic, "cleanup.policy").await {
+        Ok(Some(policy)) if !policy.contains("compact") || policy.contains("delete") => {
+            Some(from_error(topic, &not_compact(topic, &policy)))
+        }
+        Ok(_) => None,
+        Err(_) => Some(Finding::warning(
+            topic,
+            "the account may not read the progress topic's settings: see to it that its cleanup.policy is compact",
+        )),
+    })
+}
+
+/// What is there, a right that is missing as a finding, and other failures as they are.
+fn found(topic: &str, asked: Result<Option<i32>>) -> Result<Option<Result<i32, Finding>>> {
+    match asked {
+        Ok(partitions) => Ok(partitions.map(Ok)),
+        Err(error) if error.kind() == ErrorKind::Permission => Ok(Some(Err(from_error(topic, &error)))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the broker lets a transaction be open for so long; not every account may ask.
+async fn time_out(settings: &Settings, cluster: &Cluster, broker: i32) -> Option<Finding> {
+    let name = "transaction.max.timeout.ms";
+    let most = cluster.broker_setting(broker, name).await.ok()??.parse::<u128>().ok()?;
+    let ours = settings.client.transaction_timeout.as_millis();
+    (ours > most).then(|| {
+        let what = format!("transaction.timeout.ms is {ours}, and the broker allows {most}");
+        Finding::error("kafka.config", what).hint(format!(
+            "set transaction.timeout.ms = {most} in `kafka.config`, or raise {name} at the broker"
+        ))
+    })
+}
+
+async fn policy(cluster: &Cluster, topic: &str) -> Option<String> {
+    cluster.topic_setting(topic, "cleanup.policy").await.ok()?
+}
+
+fn from_error(subject: &str, error: &Error) -> Finding {
+    let finding = Finding::error(subject, error.message());
+    match error.hint_text() {
+        Some(hint) => finding.hint(hint),
+        None => finding,
+    }
+}

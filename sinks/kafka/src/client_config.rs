@@ -1,0 +1,161 @@
+//! What librdkafka gets: our defaults, what the promise rests on, and the user's `kafka.config`.
+
+use std::fmt;
+use std::time::Duration;
+
+use culvert_api::Result;
+use rdkafka::ClientConfig;
+
+use crate::error;
+use crate::options::config;
+
+/// Messages that wait for delivery at most, all topics together; a full queue waits.
+const QUEUE_KBYTES_MAX: u64 = 64 << 10;
+/// The same as a number of messages.
+const QUEUE_MESSAGES_MAX: u64 = 500_000;
+/// How long a transaction may take, from its first message: the most that brokers allow by default.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(900);
+/// How long a message may wait for its broker.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The consumer group of reads of the progress topic. Nothing is stored for it.
+const GROUP: &str = "culvert";
+
+const OWN_OPTION: &str = "it is an option of its own: bootstrap.servers";
+
+/// Settings that a user may not make, and why. The second column names the values that are as good as
+/// not set.
+const REFUSED: &[(&str, &[&str], &str)] = &[
+    ("acks", &["all", "-1"], "a message must be at all replicas before it counts"),
+    ("request.required.acks", &["all", "-1"], "a message must be at all replicas before it counts"),
+    ("enable.idempotence", &["true"], "without it a retry repeats and reorders messages"),
+    ("transactional.id", &[], "it is made from transaction_prefix, job and sink"),
+    ("isolation.level", &[], "commit markers are read as their protocol needs it"),
+    ("delivery.report.only.error", &["false"], "every delivery is checked"),
+    ("bootstrap.servers", &[], OWN_OPTION),
+    ("metadata.broker.list", &[], OWN_OPTION),
+    ("group.id", &[], "the sink is no member of a group"),
+    ("enable.partition.eof", &["true"], "commit markers are read as their protocol needs it"),
+    ("sasl.jaas.config", &[], "this client takes sasl.username and sasl.password instead"),
+    ("ssl.truststore.location", &[], "this client takes ssl.ca.location (PEM) instead"),
+    ("ssl.truststore.password", &[], "this client takes ssl.ca.location (PEM) instead"),
+    (
+        "ssl.keystore.type",
+        &["PKCS12"],
+        "this client takes PKCS#12 only, or ssl.certificate.location and ssl.key.location (PEM)",
+    ),
+];
+
+/// Settings of the Java client that mean nothing here.
+const WITHOUT_MEANING: &[&str] = &["key.serializer", "value.serializer", "max.block.ms"];
+
+/// How clients are made.
+#[derive(Clone)]
+pub(crate) struct ClientSettings {
+    servers: String,
+    /// The user's settings, by librdkafka's names.
+    user: Vec<(String, String)>,
+    pub(crate) transaction_timeout: Duration,
+    pub(crate) message_timeout: Duration,
+}
+
+impl fmt::Debug for ClientSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.user.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("ClientSettings").field("servers", &self.servers).field("user", &names).finish()
+    }
+}
+
+impl ClientSettings {
+    /// Takes the user's settings over, each checked by librdkafka itself.
+    pub(crate) fn new(servers: &str, pairs: &[(String, String)]) -> Result<ClientSettings> {
+        let mut settings = ClientSettings {
+            servers: servers.to_owned(),
+            user: Vec::new(),
+            transaction_timeout: TRANSACTION_TIMEOUT,
+            message_timeout: MESSAGE_TIMEOUT,
+        };
+        for (name, value) in pairs {
+            settings.take(name.strip_prefix("kafka.").unwrap_or(name), value)?;
+        }
+        settings.message_timeout = settings.message_timeout.min(settings.transaction_timeout);
+        // Each by itself, so that the error names the one that is wrong.
+        for (name, value) in &settings.user {
+            let mut alone = ClientConfig::new();
+            alone.set(name, value);
+            alone.create_native_config().map_err(|_| error::config(name))?;
+        }
+        Ok(settings)
+    }
+
+    fn take(&mut self, name: &str, value: &str) -> Result<()> {
+        if let Some((_, harmless, why)) = REFUSED.iter().find(|(refused, _, _)| *refused == name) {
+            if harmless.iter().any(|word| word.eq_ignore_ascii_case(value)) {
+                return Ok(());
+            }
+            return Err(config("kafka.config", &format!("does not take '{name}': {why}")));
+        }
+        let number = || {
+            let wanted = || config("kafka.config", &format!("needs a whole number for '{name}'"));
+            value.trim().parse::<u64>().map_err(|_| wanted())
+        };
+        let mut set = |name: &str, value: String| self.user.push((name.to_owned(), value));
+        match name {
+            name if WITHOUT_MEANING.contains(&name) => {}
+            "retries" | "message.send.max.retries" if number()? == 0 => {
+                let what = format!("does not take '{name}' = 0: a lost answer must be asked for again");
+                return Err(config("kafka.config", &what));
+            }
+            "transaction.timeout.ms" => self.transaction_timeout = Duration::from_millis(number()?),
+            "message.timeout.ms" | "delivery.timeout.ms" => {
+                self.message_timeout = Duration::from_millis(number()?);
+            }
+            "buffer.memory" => set("queue.buffering.max.kbytes", (number()? / 1024).max(1).to_string()),
+            "max.request.size" => set("message.max.bytes", number()?.to_string()),
+            name => set(name, value.to_owned()),
+        }
+        Ok(())
+    }
+
+    fn common(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.servers).set("client.id", "culvert");
+        config
+    }
+
+    fn with_user(&self, mut config: ClientConfig) -> ClientConfig {
+        for (name, value) in &self.user {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// A producer: idempotent, and so with all replicas' acknowledgement; transactional with an id.
+    pub(crate) fn producer(&self, transactional_id: Option<&str>) -> ClientConfig {
+        let mut config = self.common();
+        config.set("enable.idempotence", "true");
+        config.set("queue.buffering.max.kbytes", QUEUE_KBYTES_MAX.to_string());
+        config.set("queue.buffering.max.messages", QUEUE_MESSAGES_MAX.to_string());
+        config.set("message.timeout.ms", self.message_timeout.as_millis().to_string());
+        // The Java client's: who joins this topic with another finds equal keys in equal partitions.
+        config.set("partitioner", "murmur2_random");
+        if let Some(id) = transactional_id {
+            config.set("transactional.id", id);
+            config.set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string());
+        }
+        self.with_user(config)
+    }
+
+    /// A consumer that stores nothing and makes no topics by asking for them.
+    pub(crate) fn consumer(&self, isolation: &str) -> ClientConfig {
+        let mut config = self.with_user(self.common());
+        config.set("group.id", GROUP).set("enable.auto.commit", "false");
+        config.set("enable.partition.eof", "true").set("isolation.level", isolation);
+        config.set("allow.auto.create.topics", "false");
+        config
+    }
+
+    /// A client for administration.
+    pub(crate) fn admin(&self) -> ClientConfig {
+        self.with_user(self.common())
+    }
+}

@@ -1,0 +1,147 @@
+//! From rows to messages.
+//!
+//! The two rows of an update make one message in every layout but `json`, whose messages are rows.
+//! A row before an update that has lost the row after it (FilterRowKind can do that) is a delete; the
+//! row after it alone is an update whose earlier state is not known.
+
+mod canal;
+mod debezium;
+mod maxwell;
+mod object;
+mod ogg;
+pub(crate) mod value;
+
+use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind};
+
+use crate::plan::TablePlan;
+use object::Row;
+
+/// How a change is laid out in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// The row, flat.
+    Json,
+    /// Debezium's envelope without a schema.
+    Debezium,
+    /// Canal's flat message.
+    Canal,
+    /// Maxwell's.
+    Maxwell,
+    /// Oracle GoldenGate's.
+    Ogg,
+}
+
+/// What decides about messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoder {
+    pub(crate) layout: Layout,
+    pub(crate) decimals_as_text: bool,
+    pub(crate) tombstones: bool,
+    /// What stands for a value the log left out, in Debezium's envelope.
+    pub(crate) unavailable: String,
+}
+
+/// A message, ready to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) topic: String,
+    pub(crate) key: Option<Vec<u8>>,
+    /// `None` is a tombstone.
+    pub(crate) value: Option<Vec<u8>>,
+    /// The header `row_kind`; the layouts that say it in the value have none.
+    pub(crate) kind: Option<RowKind>,
+}
+
+/// What happened to a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event<'a> {
+    /// It is new.
+    Insert(Row<'a>),
+    /// It is another now.
+    Update(Option<Row<'a>>, Row<'a>),
+    /// It is gone.
+    Delete(Row<'a>),
+}
+
+impl<'a> Event<'a> {
+    /// The row whose key and topic are the message's.
+    fn row(self) -> Row<'a> {
+        match self {
+            Event::Insert(row) | Event::Update(_, row) | Event::Delete(row) => row,
+        }
+    }
+}
+
+impl Encoder {
+    /// The messages of a batch, in order.
+    pub(crate) fn messages(&self, plan: &TablePlan, batch: &ChangeBatch) -> Result<Vec<Message>> {
+        let mut messages = Vec::with_capacity(batch.len());
+        let row = |index| Row { encoder: self, plan, batch, index };
+        let mut index = 0;
+        while let Some(kind) = batch.kinds.get(index) {
+            if self.layout == Layout::Json {
+                self.flat(row(index), *kind, &mut messages)?;
+                index += 1;
+                continue;
+            }
+            let followed = batch.kinds.get(index + 1) == Some(&RowKind::UpdateAfter);
+            let event = match kind {
+                RowKind::Insert => Event::Insert(row(index)),
+                RowKind::UpdateBefore if followed => {
+                    index += 1;
+                    Event::Update(Some(row(index - 1)), row(index))
+                }
+                RowKind::UpdateAfter => Event::Update(None, row(index)),
+                RowKind::UpdateBefore | RowKind::Delete => Event::Delete(row(index)),
+            };
+            self.event(event, &mut messages)?;
+            index += 1;
+        }
+        Ok(messages)
+    }
+
+    fn event(&self, event: Event<'_>, messages: &mut Vec<Message>) -> Result<()> {
+        let row = event.row();
+        let mut text = String::new();
+        match self.layout {
+            Layout::Debezium => debezium::append(event, &mut text)?,
+            Layout::Canal => canal::append(event, &mut text)?,
+            Layout::Maxwell => maxwell::append(event, &mut text)?,
+            Layout::Ogg => ogg::append(event, &mut text)?,
+            Layout::Json => row.object(&mut text)?,
+        }
+        let (topic, key) = (row.topic()?, row.key()?);
+        let tombstone = self.tombstones && matches!(event, Event::Delete(_)) && key.is_some();
+        let after =
+            tombstone.then(|| Message { topic: topic.clone(), key: key.clone(), value: None, kind: None });
+        messages.push(Message { topic, key, value: Some(text.into_bytes()), kind: None });
+        messages.extend(after);
+        Ok(())
+    }
+
+    /// The layout `json`: every row is a message, and a header says what happened to it.
+    fn flat(&self, row: Row<'_>, kind: RowKind, messages: &mut Vec<Message>) -> Result<()> {
+        if self.tombstones && kind == RowKind::UpdateBefore {
+            return Ok(());
+        }
+        let (topic, key) = (row.topic()?, row.key()?);
+        let value = if self.tombstones && kind == RowKind::Delete && key.is_some() {
+            None
+        } else {
+            let mut text = String::new();
+            row.object(&mut text)?;
+            Some(text.into_bytes())
+        };
+        messages.push(Message { topic, key, value, kind: Some(kind) });
+        Ok(())
+    }
+}
+
+/// An error about a value: the column is named, the value never.
+fn column_error(row: Row<'_>, column: usize, what: &str) -> Error {
+    let name = row.plan.column_name(column);
+    Error::new(ErrorKind::Value, what).context("table", &row.batch.schema.id).context("column", name)
+}
+
+#[cfg(test)]
+mod tests;

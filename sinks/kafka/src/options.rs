@@ -1,0 +1,167 @@
+//! The sink's options, and what they mean once they are checked.
+
+use std::time::Duration;
+
+use culvert_api::{Error, ErrorKind, Result};
+use culvert_config::{OptionDef, Options, Rule};
+
+use crate::client_config::ClientSettings;
+use crate::encode::{Encoder, Layout};
+use crate::template::{self, Template};
+
+const LOSES: &str = "its values cannot tell NULL from an empty text; use one of the JSON formats";
+
+/// The options of the sink `Kafka`.
+pub const OPTIONS: &[OptionDef] = &[
+    OptionDef::string("bootstrap.servers").required().doc("Brokers to begin with: `host:port`, several with commas between them."),
+    OptionDef::string("topic").required().placeholders().doc(
+        "The topic. `${table_name}`, `${schema_name}`, `${database_name}`, `${table_full_name}` and `${schema_full_name}` \
+         are the table's; any other `${name}` is the row's value in that column.",
+    ),
+    OptionDef::map("kafka.config").secret().doc(
+        "Settings of the client, by librdkafka's names: TLS, SASL, `compression.type`, `linger.ms`, \
+         `transaction.timeout.ms` and so on. Those the promise rests on are refused.",
+    ),
+    OptionDef::choice("semantics", &["EXACTLY_ONCE", "AT_LEAST_ONCE", "NON"]).default("NON").doc(
+        "EXACTLY_ONCE: everything between two checkpoints, and the commit marker, is one Kafka transaction. Otherwise \
+         messages since the last checkpoint can repeat after a crash; none is lost, with NON either.",
+    ),
+    OptionDef::string("transaction_prefix").default("culvert").doc(
+        "What transactional ids begin with: `<prefix>-<job>-<sink>-<writer>`.",
+    ),
+    OptionDef::string("progress_topic").default("culvert_commit").doc(
+        "EXACTLY_ONCE: the compacted topic of commit markers; it is created with one partition when it is missing.",
+    ),
+    OptionDef::list("partition_key_fields").placeholders().doc(
+        "The columns a message's key is made of; otherwise those of the primary key.",
+    ),
+    OptionDef::int_in("partition", 0, i32::MAX as i64).doc(
+        "The partition of all messages; otherwise the key's hash decides, as in Kafka's Java client.",
+    ),
+    OptionDef::list("assign_partitions").refused("use a key, or `partition`").doc("Partitions by words in the message."),
+    OptionDef::choice(
+        "format",
+        &[
+            "json", "debezium_json", "canal_json", "maxwell_json", "ogg_json", "text", "avro", "protobuf",
+            "compatible_debezium_json", "compatible_kafka_connect_json", "native",
+        ],
+    )
+    .default("json")
+    .doc("How a change becomes a message; docs/kafka.md shows each. The last six are refused: text, avro, protobuf, compatible_debezium_json, compatible_kafka_connect_json, native."),
+    OptionDef::string("field_delimiter").refused(LOSES).doc("What stands between the values of the format `text`."),
+    OptionDef::string("protobuf_schema").refused("there is no format protobuf").doc("The schema of the format protobuf."),
+    OptionDef::string("protobuf_message_name").refused("there is no format protobuf").doc("The message of the format protobuf."),
+    OptionDef::list("kafka_headers_fields").refused("columns go into the value only").doc("Columns that are sent as headers."),
+    OptionDef::list("kafka_message_value_fields").refused("all columns go into the value").doc("Columns that are sent in the value."),
+    OptionDef::choice("decimal_format", &["NUMBER", "STRING"]).default("NUMBER").doc(
+        "Whether decimals are JSON numbers, with every digit, or texts, for consumers that read numbers as doubles.",
+    ),
+    OptionDef::boolean("tombstones_on_delete").default("false").doc(
+        "For compacted topics: a deleted row's key gets a message without a value, behind the message of the delete. In \
+         the format `json` it stands in its place, and rows before an update are left out.",
+    ),
+    OptionDef::string("unavailable_placeholder").default("__debezium_unavailable_value").doc(
+        "Format debezium_json: what stands for a value that the source's log left out. Other formats leave the field out.",
+    ),
+    OptionDef::boolean("create_topics").default("true").doc("Whether topics that are missing are created."),
+    OptionDef::int_in("topic_partitions", 1, 100_000).doc("Partitions of created topics; the broker's default otherwise."),
+    OptionDef::int_in("topic_replication_factor", 1, 1000).doc(
+        "Replicas of created topics, the progress topic included; the broker's default otherwise.",
+    ),
+    OptionDef::int_in("multi_table_sink_replica", 1, i64::MAX)
+        .default("1")
+        .ignored("one producer writes all tables, so that one commit covers them").doc("How many writers share the tables."),
+];
+
+/// What must be set together.
+pub const RULES: &[Rule] = &[Rule::AtMostOne(&["partition", "partition_key_fields"])];
+
+/// The options, checked.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) client: ClientSettings,
+    pub(crate) exactly_once: bool,
+    pub(crate) transaction_prefix: String,
+    pub(crate) progress_topic: String,
+    pub(crate) topic: Template,
+    pub(crate) key_fields: Vec<String>,
+    pub(crate) partition: Option<i32>,
+    pub(crate) encoder: Encoder,
+    pub(crate) create_topics: bool,
+    /// -1 asks for the broker's default.
+    pub(crate) topic_partitions: i32,
+    /// -1 asks for the broker's default.
+    pub(crate) topic_replication_factor: i32,
+}
+
+impl Settings {
+    /// Checks the options against each other and against librdkafka; connects to nothing.
+    pub(crate) fn from_options(options: &Options) -> Result<Settings> {
+        let progress_topic = options.str("progress_topic").to_owned();
+        if !template::is_topic_name(&progress_topic) {
+            return Err(config("progress_topic", "is no name of a topic"));
+        }
+        let topic = Template::parse(options.str("topic")).map_err(|what| config("topic", &what))?;
+        if topic.fixed() == Some(progress_topic.as_str()) {
+            return Err(config("progress_topic", "is the topic of the messages"));
+        }
+        let client = ClientSettings::new(options.str("bootstrap.servers"), options.map("kafka.config"))?;
+        Ok(Settings {
+            client,
+            exactly_once: options.enum_value("semantics") == "EXACTLY_ONCE",
+            transaction_prefix: options.str("transaction_prefix").to_owned(),
+            progress_topic,
+            topic,
+            key_fields: options.list("partition_key_fields").to_vec(),
+            partition: narrow(options, "partition"),
+            encoder: Encoder {
+                layout: layout(options.enum_value("format"))?,
+                decimals_as_text: options.enum_value("decimal_format") == "STRING",
+                tombstones: options.bool("tombstones_on_delete"),
+                unavailable: options.str("unavailable_placeholder").to_owned(),
+            },
+            create_topics: options.bool("create_topics"),
+            topic_partitions: narrow(options, "topic_partitions").unwrap_or(-1),
+            topic_replication_factor: narrow(options, "topic_replication_factor").unwrap_or(-1),
+        })
+    }
+
+    /// The transactional id of a writer: the same for every run, so that a new run fences an old one.
+    pub(crate) fn transactional_id(&self, job: &str, sink: &str, writer: u32) -> String {
+        format!("{}-{job}-{sink}-{writer}", self.transaction_prefix)
+    }
+
+    /// How long the broker may go without taking a message before that is an error.
+    pub(crate) fn patience(&self) -> Duration {
+        self.client.message_timeout
+    }
+}
+
+/// A number that its definition keeps within 32 bits.
+fn narrow(options: &Options, name: &str) -> Option<i32> {
+    options.opt_int(name).and_then(|number| i32::try_from(number).ok())
+}
+
+fn layout(format: &str) -> Result<Layout> {
+    let refused = |why: &str| config("format", &format!("does not take {format}: {why}"));
+    match format {
+        "json" => Ok(Layout::Json),
+        "debezium_json" => Ok(Layout::Debezium),
+        "canal_json" => Ok(Layout::Canal),
+        "maxwell_json" => Ok(Layout::Maxwell),
+        "ogg_json" => Ok(Layout::Ogg),
+        "text" => Err(refused(LOSES)),
+        "compatible_debezium_json" => {
+            Err(refused("it carries values in the forms of Debezium's schemas; use debezium_json"))
+        }
+        _ => Err(refused("it is not there yet; use one of the JSON formats")),
+    }
+}
+
+/// An error about an option.
+pub(crate) fn config(option: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("option '{option}' {what}"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,258 @@
+//! Takes batches over, and stages checkpoints.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use culvert_api::{
+    ChangeBatch, CommitMarker, Committable, Error, ErrorKind, Result, RowKind, SchemaChange, SinkWriter,
+    TableId, TableSchema, WriterContext,
+};
+
+use crate::cluster::{Cluster, blocking};
+use crate::encode::Message;
+use crate::link::{Failure, Link, Record};
+use crate::marker::{self, Entry, Owner};
+use crate::options::Settings;
+use crate::plan::TablePlan;
+use crate::progress::{ID_HEADER, PARTITION, ProgressReader};
+
+/// The header of the layout `json`.
+const KIND_HEADER: &str = "row_kind";
+
+/// What makes a writer exactly once: its transactional id, and the way to look at the marker.
+pub(crate) struct Transactional {
+    pub(crate) id: String,
+    pub(crate) owner: Owner,
+    pub(crate) reader: ProgressReader,
+}
+
+/// Producer and marker, shared by writer and committer.
+pub(crate) struct Session {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) context: WriterContext,
+    pub(crate) link: Arc<Link>,
+    /// `None`: at least once.
+    pub(crate) transactional: Option<Transactional>,
+}
+
+impl Session {
+    /// Runs what blocks at the producer, and says what a failure of it means.
+    pub(crate) async fn at_link<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Link) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let link = Arc::clone(&self.link);
+        match blocking(move || work(&link)).await? {
+            Ok(done) => Ok(done),
+            Err(failure) => Err(self.judge(failure).await),
+        }
+    }
+
+    /// The broker answers alike when another run has taken our transactional id, and when it has given up
+    /// a transaction that lasted too long. The marker tells which: a run that took over left its epoch
+    /// there.
+    async fn judge(&self, failure: Failure) -> Error {
+        let Some(transactional) = self.transactional.as_ref().filter(|_| failure.fenced) else {
+            return failure.error;
+        };
+        let found = match transactional.reader.read(&transactional.owner, &transactional.id).await {
+            Ok(found) => found,
+            Err(_) => return failure.error,
+        };
+        let ours = self.context.epoch;
+        match found.map(|found| found.head.epoch) {
+            Some(found) if found > ours => taken_over(&self.context).context("epoch", found),
+            _ if self.link.is_overdue() => {
+                let timeout = self.settings.client.transaction_timeout.as_millis();
+                let what =
+                    format!("the broker gave up a transaction that was open for longer than {timeout} ms");
+                Error::new(ErrorKind::Unavailable, what)
+                    .hint("raise transaction.timeout.ms in `kafka.config` above what a checkpoint can take")
+            }
+            // Nobody has written an epoch yet, but somebody has our id.
+            _ => taken_over(&self.context).caused_by(failure.error),
+        }
+    }
+
+    /// Sends messages of the progress topic, inside of the open transaction.
+    pub(crate) fn send_entries(link: &Link, topic: &str, id: &str, entries: &[Entry]) -> Result<(), Failure> {
+        for entry in entries {
+            link.send(Record {
+                topic,
+                partition: Some(PARTITION),
+                key: Some(&entry.key),
+                value: entry.value.as_deref(),
+                header: Some((ID_HEADER, id)),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    /// A thread that waits for the broker must not wait for ever.
+    fn drop(&mut self) {
+        self.link.watch().close();
+    }
+}
+
+/// Another run is the one that writes.
+pub(crate) fn taken_over(context: &WriterContext) -> Error {
+    let message = format!("another run of job {} has taken over sink {}", context.job, context.sink);
+    Error::new(ErrorKind::Fenced, message)
+}
+
+/// Sends the messages of one job branch.
+pub(crate) struct KafkaWriter {
+    session: Arc<Session>,
+    cluster: Cluster,
+    plans: HashMap<TableId, Planned>,
+    /// Topics that are there, and how many partitions they have.
+    topics: HashMap<String, i32>,
+    rows_since_commit: u64,
+}
+
+struct Planned {
+    schema: Arc<TableSchema>,
+    plan: Arc<TablePlan>,
+}
+
+impl KafkaWriter {
+    pub(crate) fn new(session: Arc<Session>, cluster: Cluster) -> KafkaWriter {
+        KafkaWriter { session, cluster, plans: HashMap::new(), topics: HashMap::new(), rows_since_commit: 0 }
+    }
+
+    fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<TablePlan>> {
+        if let Some(known) = self.plans.get(&schema.id)
+            && (Arc::ptr_eq(&known.schema, schema) || *known.schema == **schema)
+        {
+            return Ok(Arc::clone(&known.plan));
+        }
+        let plan = Arc::new(TablePlan::new(&self.session.settings, schema)?);
+        let planned = Planned { schema: Arc::clone(schema), plan: Arc::clone(&plan) };
+        self.plans.insert(schema.id.clone(), planned);
+        Ok(plan)
+    }
+
+    /// Looks a topic up once, and makes it when it is missing.
+    async fn topic(&mut self, topic: &str) -> Result<()> {
+        if !self.topics.contains_key(topic) {
+            let partitions = self.cluster.ensure_topic(topic).await?;
+            if let Some(wanted) = self.session.settings.partition.filter(|wanted| *wanted >= partitions) {
+                let what =
+                    format!("option 'partition' is {wanted}, and the topic has {partitions} partitions");
+                return Err(Error::new(ErrorKind::Config, what).context("topic", topic));
+            }
+            self.topics.insert(topic.to_owned(), partitions);
+        }
+        Ok(())
+    }
+
+    async fn prepare(&mut self, schema: &Arc<TableSchema>) -> Result<()> {
+        match self.plan(schema)?.fixed_topic() {
+            Some(topic) => self.topic(&topic).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The partition of a message; `None` leaves it to the key's hash.
+    fn partition(&self, plan: &TablePlan, message: &Message) -> Option<i32> {
+        if self.session.settings.partition.is_some() {
+            return self.session.settings.partition;
+        }
+        let partitions = self.topics.get(&message.topic).and_then(|count| u32::try_from(*count).ok());
+        let partitions = partitions.filter(|count| message.key.is_none() && *count > 0)?;
+        i32::try_from(plan.without_key % partitions).ok()
+    }
+}
+
+#[async_trait]
+impl SinkWriter for KafkaWriter {
+    async fn prepare_tables(&mut self, tables: &[Arc<TableSchema>], _fresh: bool) -> Result<()> {
+        for schema in tables {
+            self.prepare(schema).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, batch: ChangeBatch) -> Result<()> {
+        let plan = self.plan(&batch.schema)?;
+        let messages = self.session.settings.encoder.messages(&plan, &batch)?;
+        for message in &messages {
+            self.topic(&message.topic).await?;
+        }
+        let placed: Vec<(Option<i32>, Message)> =
+            messages.into_iter().map(|message| (self.partition(&plan, &message), message)).collect();
+        let transactional = self.session.transactional.is_some();
+        let sent = self.session.at_link(move |link| {
+            if transactional && !placed.is_empty() {
+                link.begin().map_err(|error| Failure { error, fenced: false })?;
+            }
+            placed.iter().try_for_each(|(partition, message)| link.send(record(*partition, message)))
+        });
+        sent.await.map_err(|error| error.context("table", &batch.schema.id))?;
+        let rows = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        self.rows_since_commit += rows;
+        self.session.context.progress.rows_written.fetch_add(rows, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Nothing is held back here: librdkafka sends by itself.
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Later messages have other fields; there is nothing to alter, but perhaps a topic to make.
+    async fn apply_schema_change(&mut self, change: &SchemaChange) -> Result<()> {
+        if let Some(before) = &change.before {
+            self.plans.remove(&before.id);
+        }
+        match &change.after {
+            Some(after) => self.prepare(after).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn prepare_commit(&mut self, marker: &CommitMarker) -> Result<Committable> {
+        let rows = std::mem::take(&mut self.rows_since_commit);
+        let committable = Committable { checkpoint: marker.checkpoint, body: rows.to_le_bytes().to_vec() };
+        let Some(transactional) = &self.session.transactional else {
+            self.session.at_link(Link::flush).await?;
+            return Ok(committable);
+        };
+        if marker.epoch != self.session.context.epoch {
+            return Err(Error::new(ErrorKind::Internal, "a marker of another epoch than the writer's"));
+        }
+        let entries = marker::entries(marker)?;
+        let (topic, id) = (self.session.settings.progress_topic.clone(), transactional.id.clone());
+        let checkpoint = marker.checkpoint;
+        let staged = self.session.at_link(move |link| {
+            link.begin().map_err(|error| Failure { error, fenced: false })?;
+            Session::send_entries(link, &topic, &id, &entries)?;
+            link.flush()?;
+            link.prepared(checkpoint);
+            Ok(())
+        });
+        staged.await?;
+        Ok(committable)
+    }
+
+    async fn close(&mut self) {
+        let link = Arc::clone(&self.session.link);
+        if let Err(error) = blocking(move || link.leave()).await {
+            tracing::debug!("the producer was not left in order: {error}");
+        }
+    }
+}
+
+fn record(partition: Option<i32>, message: &Message) -> Record<'_> {
+    Record {
+        topic: &message.topic,
+        partition,
+        key: message.key.as_deref(),
+        value: message.value.as_deref(),
+        header: message.kind.map(|kind: RowKind| (KIND_HEADER, kind.short())),
+    }
+}
