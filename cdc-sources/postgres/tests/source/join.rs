@@ -121,8 +121,7 @@ async fn tables_under_fire(server: &'static Postgres) {
     writing.await.unwrap();
     // What came while it stopped.
     mirror.catch_up(server, &database).await.unwrap();
-    println!("{} tables joined in {joins} attempts and {crashes} crashes", names.len() - 1);
-    assert!(joins > 0);
+    assert!(joins > 0, "no attempt ended for a new table; {crashes} crashes");
     for name in names {
         let found = columns(&mirror.table(&full(&name)), &["id", "v"]);
         assert_eq!(found, rows(server, &database, &format!("SELECT id, v FROM {name}")).await, "{name}");
