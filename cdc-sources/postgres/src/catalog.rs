@@ -319,7 +319,7 @@ pub(crate) async fn describe(
                 .collect();
             let (key, identity) = identity_of(client, table, &keys, published)
                 .await
-                .map_err(|error| error.context("table", &id))?;
+                .map_err(|error| error.context("table", table.id(&server.database)))?;
             defs.push(TableDef {
                 oid: table.oid,
                 database: server.database.clone(),

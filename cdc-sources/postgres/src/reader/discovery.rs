@@ -116,7 +116,7 @@ impl PgReader {
     /// The tables that can join now; all of them are published.
     async fn newcomers(&mut self) -> Result<Vec<TableDef>> {
         let (server, publication) = (self.server.clone(), self.publication.clone());
-        let (config, memory) = (std::sync::Arc::clone(&self.config), self.discovery.memory.clone());
+        let (config, memory) = (Arc::clone(&self.config), self.discovery.memory.clone());
         let known = self.tables.oids();
         let client = self.control().await?;
         let found = find_tables(client, &server, &config.selection).await?;

@@ -1,8 +1,8 @@
 //! The source over real servers: a mirror in memory takes what it gives, as strictly as the kinds of
 //! the rows allow, and is compared with the server's own tables.
 
-mod join;
 mod fillings;
+mod join;
 mod looked_up;
 mod mirror;
 mod nullability;

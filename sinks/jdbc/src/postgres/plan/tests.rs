@@ -107,10 +107,7 @@ fn statements_of_a_merge() {
         completed,
         r#"UPDATE pg_temp.s s SET op = 1, v1 = t."name" FROM "public"."w" t WHERE s.op OPERATOR(pg_catalog.=) 2 AND t."id" OPERATOR(pg_catalog.=) s.k0"#
     );
-    assert_eq!(
-        missing,
-        "SELECT pg_catalog.count(*) FROM pg_temp.s s WHERE s.op OPERATOR(pg_catalog.=) 2"
-    );
+    assert_eq!(missing, "SELECT pg_catalog.count(*) FROM pg_temp.s s WHERE s.op OPERATOR(pg_catalog.=) 2");
 }
 
 #[test]
