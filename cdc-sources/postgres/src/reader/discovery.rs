@@ -26,6 +26,9 @@ use crate::slot::{TELL_EVERY, writers};
 
 /// Two looks are never nearer to each other than this.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The stream goes on for so many times as long as the last look kept it: one that waited for a lock must
+/// not be followed by another at once.
+const REST_AFTER_LOOK: u32 = 10;
 /// How long a look may keep the stream.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
 /// What it is called in messages.
@@ -36,7 +39,9 @@ pub(super) struct Discovery {
     memory: Memory,
     /// Rows of before are wanted.
     reads: bool,
+    /// When the last look ended, and how long it took.
     looked: Instant,
+    took: Duration,
     /// The log told of a table that nobody knows.
     at_once: bool,
     joining: Option<Joining>,
@@ -56,7 +61,14 @@ struct Joining {
 
 impl Discovery {
     pub(super) fn new(memory: Memory, reads: bool) -> Discovery {
-        Discovery { memory, reads, looked: Instant::now(), at_once: false, joining: None }
+        Discovery {
+            memory,
+            reads,
+            looked: Instant::now(),
+            took: Duration::ZERO,
+            at_once: false,
+            joining: None,
+        }
     }
 
     /// Something is found, or about to be.
@@ -78,14 +90,16 @@ impl PgReader {
             return self.go_on_joining().await;
         }
         let since = self.discovery.looked.elapsed();
-        let due = self.config.discovery.is_some_and(|every| since >= every);
-        let at_once = self.discovery.at_once && since >= LOOK_AGAIN;
+        let rest = self.discovery.took.saturating_mul(REST_AFTER_LOOK);
+        let due = self.config.discovery.is_some_and(|every| since >= every.max(rest));
+        let at_once = self.discovery.at_once && since >= LOOK_AGAIN.max(rest);
         // While tables are read there is enough to do.
         if !(due || at_once) || !self.tables.all_complete() {
             return Ok(());
         }
-        self.discovery.looked = Instant::now();
+        let begun = Instant::now();
         let found = timeout(LOOK_WITHIN, self.newcomers()).await;
+        (self.discovery.looked, self.discovery.took) = (Instant::now(), begun.elapsed());
         let Some(tables) = self.unless_failed(found) else { return Ok(()) };
         self.discovery.at_once = false;
         if !tables.is_empty() {
