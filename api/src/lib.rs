@@ -8,6 +8,7 @@ pub mod batch;
 pub mod check;
 pub mod checkpoint;
 pub mod error;
+pub mod failpoint;
 pub mod progress;
 pub mod row_kind;
 pub mod schema;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_api::failpoint::pass;
 use culvert_api::{
     ChangeBatch, Checkpoint, CommitMarker, Committer, Result, SchemaChange, SinkWriter, TableId, TableSchema,
     Transform,
@@ -35,6 +36,8 @@ struct Mapped {
 pub(crate) struct BranchWorker {
     pub(crate) job: String,
     pub(crate) sink: String,
+    /// The writer's index, part of its marker's name.
+    pub(crate) writer_index: u32,
     pub(crate) transforms: Vec<Arc<dyn Transform>>,
     pub(crate) writer: Box<dyn SinkWriter>,
     pub(crate) committer: Box<dyn Committer>,
@@ -50,7 +53,7 @@ impl BranchWorker {
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn new(
         job: String,
-        sink: String,
+        sink: (String, u32),
         transforms: Vec<Arc<dyn Transform>>,
         opened: (Box<dyn SinkWriter>, Box<dyn Committer>),
         input: mpsc::Receiver<Flow>,
@@ -59,9 +62,11 @@ impl BranchWorker {
         flush_after_idle: Duration,
     ) -> BranchWorker {
         let (writer, committer) = opened;
+        let (sink, writer_index) = sink;
         BranchWorker {
             job,
             sink,
+            writer_index,
             transforms,
             writer,
             committer,
@@ -117,6 +122,7 @@ impl BranchWorker {
     }
 
     async fn write(&mut self, mut batch: ChangeBatch) -> Result<()> {
+        pass("engine.transform.before")?;
         self.map(&batch.schema)?;
         let mapped = &self.schemas[&batch.schema.id];
         for (transform, output) in self.transforms.iter().zip(&mapped.outputs) {
@@ -125,7 +131,10 @@ impl BranchWorker {
                 None => return Ok(()),
             }
         }
-        self.writer.write(batch).await
+        pass("engine.transform.after")?;
+        pass("engine.write.before")?;
+        self.writer.write(batch).await?;
+        pass("engine.write.after")
     }
 
     /// Maps a schema through the transforms once per version.
@@ -155,7 +164,9 @@ impl BranchWorker {
         let before = self.mapped(&change.before)?;
         let after = self.mapped(&change.after)?;
         let mapped = SchemaChange { before, after, statement: change.statement };
-        self.writer.apply_schema_change(&mapped).await
+        pass("engine.schema.before")?;
+        self.writer.apply_schema_change(&mapped).await?;
+        pass("engine.schema.after")
     }
 
     /// Stages, reports, waits for the word, commits, reports. False: the coordinator is gone and
@@ -164,12 +175,14 @@ impl BranchWorker {
         let marker = CommitMarker {
             job: self.job.clone(),
             sink: self.sink.clone(),
-            writer: 0,
+            writer: self.writer_index,
             epoch: checkpoint.epoch,
             checkpoint: checkpoint.id,
             source: Some(checkpoint.source.clone()),
         };
+        pass("engine.prepare.before")?;
         let committable = self.writer.prepare_commit(&marker).await?;
+        pass("engine.prepare.after")?;
         if self.reports.send(BranchReport::Prepared(checkpoint.id)).await.is_err() {
             return Ok(false);
         }
@@ -180,7 +193,9 @@ impl BranchWorker {
                 return Ok(false);
             }
         }
+        pass("engine.commit.before")?;
         self.committer.commit(&committable).await?;
+        pass("engine.commit.after")?;
         Ok(self.reports.send(BranchReport::Committed(checkpoint.id)).await.is_ok())
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use culvert_api::failpoint::pass;
 use culvert_api::{ChangeBatch, Checkpoint, Error, ErrorKind, JobProgress, Result, SourceState, StateStore};
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -215,7 +216,9 @@ impl Checkpointer {
         if in_flight.prepared == branches && in_flight.committed == 0 {
             let checkpoint = Arc::clone(&in_flight.checkpoint);
             let id = checkpoint.id;
+            pass("engine.save.before")?;
             blocking(&self.store, move |store| store.save(&checkpoint)).await?;
+            pass("engine.save.after")?;
             for at in 0..branches {
                 if self.branches[at].commit_orders.send(id).await.is_err() {
                     return Err(self.failure().await);

@@ -6,6 +6,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use culvert_api::failpoint::pass;
 use culvert_api::{
     ChangeBatch, Error, ErrorKind, JobProgress, Phase, ReaderContext, Result, Source, SourceEvent,
     SourceReader, SourceState, SplitEnumerator, StateStore, TableSchema,
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::branch::BranchWorker;
+use crate::branch::{BranchReport, BranchWorker};
 use crate::checkpointer::{BranchHandle, Checkpointer};
 use crate::graph::{Branch, refuse_unfit_targets};
 use crate::queue::{Flow, queue};
@@ -33,6 +34,8 @@ pub enum Ended {
 /// What one attempt works with.
 pub(crate) struct Attempt<'a> {
     pub(crate) job: &'a str,
+    /// The index of its writers, part of every marker's name; 0 where one process does the whole job.
+    pub(crate) writer: u32,
     pub(crate) source: &'a Arc<dyn Source>,
     pub(crate) branches: &'a [Branch],
     pub(crate) store: &'a Arc<dyn StateStore>,
@@ -47,13 +50,15 @@ pub(crate) struct Attempt<'a> {
 /// Steps 4 to 6 happen in each branch's own task, behind a queue bounded in bytes.
 pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ended> {
     attempt.progress.set_phase(Phase::Starting);
+    pass("engine.restore.before")?;
     let known = look(attempt.job, attempt.branches, attempt.store).await?;
     let mut tables = attempt.source.tables(known.source.as_ref()).await?;
     if known.checkpoint == 0 {
         refuse_unfit_targets(attempt.branches, &tables).await?;
     }
     // From here on there are writes.
-    let restored = restore(attempt.job, attempt.branches, attempt.store, attempt.progress, &known).await?;
+    let restored = restore(attempt, &known).await?;
+    pass("engine.restore.after")?;
     let mut state = restored.source.clone();
     if state != known.source {
         tables = attempt.source.tables(state.as_ref()).await?;
@@ -91,7 +96,7 @@ async fn start_branches(
         let (orders_in, orders_out) = mpsc::channel(1);
         let worker = BranchWorker::new(
             attempt.job.to_owned(),
-            branch.name.clone(),
+            (branch.name.clone(), attempt.writer),
             branch.transforms.clone(),
             (opened.writer, opened.committer),
             queue_out,
@@ -99,7 +104,7 @@ async fn start_branches(
             reports.clone(),
             settings.flush_after_idle,
         );
-        tasks.spawn(worker.run());
+        tasks.spawn(watch(worker, reports.clone()));
         handles.push(BranchHandle { queue: queue_in, commit_orders: orders_in });
     }
     Ok(Checkpointer::new(
@@ -111,6 +116,20 @@ async fn start_branches(
         handles,
         reports_in,
     ))
+}
+
+/// Runs a branch to its end. A panic in it is a failure like another, or the checkpointer would wait for
+/// a word of it for ever.
+async fn watch(worker: BranchWorker, reports: mpsc::Sender<BranchReport>) {
+    let sink = worker.sink.clone();
+    if let Err(panic) = tokio::spawn(worker.run()).await {
+        let error = Error::new(ErrorKind::Internal, "the task of a sink panicked")
+            .context("sink", sink)
+            .caused_by(panic)
+            .hint("start the job again: it goes on from its last checkpoint; please report the panic");
+        // The coordinator may be gone already, with an error of its own.
+        let _ = reports.send(BranchReport::Failed(error)).await;
+    }
 }
 
 async fn drive(
@@ -129,7 +148,9 @@ async fn drive(
         if wanted > 0 {
             let splits = enumerator.next_splits(wanted).await?;
             if !splits.is_empty() {
+                pass("engine.enumerate.before")?;
                 reader.add_splits(splits)?;
+                pass("engine.enumerate.after")?;
             }
         }
         if ending.is_none() && stop.is_set() {
@@ -140,7 +161,10 @@ async fn drive(
             reader.request_barrier();
             barrier_wanted = false;
         }
-        match reader.next().await? {
+        pass("engine.read.before")?;
+        let event = reader.next().await?;
+        pass("engine.read.after")?;
+        match event {
             SourceEvent::Batch(batch) => {
                 rows_waiting = true;
                 send_batch(attempt, checkpointer, batch).await?;
@@ -172,7 +196,11 @@ async fn drive(
 /// Step 8: what every sink has committed, the source may forget.
 async fn forget(reader: &mut dyn SourceReader, checkpointer: &mut Checkpointer) -> Result<()> {
     match checkpointer.poll().await? {
-        Some(state) => reader.checkpoint_complete(&state).await,
+        Some(state) => {
+            pass("engine.forget.before")?;
+            reader.checkpoint_complete(&state).await?;
+            pass("engine.forget.after")
+        }
         None => Ok(()),
     }
 }

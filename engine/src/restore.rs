@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use culvert_api::{
-    Checkpoint, CommitMarker, DeliveryContract, Error, ErrorKind, JobProgress, OpenSink, Result, SourceState,
-    StateStore, WriterContext,
+    Checkpoint, CommitMarker, DeliveryContract, Error, ErrorKind, OpenSink, Result, SourceState, StateStore,
+    WriterContext,
 };
 use tracing::{info, warn};
 
 use crate::checkpointer::blocking;
 use crate::graph::Branch;
+use crate::pipeline::Attempt;
 
 /// What is known before anything is written.
 pub(crate) struct Known {
@@ -49,13 +50,8 @@ pub(crate) async fn look(job: &str, branches: &[Branch], store: &Arc<dyn StateSt
 
 /// Takes a new epoch, fences every sink with it, and finds the checkpoint to go on from: another
 /// run may have moved it since `known` was read.
-pub(crate) async fn restore(
-    job: &str,
-    branches: &[Branch],
-    store: &Arc<dyn StateStore>,
-    progress: &Arc<JobProgress>,
-    known: &Known,
-) -> Result<Restored> {
+pub(crate) async fn restore(attempt: &Attempt<'_>, known: &Known) -> Result<Restored> {
+    let &Attempt { job, writer, branches, store, progress, .. } = attempt;
     let epoch_above = known.epoch;
     let epoch = blocking(store, move |store| store.next_epoch(epoch_above)).await?;
     let mut sinks = Vec::with_capacity(branches.len());
@@ -63,7 +59,7 @@ pub(crate) async fn restore(
         let context = WriterContext {
             job: job.to_owned(),
             sink: branch.name.clone(),
-            writer: 0,
+            writer,
             epoch,
             progress: Arc::clone(progress),
         };

@@ -34,6 +34,7 @@ pub async fn run(job: &Job, mut stop: StopSignal) -> Result<Ended> {
     let (source, branches) = job.graph.branches()?;
     let attempt = Attempt {
         job: &job.name,
+        writer: 0,
         source: &source,
         branches: &branches,
         store: &job.store,

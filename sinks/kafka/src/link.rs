@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use culvert_api::failpoint::pass;
 use culvert_api::{Error, ErrorKind, Result};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -205,8 +206,10 @@ impl Link {
         if transaction.prepared != Some(checkpoint) {
             return Ok(transaction.committed >= checkpoint && checkpoint > 0);
         }
+        pass("kafka.commit.before").map_err(Failure::plain)?;
         self.repeat(self.patience, || self.producer.commit_transaction(STEP))
             .map_err(|cause| self.failed_end(&cause, "commit the transaction"))?;
+        pass("kafka.commit.after").map_err(Failure::plain)?;
         *transaction = Transaction { begun: None, prepared: None, committed: checkpoint };
         Ok(true)
     }
@@ -280,6 +283,13 @@ impl Link {
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) fenced: bool,
+}
+
+impl Failure {
+    /// A failure that says nothing of another producer.
+    pub(crate) fn plain(error: Error) -> Failure {
+        Failure { error, fenced: false }
+    }
 }
 
 fn may_be_repeated(cause: &KafkaError) -> bool {

@@ -52,7 +52,7 @@ impl KafkaSink {
         let (link, id) = (Arc::clone(link), id.to_owned());
         let topic = self.settings.progress_topic.clone();
         let done = blocking(move || {
-            link.begin().map_err(|error| Failure { error, fenced: false })?;
+            link.begin().map_err(Failure::plain)?;
             Session::send_entries(&link, &topic, &id, &entries)?;
             link.commit_now()
         });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use culvert_api::failpoint::pass;
 use culvert_api::{
     ChangeBatch, CommitMarker, Committable, Error, ErrorKind, Result, RowKind, SchemaChange, SinkWriter,
     TableId, TableSchema, WriterContext,
@@ -188,7 +189,7 @@ impl SinkWriter for KafkaWriter {
         let transactional = self.session.transactional.is_some();
         let sent = self.session.at_link(move |link| {
             if transactional && !placed.is_empty() {
-                link.begin().map_err(|error| Failure { error, fenced: false })?;
+                link.begin().map_err(Failure::plain)?;
             }
             placed.iter().try_for_each(|(partition, message)| link.send(record(*partition, message)))
         });
@@ -229,9 +230,11 @@ impl SinkWriter for KafkaWriter {
         let (topic, id) = (self.session.settings.progress_topic.clone(), transactional.id.clone());
         let checkpoint = marker.checkpoint;
         let staged = self.session.at_link(move |link| {
-            link.begin().map_err(|error| Failure { error, fenced: false })?;
+            link.begin().map_err(Failure::plain)?;
+            pass("kafka.marker.before").map_err(Failure::plain)?;
             Session::send_entries(link, &topic, &id, &entries)?;
             link.flush()?;
+            pass("kafka.marker.after").map_err(Failure::plain)?;
             link.prepared(checkpoint);
             Ok(())
         });

@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use culvert_api::failpoint::pass;
 use culvert_api::{Error, ErrorKind, Result};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Params};
@@ -315,7 +316,9 @@ impl Session {
         if self.stage != Stage::Prepared(checkpoint) {
             return Ok(false);
         }
+        pass("jdbc.commit.before")?;
         self.end("COMMIT", "commit").await?;
+        pass("jdbc.commit.after")?;
         self.committed = checkpoint;
         Ok(true)
     }

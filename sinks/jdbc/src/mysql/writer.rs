@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use culvert_api::failpoint::pass;
 use culvert_api::{
     ChangeBatch, CommitMarker, Committable, Error, ErrorKind, Result, SchemaChange, SinkWriter, TableId,
     TableSchema, WriterContext,
@@ -447,7 +448,9 @@ impl SinkWriter for JdbcWriter {
         let table = self.settings.marker_name()?;
         let mut session = self.session.lock().await;
         let session = opened(&mut session)?;
+        pass("jdbc.marker.before")?;
         marker::stage(session, &table, marker).await?;
+        pass("jdbc.marker.after")?;
         session.prepared(marker.checkpoint);
         let rows = std::mem::take(&mut self.rows_staged);
         Ok(Committable { checkpoint: marker.checkpoint, body: rows.to_le_bytes().to_vec() })

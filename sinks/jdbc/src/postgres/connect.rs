@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use culvert_api::failpoint::pass;
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_postgres::{Client, quote};
 use futures_util::SinkExt;
@@ -377,7 +378,9 @@ impl Session {
         if self.stage != Stage::Prepared(checkpoint) {
             return Ok(false);
         }
+        pass("jdbc.commit.before")?;
         self.end("COMMIT", "committing").await?;
+        pass("jdbc.commit.after")?;
         self.committed = checkpoint;
         Ok(true)
     }
