@@ -14,6 +14,7 @@ pub mod row_kind;
 pub mod schema;
 pub mod sink;
 pub mod source;
+pub mod spool;
 pub mod store;
 pub mod transform;
 
@@ -28,5 +29,6 @@ pub use sink::{Committable, Committer, DeliveryContract, OpenSink, Sink, SinkWri
 pub use source::{
     Boundedness, ReaderContext, Source, SourceEvent, SourceReader, Split, SplitEnumerator, SplitFinished,
 };
+pub use spool::{SegmentReader, Spool, SpoolItem};
 pub use store::StateStore;
 pub use transform::Transform;

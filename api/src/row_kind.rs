@@ -41,6 +41,11 @@ impl RowKind {
         }
     }
 
+    /// The kind with this code, as it is stored.
+    pub fn from_code(code: u8) -> Option<RowKind> {
+        RowKind::ALL.get(usize::from(code)).copied()
+    }
+
     /// The kind whose full name this is, in any letter case.
     pub fn from_full(name: &str) -> Option<RowKind> {
         RowKind::ALL.into_iter().find(|kind| kind.full().eq_ignore_ascii_case(name))
@@ -67,6 +72,16 @@ impl RowKindSet {
     /// The set of these kinds.
     pub fn of(kinds: &[RowKind]) -> RowKindSet {
         RowKindSet(kinds.iter().fold(0, |bits, kind| bits | (1 << *kind as u8)))
+    }
+
+    /// The set as bits, the lowest for `+I`: how it is stored.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set of stored bits; bits that mean no kind are dropped.
+    pub fn from_bits(bits: u8) -> RowKindSet {
+        RowKindSet(bits & RowKindSet::ALL.0)
     }
 
     /// Whether the kind is in the set.

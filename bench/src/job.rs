@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use culvert_api::{JobProgress, Sink, Source};
 use culvert_config::{Block, OptionDef, Options, Problem, load};
-use culvert_engine::{Job, JobGraph, Node, NodeKind, Settings};
+use culvert_engine::{FailurePolicy, Job, JobGraph, Node, NodeKind, Settings};
 use culvert_sink_jdbc::JdbcSink;
 use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
@@ -62,13 +62,19 @@ pub(crate) fn build(text: &str, state: &Path, instead: Option<Arc<dyn Sink>>) ->
         retry_budget: 0,
         ..Settings::default()
     };
-    let node = |name: &str, kind, inputs| Node { name: name.to_owned(), kind, inputs };
+    let node = |name: &str, kind, inputs| Node {
+        name: name.to_owned(),
+        kind,
+        inputs,
+        on_failure: FailurePolicy::Stop,
+    };
     let nodes =
         vec![node("source", NodeKind::Source(source), vec![]), node("sink", NodeKind::Sink(sink), vec![0])];
     Ok(Job {
         name: NAME.to_owned(),
         graph: JobGraph { nodes },
         store: Arc::new(RocksStore::open(&state.join("store"), &identity)?),
+        spool: None,
         settings,
         progress: Arc::new(JobProgress::default()),
     })

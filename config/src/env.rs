@@ -32,6 +32,10 @@ pub const ENV_OPTIONS: &[OptionDef] = &[
         .unit("s")
         .default("1")
         .doc("The first pause before a new start; it grows with every one that follows."),
+    OptionDef::int_in("spool.bytes.max", 1 << 20, 1 << 50)
+        .unit("bytes")
+        .default("17179869184")
+        .doc("Bytes kept on disk for sinks that are behind the others; past it the job waits for them."),
     OptionDef::int("read_limit.rows_per_second")
         .unit("rows/s")
         .refused("reading is slowed down by the sinks alone, there is no rate limit yet")
@@ -80,6 +84,8 @@ pub struct JobSettings {
     pub checkpoint_timeout_ms: u64,
     /// `min-pause` in milliseconds.
     pub checkpoint_min_pause_ms: u64,
+    /// `spool.bytes.max`.
+    pub spool_bytes_max: u64,
     /// `job.retry.times`.
     pub retry_times: u32,
     /// `job.retry.interval.seconds`, in milliseconds.
@@ -101,6 +107,7 @@ impl JobFile {
             checkpoint_interval_ms: options.unsigned("checkpoint.interval"),
             checkpoint_timeout_ms: options.unsigned("checkpoint.timeout"),
             checkpoint_min_pause_ms: options.unsigned("min-pause"),
+            spool_bytes_max: options.unsigned("spool.bytes.max"),
             retry_times: small("job.retry.times"),
             retry_interval_ms: options.unsigned("job.retry.interval.seconds").saturating_mul(1_000),
         };

@@ -210,6 +210,9 @@ pub const COMMON_OPTIONS: &[OptionDef] = &[
     OptionDef::string("plugin_output")
         .alias(&["result_table_name"])
         .doc("The name of the dataset this block puts out; may be left out in a straight line."),
+    OptionDef::choice("failure.policy", &["stop", "hold"]).default("stop").doc(
+        "Of a sink, what its failure does: `stop` ends the attempt of the whole job, `hold` lets the other sinks go on and keeps what this one lacks.",
+    ),
     OptionDef::int_in("parallelism", 1, 1024).doc("How many run side by side; `env.parallelism` otherwise."),
 ];
 

@@ -7,26 +7,38 @@ use std::time::Duration;
 
 use culvert_api::failpoint::pass;
 use culvert_api::{
-    ChangeBatch, Checkpoint, CommitMarker, Committer, Result, SchemaChange, SinkWriter, TableId, TableSchema,
-    Transform,
+    ChangeBatch, Checkpoint, CommitMarker, Committer, Error, ErrorKind, Result, SchemaChange, SinkWriter,
+    TableId, TableSchema, Transform,
 };
 use tokio::sync::mpsc;
 
+use crate::opener::Opened;
 use crate::queue::Flow;
 
-/// What a branch tells the coordinator.
+/// What the checkpointer is told of a branch.
 #[derive(Debug)]
-pub(crate) enum BranchReport {
+pub(crate) struct Report {
+    /// Which.
+    pub(crate) branch: usize,
+    /// What.
+    pub(crate) word: Word,
+}
+
+/// What there is to tell.
+#[derive(Debug)]
+pub(crate) enum Word {
     /// Everything of this checkpoint is staged.
     Prepared(u64),
     /// This checkpoint is durable at the sink.
     Committed(u64),
-    /// The branch has ended.
-    Failed(culvert_api::Error),
+    /// The branch has ended, or what feeds it.
+    Failed(Error),
+    /// Its sink was opened again.
+    Opened(Box<Opened>),
 }
 
 /// The mapped schema for one schema that entered.
-struct Mapped {
+pub(crate) struct Mapped {
     input: Arc<TableSchema>,
     /// One schema per transform, the last one reaches the sink.
     outputs: Vec<Arc<TableSchema>>,
@@ -34,6 +46,10 @@ struct Mapped {
 
 /// Everything a branch owns while it runs.
 pub(crate) struct BranchWorker {
+    /// Its place among the branches.
+    pub(crate) at: usize,
+    /// The epoch its sink was opened with.
+    pub(crate) epoch: u64,
     pub(crate) job: String,
     pub(crate) sink: String,
     /// The writer's index, part of its marker's name.
@@ -44,49 +60,26 @@ pub(crate) struct BranchWorker {
     pub(crate) input: mpsc::Receiver<Flow>,
     /// The coordinator's word that a checkpoint is saved and may be committed.
     pub(crate) commit_orders: mpsc::Receiver<u64>,
-    pub(crate) reports: mpsc::Sender<BranchReport>,
+    pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) flush_after_idle: Duration,
-    schemas: HashMap<TableId, Mapped>,
+    pub(crate) schemas: HashMap<TableId, Mapped>,
 }
 
 impl BranchWorker {
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn new(
-        job: String,
-        sink: (String, u32),
-        transforms: Vec<Arc<dyn Transform>>,
-        opened: (Box<dyn SinkWriter>, Box<dyn Committer>),
-        input: mpsc::Receiver<Flow>,
-        commit_orders: mpsc::Receiver<u64>,
-        reports: mpsc::Sender<BranchReport>,
-        flush_after_idle: Duration,
-    ) -> BranchWorker {
-        let (writer, committer) = opened;
-        let (sink, writer_index) = sink;
-        BranchWorker {
-            job,
-            sink,
-            writer_index,
-            transforms,
-            writer,
-            committer,
-            input,
-            commit_orders,
-            reports,
-            flush_after_idle,
-            schemas: HashMap::new(),
-        }
-    }
-
     /// Works until the queue closes or something fails. Closes the writer in both cases: what is
     /// not committed never becomes visible.
     pub(crate) async fn run(mut self) {
         let result = self.work().await;
         self.writer.close().await;
         if let Err(error) = result {
-            // The coordinator may be gone already, with an error of its own.
-            let _ = self.reports.send(BranchReport::Failed(error)).await;
+            self.tell(Word::Failed(error)).await;
         }
+    }
+
+    /// Tells the checkpointer. False: it is gone, with an error of its own.
+    async fn tell(&mut self, word: Word) -> bool {
+        let report = Report { branch: self.at, word };
+        self.reports.send(report).await.is_ok()
     }
 
     async fn work(&mut self) -> Result<()> {
@@ -176,14 +169,14 @@ impl BranchWorker {
             job: self.job.clone(),
             sink: self.sink.clone(),
             writer: self.writer_index,
-            epoch: checkpoint.epoch,
+            epoch: self.epoch,
             checkpoint: checkpoint.id,
             source: Some(checkpoint.source.clone()),
         };
         pass("engine.prepare.before")?;
         let committable = self.writer.prepare_commit(&marker).await?;
         pass("engine.prepare.after")?;
-        if self.reports.send(BranchReport::Prepared(checkpoint.id)).await.is_err() {
+        if !self.tell(Word::Prepared(checkpoint.id)).await {
             return Ok(false);
         }
         match self.commit_orders.recv().await {
@@ -196,6 +189,20 @@ impl BranchWorker {
         pass("engine.commit.before")?;
         self.committer.commit(&committable).await?;
         pass("engine.commit.after")?;
-        Ok(self.reports.send(BranchReport::Committed(checkpoint.id)).await.is_ok())
+        Ok(self.tell(Word::Committed(checkpoint.id)).await)
+    }
+}
+
+/// Runs a branch to its end. A panic in it is a failure like another, or the checkpointer would wait for
+/// a word of it for ever.
+pub(crate) async fn watch(worker: BranchWorker) {
+    let (branch, sink, reports) = (worker.at, worker.sink.clone(), worker.reports.clone());
+    if let Err(panic) = tokio::spawn(worker.run()).await {
+        let error = Error::new(ErrorKind::Internal, "the task of a sink panicked")
+            .context("sink", sink)
+            .caused_by(panic)
+            .hint("start the job again: it goes on from its last checkpoint; please report the panic");
+        // The coordinator may be gone already, with an error of its own.
+        let _ = reports.send(Report { branch, word: Word::Failed(error) }).await;
     }
 }

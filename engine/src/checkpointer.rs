@@ -1,17 +1,23 @@
 //! Steps 6 and 7: collects what the branches prepared, saves the checkpoint, lets them commit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use culvert_api::failpoint::pass;
-use culvert_api::{ChangeBatch, Checkpoint, Error, ErrorKind, JobProgress, Result, SourceState, StateStore};
+use culvert_api::{Checkpoint, Error, ErrorKind, Result, SourceState, StateStore};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::branch::BranchReport;
-use crate::queue::{Flow, Sender};
-use crate::settings::Settings;
+use crate::branch::{Report, Word};
+use crate::lane::{Lane, LaneState};
+use crate::opener::{Opener, off_loop};
+use crate::settings::StopSignal;
+
+/// How long the checkpointer waits for a word before it looks at the clock.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs a call of the store, which blocks on the disk, off the event loop.
 pub(crate) async fn blocking<T: Send + 'static>(
@@ -24,76 +30,89 @@ pub(crate) async fn blocking<T: Send + 'static>(
     })?
 }
 
-/// One branch as the coordinator sees it.
-pub(crate) struct BranchHandle {
-    pub(crate) queue: Sender,
-    pub(crate) commit_orders: mpsc::Sender<u64>,
-}
-
 struct InFlight {
     checkpoint: Arc<Checkpoint>,
     position: String,
     started: Instant,
-    prepared: usize,
-    committed: usize,
+    /// The branches that take part and have not prepared.
+    unprepared: BTreeSet<usize>,
+    /// The branches that take part and have not committed.
+    uncommitted: BTreeSet<usize>,
+    /// It is saved, and the word to commit is given.
+    ordered: bool,
     warned: bool,
 }
 
 /// Takes one checkpoint at a time while rows go on flowing behind its barrier.
 pub(crate) struct Checkpointer {
-    store: Arc<dyn StateStore>,
-    settings: Settings,
-    progress: Arc<JobProgress>,
+    pub(crate) opener: Opener,
+    /// One per branch, in order.
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) reports: mpsc::Receiver<Report>,
+    /// Branches at work, and what feeds them.
+    pub(crate) tasks: JoinSet<()>,
+    /// Who opens sinks again.
+    pub(crate) openings: JoinSet<()>,
+    /// The newest checkpoint that was begun.
+    pub(crate) last_id: u64,
+    /// The newest checkpoint that was saved.
+    pub(crate) saved: u64,
+    /// The newest checkpoint whose segment is sealed, with a spool.
+    pub(crate) sealed: Option<Arc<Checkpoint>>,
+    /// What every sink holds, as the source was told.
+    pub(crate) released: u64,
+    /// The spool was full at the last look.
+    pub(crate) told_full: bool,
     epoch: u64,
-    last_id: u64,
     in_flight: Option<InFlight>,
     /// The state of the newest completed checkpoint: the same again is not worth another.
     last_source: Option<SourceState>,
     last_started: Instant,
     last_ended: Instant,
-    branches: Vec<BranchHandle>,
-    reports: mpsc::Receiver<BranchReport>,
-    /// Completed and not yet told to the source.
+    /// Held by every sink and not yet told to the source.
     completed: Option<SourceState>,
 }
 
 impl Checkpointer {
     pub(crate) fn new(
-        store: Arc<dyn StateStore>,
-        settings: Settings,
-        progress: Arc<JobProgress>,
+        opener: Opener,
         epoch: u64,
-        last: (u64, Option<SourceState>),
-        branches: Vec<BranchHandle>,
-        reports: mpsc::Receiver<BranchReport>,
+        last: Option<Checkpoint>,
+        lanes: Vec<Lane>,
+        reports: mpsc::Receiver<Report>,
     ) -> Checkpointer {
         let now = Instant::now();
+        let last = last.map(Arc::new);
+        let last_id = last.as_ref().map_or(0, |last| last.id);
+        let least = lanes.iter().map(Lane::holds).min().flatten();
         Checkpointer {
-            store,
-            settings,
-            progress,
+            opener,
+            lanes,
+            reports,
+            tasks: JoinSet::new(),
+            openings: JoinSet::new(),
+            last_id,
+            saved: last_id,
+            released: least.unwrap_or(0),
+            told_full: false,
             epoch,
-            last_id: last.0,
             in_flight: None,
-            last_source: last.1,
+            last_source: last.as_ref().map(|last| last.source.clone()),
+            sealed: last,
             last_started: now,
             last_ended: now,
-            branches,
-            reports,
             completed: None,
         }
     }
 
     /// Whether it is time to ask the reader for a barrier.
     pub(crate) fn due(&self, rows_waiting: bool) -> bool {
-        let interval = if rows_waiting {
-            self.settings.checkpoint_interval
-        } else {
-            self.settings.quiet_checkpoint_interval
-        };
+        let settings = &self.opener.settings;
+        let interval =
+            if rows_waiting { settings.checkpoint_interval } else { settings.quiet_checkpoint_interval };
         self.in_flight.is_none()
             && self.last_started.elapsed() >= interval
-            && self.last_ended.elapsed() >= self.settings.checkpoint_min_pause
+            && self.last_ended.elapsed() >= settings.checkpoint_min_pause
     }
 
     /// Sends the barrier of a new checkpoint, after the one under way has completed. Nothing is
@@ -108,66 +127,50 @@ impl Checkpointer {
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         self.last_id += 1;
         let checkpoint = Arc::new(Checkpoint { id: self.last_id, epoch: self.epoch, created_ms, source });
+        if let Some(spool) = self.opener.spool.clone() {
+            let last = Arc::clone(&checkpoint);
+            off_loop(move || spool.seal(&last)).await?;
+            self.sealed = Some(Arc::clone(&checkpoint));
+        }
+        let live: BTreeSet<usize> = (0..self.lanes.len()).filter(|at| self.lanes[*at].is_live()).collect();
         self.in_flight = Some(InFlight {
             checkpoint: Arc::clone(&checkpoint),
             position,
             started: Instant::now(),
-            prepared: 0,
-            committed: 0,
+            unprepared: live.clone(),
+            uncommitted: live,
+            ordered: false,
             warned: false,
         });
-        self.send_all(|| Flow::Barrier(Arc::clone(&checkpoint))).await
+        self.send_barrier(&checkpoint).await?;
+        self.join(checkpoint.id).await?;
+        // Where every sink is held or behind there is nobody to wait for.
+        self.advance().await
     }
 
-    /// Sends rows to every branch, waiting for room. A branch that waits for the word to commit
-    /// makes no room: its reports are taken in meanwhile, or both would wait for ever.
-    pub(crate) async fn send_batch(&mut self, batch: ChangeBatch) -> Result<()> {
-        for at in 0..self.branches.len() {
-            let room = loop {
-                tokio::select! {
-                    room = self.branches[at].queue.room_for(&batch) => break room,
-                    report = self.reports.recv() => match report {
-                        Some(report) => self.take_in(report).await?,
-                        None => return Err(gone()),
-                    },
-                }
-            };
-            let sent = match room {
-                Ok(room) => self.branches[at].queue.send(Flow::Batch(batch.clone(), room)).await,
-                Err(closed) => Err(closed),
-            };
-            if sent.is_err() {
-                return Err(self.failure().await);
-            }
+    /// A branch takes part in the checkpoint under way.
+    pub(crate) fn take_part(&mut self, at: usize) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.unprepared.insert(at);
+            in_flight.uncommitted.insert(at);
         }
-        Ok(())
     }
 
-    /// Sends an item to every branch.
-    pub(crate) async fn send_all(&mut self, item: impl Fn() -> Flow) -> Result<()> {
-        for at in 0..self.branches.len() {
-            let sent = loop {
-                tokio::select! {
-                    sent = self.branches[at].queue.send(item()) => break sent,
-                    report = self.reports.recv() => match report {
-                        Some(report) => self.take_in(report).await?,
-                        None => return Err(gone()),
-                    },
-                }
-            };
-            if sent.is_err() {
-                return Err(self.failure().await);
-            }
+    /// A branch takes no part any more: the others go on without it.
+    pub(crate) fn take_no_part(&mut self, at: usize) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.unprepared.remove(&at);
+            in_flight.uncommitted.remove(&at);
         }
-        Ok(())
     }
 
     /// Takes in what the branches reported meanwhile, without waiting, and returns the state that
-    /// every sink has committed since the last call.
+    /// every sink holds since the last call.
     pub(crate) async fn poll(&mut self) -> Result<Option<SourceState>> {
         while let Ok(report) = self.reports.try_recv() {
-            self.take_in(report).await?;
+            self.hear(Some(report)).await?;
         }
+        self.tend();
         self.warn_when_slow();
         Ok(self.completed.take())
     }
@@ -175,57 +178,124 @@ impl Checkpointer {
     /// Waits until the checkpoint under way has completed.
     pub(crate) async fn settle(&mut self) -> Result<()> {
         while self.in_flight.is_some() {
-            let wait = self.settings.checkpoint_warn_after;
-            match tokio::time::timeout(wait, self.reports.recv()).await {
-                Ok(Some(report)) => self.take_in(report).await?,
-                Ok(None) => return Err(gone()),
-                Err(_) => self.warn_when_slow(),
-            }
+            self.wait().await?;
         }
         Ok(())
     }
 
-    /// The error of the branch that has ended.
-    pub(crate) async fn failure(&mut self) -> Error {
-        while let Some(report) = self.reports.recv().await {
-            if let BranchReport::Failed(error) = report {
-                return error;
-            }
+    /// Waits until every sink holds the newest checkpoint, or until stopping is asked for.
+    pub(crate) async fn level(&mut self, stop: &StopSignal) -> Result<()> {
+        while !self.all_level() && !stop.is_set() {
+            self.wait().await?;
         }
-        gone()
+        Ok(())
     }
 
-    async fn take_in(&mut self, report: BranchReport) -> Result<()> {
-        let branches = self.branches.len();
-        let in_flight = match report {
-            BranchReport::Failed(error) => return Err(error),
-            BranchReport::Prepared(id) => {
-                let in_flight = self.expect(id)?;
-                in_flight.prepared += 1;
-                in_flight
-            }
-            BranchReport::Committed(id) => {
-                let in_flight = self.expect(id)?;
-                in_flight.committed += 1;
-                in_flight
-            }
-        };
-        if in_flight.committed == branches {
-            return self.complete().await;
+    /// Waits for a word, for a short while.
+    pub(crate) async fn wait(&mut self) -> Result<()> {
+        self.tend();
+        self.warn_when_slow();
+        match tokio::time::timeout(LOOK_EVERY, self.reports.recv()).await {
+            Ok(report) => self.hear(report).await,
+            Err(_) => Ok(()),
         }
-        if in_flight.prepared == branches && in_flight.committed == 0 {
+    }
+
+    /// Takes in a report.
+    pub(crate) async fn hear(&mut self, report: Option<Report>) -> Result<()> {
+        let Some(Report { branch, word }) = report else {
+            return Err(Error::new(ErrorKind::Internal, "the sinks' tasks ended without a word"));
+        };
+        match word {
+            Word::Failed(error) => self.failed(branch, error)?,
+            Word::Opened(opened) => self.opened(branch, *opened),
+            Word::Prepared(id) => self.prepared(branch, id).await?,
+            Word::Committed(id) => self.committed(branch, id).await?,
+        }
+        self.advance().await
+    }
+
+    async fn prepared(&mut self, at: usize, id: u64) -> Result<()> {
+        match &self.lanes[at].state {
+            LaneState::Behind { link, feeding } if *feeding == Some(id) => {
+                // Saved long ago. A branch that has ended says why.
+                let _ = link.commit_orders.send(id).await;
+            }
+            LaneState::Live(_) => {
+                self.expect(id)?.unprepared.remove(&at);
+            }
+            // It was held in between.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn committed(&mut self, at: usize, id: u64) -> Result<()> {
+        let lane = &mut self.lanes[at];
+        let source = match &mut lane.state {
+            LaneState::Behind { feeding, .. } if *feeding == Some(id) => {
+                *feeding = None;
+                let Some(spool) = self.opener.spool.clone() else { return Ok(()) };
+                off_loop(move || Ok(spool.read(id)?.checkpoint().source.clone())).await?
+            }
+            LaneState::Live(_) => {
+                let in_flight = self.expect(id)?;
+                in_flight.uncommitted.remove(&at);
+                in_flight.checkpoint.source.clone()
+            }
+            _ => return Ok(()),
+        };
+        let lane = &mut self.lanes[at];
+        lane.failures = 0;
+        lane.place = Some((id, Some(source)));
+        self.released().await
+    }
+
+    /// Passes on what every sink holds.
+    async fn released(&mut self) -> Result<()> {
+        let Some((id, source)) = self.release() else { return Ok(()) };
+        self.completed = source;
+        if let Some(spool) = self.opener.spool.clone() {
+            off_loop(move || spool.forget(id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Saves the checkpoint under way when all have prepared, ends it when all have committed.
+    async fn advance(&mut self) -> Result<()> {
+        let Some(in_flight) = &mut self.in_flight else { return Ok(()) };
+        if !in_flight.unprepared.is_empty() {
+            return Ok(());
+        }
+        if !in_flight.ordered {
+            in_flight.ordered = true;
             let checkpoint = Arc::clone(&in_flight.checkpoint);
             let id = checkpoint.id;
+            let takes_part: Vec<usize> = in_flight.uncommitted.iter().copied().collect();
             pass("engine.save.before")?;
-            blocking(&self.store, move |store| store.save(&checkpoint)).await?;
+            blocking(&self.opener.store, move |store| store.save(&checkpoint)).await?;
             pass("engine.save.after")?;
-            for at in 0..branches {
-                if self.branches[at].commit_orders.send(id).await.is_err() {
-                    return Err(self.failure().await);
+            self.saved = id;
+            for at in takes_part {
+                if let LaneState::Live(link) = &self.lanes[at].state {
+                    // A branch that has ended says why.
+                    let _ = link.commit_orders.send(id).await;
                 }
             }
         }
+        if self.in_flight.as_ref().is_some_and(|in_flight| in_flight.uncommitted.is_empty()) {
+            return self.complete().await;
+        }
         Ok(())
+    }
+
+    /// Ends the branches; they drop what is not committed.
+    pub(crate) async fn close(mut self) {
+        self.lanes.clear();
+        // What feeds a queue ends with it.
+        drop(self.reports);
+        self.openings.abort_all();
+        while self.tasks.join_next().await.is_some() {}
     }
 
     fn expect(&mut self, id: u64) -> Result<&mut InFlight> {
@@ -239,19 +309,18 @@ impl Checkpointer {
     }
 
     async fn complete(&mut self) -> Result<()> {
-        let Some(done) = self.in_flight.take() else { return Err(gone()) };
+        let Some(done) = self.in_flight.take() else { return Ok(()) };
         self.last_ended = Instant::now();
-        self.progress.checkpoints.fetch_add(1, Relaxed);
-        self.progress.set_position(done.position);
-        let keep_from = done.checkpoint.id.saturating_sub(self.settings.checkpoints_kept);
-        blocking(&self.store, move |store| store.prune_below(keep_from)).await?;
+        self.opener.progress.checkpoints.fetch_add(1, Relaxed);
+        self.opener.progress.set_position(done.position);
+        let keep_from = done.checkpoint.id.saturating_sub(self.opener.settings.checkpoints_kept);
+        blocking(&self.opener.store, move |store| store.prune_below(keep_from)).await?;
         self.last_source = Some(done.checkpoint.source.clone());
-        self.completed.clone_from(&self.last_source);
         Ok(())
     }
 
     fn warn_when_slow(&mut self) {
-        let limit = self.settings.checkpoint_warn_after;
+        let limit = self.opener.settings.checkpoint_warn_after;
         if let Some(in_flight) = &mut self.in_flight
             && !in_flight.warned
             && in_flight.started.elapsed() > limit
@@ -264,8 +333,4 @@ impl Checkpointer {
             );
         }
     }
-}
-
-fn gone() -> Error {
-    Error::new(ErrorKind::Internal, "a sink's task ended without a word")
 }

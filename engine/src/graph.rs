@@ -16,6 +16,16 @@ pub enum NodeKind {
     Sink(Arc<dyn Sink>),
 }
 
+/// What a sink's failure does to the others of its job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// The attempt ends, and starts over where that helps.
+    #[default]
+    Stop,
+    /// The others go on; what the sink lacks is kept until it is there again.
+    Hold,
+}
+
 /// One node.
 pub struct Node {
     /// Unique in the job; a sink's name is part of its commit marker.
@@ -24,6 +34,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// Indices of the nodes whose rows enter here.
     pub inputs: Vec<usize>,
+    /// Of a sink, what its failure does.
+    pub on_failure: FailurePolicy,
 }
 
 /// The nodes of a job; every input stands before the node that reads it.
@@ -41,9 +53,16 @@ pub struct Branch {
     pub transforms: Vec<Arc<dyn Transform>>,
     /// The sink.
     pub sink: Arc<dyn Sink>,
+    /// What its failure does.
+    pub on_failure: FailurePolicy,
 }
 
 impl Branch {
+    /// Whether rows and marker share an atomic unit there.
+    pub fn is_exact(&self) -> bool {
+        self.sink.contract() == DeliveryContract::ExactlyOnce
+    }
+
     /// The schema that reaches the sink for a schema of the source.
     pub fn map_schema(&self, schema: &Arc<TableSchema>) -> Result<Arc<TableSchema>> {
         let mut schema = Arc::clone(schema);
@@ -61,8 +80,8 @@ impl Branch {
 
 impl JobGraph {
     /// Lowers the graph to its source and one branch per sink. What this version cannot run is
-    /// refused by node name: several sources, several inputs to one node, more than one
-    /// exactly-once sink.
+    /// refused by node name: several sources, several inputs to one node, a sink to be held that
+    /// cannot tell where it stands.
     pub fn branches(&self) -> Result<(Arc<dyn Source>, Vec<Branch>)> {
         let mut source = None;
         let mut branches = Vec::new();
@@ -76,14 +95,16 @@ impl JobGraph {
                 NodeKind::Transform(_) => {}
                 NodeKind::Sink(sink) => {
                     let transforms = self.way_to(node)?;
-                    branches.push(Branch { name: node.name.clone(), transforms, sink: Arc::clone(sink) });
+                    let (name, sink) = (node.name.clone(), Arc::clone(sink));
+                    let branch = Branch { name, transforms, sink, on_failure: node.on_failure };
+                    if branch.on_failure == FailurePolicy::Hold && !branch.is_exact() {
+                        let what =
+                            "holding a sink that is not exactly-once: it could not tell where to go on";
+                        return Err(unsupported(&branch.name, what));
+                    }
+                    branches.push(branch);
                 }
             }
-        }
-        let exact = |branch: &&Branch| branch.sink.contract() == DeliveryContract::ExactlyOnce;
-        if let Some(second) = branches.iter().filter(exact).nth(1) {
-            return Err(unsupported(&second.name, "a second exactly-once sink in one job")
-                .hint("run one job per exactly-once sink, each with its own name and server-id"));
         }
         match source {
             Some(source) if !branches.is_empty() => Ok((source, branches)),
@@ -113,6 +134,14 @@ impl JobGraph {
         transforms.reverse();
         Ok(transforms)
     }
+}
+
+/// Whether these sinks can stand apart after a crash, so that what lies between them has to be kept: see
+/// [`culvert_api::spool`].
+pub fn needs_spool(branches: &[Branch]) -> bool {
+    let exact = branches.iter().filter(|branch| branch.is_exact()).count();
+    let held = branches.iter().any(|branch| branch.on_failure == FailurePolicy::Hold);
+    exact > 1 || (held && branches.len() > 1)
 }
 
 /// A new job whose targets do not fit is refused before anything is written anywhere.

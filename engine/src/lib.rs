@@ -7,13 +7,15 @@
 mod branch;
 mod checkpointer;
 mod graph;
+mod lane;
+mod opener;
 mod pipeline;
 mod queue;
 mod restore;
 mod settings;
 mod supervisor;
 
-pub use graph::{Branch, JobGraph, Node, NodeKind, refuse_unfit_targets};
+pub use graph::{Branch, FailurePolicy, JobGraph, Node, NodeKind, needs_spool, refuse_unfit_targets};
 pub use pipeline::Ended;
 pub use settings::{Settings, StopSignal, stop_channel};
 pub use supervisor::{Job, run};

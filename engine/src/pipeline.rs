@@ -5,22 +5,26 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use culvert_api::failpoint::pass;
 use culvert_api::{
     ChangeBatch, Error, ErrorKind, JobProgress, Phase, ReaderContext, Result, Source, SourceEvent,
-    SourceReader, SourceState, SplitEnumerator, StateStore, TableSchema,
+    SourceReader, SourceState, SplitEnumerator, Spool, SpoolItem, StateStore, TableSchema,
 };
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::branch::{BranchReport, BranchWorker};
-use crate::checkpointer::{BranchHandle, Checkpointer};
+use crate::branch::{Report, watch};
+use crate::checkpointer::Checkpointer;
 use crate::graph::{Branch, refuse_unfit_targets};
-use crate::queue::{Flow, queue};
-use crate::restore::{Restored, look, restore};
+use crate::lane::{Lane, LaneState};
+use crate::opener::Opener;
+use crate::restore::{Restored, Standing, look, restore};
 use crate::settings::{Settings, StopSignal};
+
+/// Reports that can wait per sink: one answer per step, and a failure.
+const REPORTS_MAX: usize = 4;
 
 /// How a job ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) source: &'a Arc<dyn Source>,
     pub(crate) branches: &'a [Branch],
     pub(crate) store: &'a Arc<dyn StateStore>,
+    /// Where [`crate::needs_spool`] says so.
+    pub(crate) spool: Option<&'a Arc<dyn Spool>>,
     pub(crate) settings: &'a Settings,
     pub(crate) progress: &'a Arc<JobProgress>,
 }
@@ -51,85 +57,63 @@ pub(crate) struct Attempt<'a> {
 pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ended> {
     attempt.progress.set_phase(Phase::Starting);
     pass("engine.restore.before")?;
-    let known = look(attempt.job, attempt.branches, attempt.store).await?;
-    let mut tables = attempt.source.tables(known.source.as_ref()).await?;
-    if known.checkpoint == 0 {
+    let known = look(attempt).await?;
+    let mut tables = attempt.source.tables(known.source()).await?;
+    if known.point.is_none() {
         refuse_unfit_targets(attempt.branches, &tables).await?;
     }
     // From here on there are writes.
-    let restored = restore(attempt, &known).await?;
+    let (reports_in, reports) = mpsc::channel(attempt.branches.len() * REPORTS_MAX);
+    let opener = Opener::new(attempt, reports_in);
+    let restored = restore(attempt, &opener, &known).await?;
     pass("engine.restore.after")?;
-    let mut state = restored.source.clone();
-    if state != known.source {
+    let state = restored.point.as_ref().map(|point| point.source.clone());
+    if state.as_ref() != known.source() {
         tables = attempt.source.tables(state.as_ref()).await?;
     }
-    info!(epoch = restored.epoch, checkpoint = restored.checkpoint, fresh = state.is_none(), "starting");
+    let checkpoint = restored.point.as_ref().map_or(0, |point| point.id);
+    info!(epoch = restored.epoch, checkpoint, fresh = state.is_none(), "starting");
     let context = ReaderContext { job: attempt.job.to_owned(), progress: Arc::clone(attempt.progress) };
     let mut enumerator = attempt.source.enumerator(context.clone(), state.as_ref()).await?;
     let mut reader = attempt.source.reader(context, state.as_ref()).await?;
-    let mut tasks = JoinSet::new();
-    let mut checkpointer = start_branches(attempt, restored, &tables, state.take(), &mut tasks).await?;
+    let mut checkpointer = start_branches(opener, reports, restored, &tables).await?;
     let result = drive(attempt, stop, enumerator.as_mut(), reader.as_mut(), &mut checkpointer).await;
     reader.close().await;
-    // Closing the queues ends the branches; they drop what is not committed.
-    drop(checkpointer);
-    while tasks.join_next().await.is_some() {}
+    checkpointer.close().await;
     result
 }
 
 async fn start_branches(
-    attempt: &Attempt<'_>,
+    opener: Opener,
+    reports: mpsc::Receiver<Report>,
     restored: Restored,
     tables: &[Arc<TableSchema>],
-    last_source: Option<SourceState>,
-    tasks: &mut JoinSet<()>,
 ) -> Result<Checkpointer> {
-    let settings = attempt.settings;
-    let fresh = restored.checkpoint == 0;
-    // One answer per branch and step is the most that can wait.
-    let (reports, reports_in) = mpsc::channel(attempt.branches.len() * 4);
-    let mut handles = Vec::new();
-    for (branch, mut opened) in attempt.branches.iter().zip(restored.sinks) {
-        let mapped = branch.map_schemas(tables)?;
-        opened.writer.prepare_tables(&mapped, fresh).await?;
-        let (queue_in, queue_out) = queue(settings.queue_bytes_max);
-        let (orders_in, orders_out) = mpsc::channel(1);
-        let worker = BranchWorker::new(
-            attempt.job.to_owned(),
-            (branch.name.clone(), attempt.writer),
-            branch.transforms.clone(),
-            (opened.writer, opened.committer),
-            queue_out,
-            orders_out,
-            reports.clone(),
-            settings.flush_after_idle,
-        );
-        tasks.spawn(watch(worker, reports.clone()));
-        handles.push(BranchHandle { queue: queue_in, commit_orders: orders_in });
+    let last = restored.point.as_ref().map_or(0, |point| point.id);
+    let mut lanes = Vec::new();
+    let mut workers = Vec::new();
+    for (at, standing) in restored.sinks.into_iter().enumerate() {
+        let (state, place) = match standing {
+            Standing::At(sink, place) => {
+                let behind = place.0 < last;
+                let older = if behind { opener.tables_at(&place).await? } else { Vec::new() };
+                let tables = if behind { older.as_slice() } else { tables };
+                let opened = opener.ready(at, restored.epoch, sink, place, tables).await?;
+                workers.push(opened.worker);
+                let link = opened.link;
+                let state =
+                    if behind { LaneState::Behind { link, feeding: None } } else { LaneState::Live(link) };
+                (state, Some(opened.place))
+            }
+            Standing::Away => (LaneState::Held { again: Instant::now(), opening: false }, None),
+        };
+        lanes.push(Lane { state, place, failures: 0 });
     }
-    Ok(Checkpointer::new(
-        Arc::clone(attempt.store),
-        settings.clone(),
-        Arc::clone(attempt.progress),
-        restored.epoch,
-        (restored.checkpoint, last_source),
-        handles,
-        reports_in,
-    ))
-}
-
-/// Runs a branch to its end. A panic in it is a failure like another, or the checkpointer would wait for
-/// a word of it for ever.
-async fn watch(worker: BranchWorker, reports: mpsc::Sender<BranchReport>) {
-    let sink = worker.sink.clone();
-    if let Err(panic) = tokio::spawn(worker.run()).await {
-        let error = Error::new(ErrorKind::Internal, "the task of a sink panicked")
-            .context("sink", sink)
-            .caused_by(panic)
-            .hint("start the job again: it goes on from its last checkpoint; please report the panic");
-        // The coordinator may be gone already, with an error of its own.
-        let _ = reports.send(BranchReport::Failed(error)).await;
+    let mut checkpointer = Checkpointer::new(opener, restored.epoch, restored.point, lanes, reports);
+    for worker in workers {
+        checkpointer.tasks.spawn(watch(worker));
     }
+    Ok(checkpointer)
 }
 
 async fn drive(
@@ -161,6 +145,11 @@ async fn drive(
             reader.request_barrier();
             barrier_wanted = false;
         }
+        if ending.is_none() && checkpointer.spool_is_full() {
+            checkpointer.wait().await?;
+            forget(reader, checkpointer).await?;
+            continue;
+        }
         pass("engine.read.before")?;
         let event = reader.next().await?;
         pass("engine.read.after")?;
@@ -170,7 +159,7 @@ async fn drive(
                 send_batch(attempt, checkpointer, batch).await?;
             }
             SourceEvent::SchemaChange(change) => {
-                checkpointer.send_all(|| Flow::SchemaChange(change.clone())).await?;
+                checkpointer.send_all(SpoolItem::SchemaChange(change)).await?;
             }
             SourceEvent::SplitFinished(finished) => {
                 rows_waiting = true;
@@ -182,8 +171,12 @@ async fn drive(
                 rows_waiting = false;
                 if let Some(how) = ending {
                     checkpointer.settle().await?;
+                    if how == Ended::Finished {
+                        // What is held is not finished.
+                        checkpointer.level(stop).await?;
+                    }
                     forget(reader, checkpointer).await?;
-                    return Ok(how);
+                    return Ok(if checkpointer.all_level() { how } else { Ended::Stopped });
                 }
             }
             SourceEvent::Idle => {}
@@ -218,5 +211,5 @@ async fn send_batch(
         .context("table", &batch.schema.id));
     }
     attempt.progress.rows_read.fetch_add(batch.len() as u64, Relaxed);
-    checkpointer.send_batch(batch).await
+    checkpointer.send_all(SpoolItem::Batch(batch)).await
 }

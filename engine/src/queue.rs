@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use culvert_api::{ChangeBatch, Checkpoint, SchemaChange};
+use culvert_api::{ChangeBatch, Checkpoint, SchemaChange, SpoolItem};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// What travels from the source to a sink, in band.
@@ -22,7 +22,7 @@ const ITEMS_MAX: usize = 4096;
 const UNIT_BYTES: usize = 1024;
 
 /// The source's end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sender {
     items: mpsc::Sender<Flow>,
     room: Arc<Semaphore>,
@@ -43,7 +43,7 @@ pub(crate) fn queue(bytes_max: usize) -> (Sender, mpsc::Receiver<Flow>) {
 
 impl Sender {
     /// Waits for the room that a batch needs. Dropping the future gives up the place in the line.
-    pub(crate) async fn room_for(&self, batch: &ChangeBatch) -> Result<OwnedSemaphorePermit, Closed> {
+    async fn room_for(&self, batch: &ChangeBatch) -> Result<OwnedSemaphorePermit, Closed> {
         let units = u32::try_from(batch.memory_bytes().div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         let permit = tokio::select! {
             permit = self.room.clone().acquire_many_owned(units.clamp(1, self.units_max)) => permit,
@@ -52,7 +52,18 @@ impl Sender {
         permit.map_err(|_| Closed)
     }
 
-    /// Sends an item.
+    /// Sends rows, waiting for the room they need, or a change of shape. Dropping the future sends nothing.
+    pub(crate) async fn deliver(&self, item: &SpoolItem) -> Result<(), Closed> {
+        match item {
+            SpoolItem::Batch(batch) => {
+                let room = self.room_for(batch).await?;
+                self.send(Flow::Batch(batch.clone(), room)).await
+            }
+            SpoolItem::SchemaChange(change) => self.send(Flow::SchemaChange(change.clone())).await,
+        }
+    }
+
+    /// Sends an item that takes no room.
     pub(crate) async fn send(&self, item: Flow) -> Result<(), Closed> {
         self.items.send(item).await.map_err(|_| Closed)
     }

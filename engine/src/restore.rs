@@ -1,94 +1,225 @@
-//! Step 1: where a job goes on. The sinks' markers are the truth, the store is a cache of it.
+//! Step 1: where a job goes on. The sinks' markers are the truth, the store is a cache of it, and the
+//! spool has what lies between sinks that stand apart.
 
-use std::sync::Arc;
-
-use culvert_api::{
-    Checkpoint, CommitMarker, DeliveryContract, Error, ErrorKind, OpenSink, Result, SourceState, StateStore,
-    WriterContext,
-};
-use tracing::{info, warn};
+use culvert_api::{Checkpoint, CommitMarker, Error, ErrorKind, OpenSink, Result, SourceState, Spool};
+use tracing::{error, info, warn};
 
 use crate::checkpointer::blocking;
-use crate::graph::Branch;
+use crate::graph::{Branch, FailurePolicy};
+use crate::opener::{Opener, Place, off_loop};
 use crate::pipeline::Attempt;
 
 /// What is known before anything is written.
 pub(crate) struct Known {
-    /// The last checkpoint that every sink holds; 0 when nothing was ever committed.
-    pub(crate) checkpoint: u64,
-    /// The source state of that checkpoint.
-    pub(crate) source: Option<SourceState>,
+    /// The checkpoint to go on from; `None` when nothing was ever committed.
+    pub(crate) point: Option<Checkpoint>,
     /// The largest epoch of a marker.
     epoch: u64,
+}
+
+impl Known {
+    /// The source state to go on from.
+    pub(crate) fn source(&self) -> Option<&SourceState> {
+        self.point.as_ref().map(|point| &point.source)
+    }
 }
 
 /// What a run starts from.
 pub(crate) struct Restored {
     /// This attempt's epoch.
     pub(crate) epoch: u64,
-    /// The last checkpoint that every sink holds; 0 when nothing was ever committed.
-    pub(crate) checkpoint: u64,
-    /// The source state of that checkpoint.
-    pub(crate) source: Option<SourceState>,
-    /// The opened sinks, in branch order.
-    pub(crate) sinks: Vec<OpenSink>,
+    /// The checkpoint to go on from; `None` when nothing was ever committed.
+    pub(crate) point: Option<Checkpoint>,
+    /// The sinks, in branch order.
+    pub(crate) sinks: Vec<Standing>,
+}
+
+/// One sink at the start.
+pub(crate) enum Standing {
+    /// It is open, and holds this.
+    At(OpenSink, Place),
+    /// It cannot be reached, and its policy lets the others go on.
+    Away,
+}
+
+/// What a sink answered when it was asked for its marker.
+enum Answer {
+    /// Its marker, if it has one.
+    Marker(Option<CommitMarker>),
+    /// It keeps none, for its contract is below exactly-once.
+    Without,
+    /// It cannot be reached, and its policy lets the others go on.
+    Away(Error),
+}
+
+impl Answer {
+    fn of(branch: &Branch, asked: Result<Option<CommitMarker>>) -> Result<Answer> {
+        match asked {
+            Ok(_) if !branch.is_exact() => Ok(Answer::Without),
+            Ok(marker) => Ok(Answer::Marker(marker)),
+            Err(error) if branch.on_failure == FailurePolicy::Hold && error.kind() != ErrorKind::Fenced => {
+                Ok(Answer::Away(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Reads markers and store and finds the checkpoint to go on from. Writes nothing: what refuses a
 /// start must leave no trace, above all no new marker in the place of a lost one, which would make
 /// the next start look like the first.
-pub(crate) async fn look(job: &str, branches: &[Branch], store: &Arc<dyn StateStore>) -> Result<Known> {
-    let mut markers = Vec::with_capacity(branches.len());
-    for branch in branches {
-        markers.push(branch.sink.committed(job, &branch.name).await?);
+pub(crate) async fn look(attempt: &Attempt<'_>) -> Result<Known> {
+    let mut answers = Vec::with_capacity(attempt.branches.len());
+    for branch in attempt.branches {
+        answers.push(Answer::of(branch, branch.sink.committed(attempt.job, &branch.name).await)?);
     }
-    let epoch = markers.iter().flatten().map(|marker| marker.epoch).max().unwrap_or(0);
-    let last = last_checkpoint(job, branches, markers.iter().map(Option::as_ref), store).await?;
-    let checkpoint = last.as_ref().map_or(0, |checkpoint| checkpoint.id);
-    Ok(Known { checkpoint, source: last.map(|checkpoint| checkpoint.source), epoch })
+    let epochs = answers.iter().filter_map(|answer| match answer {
+        Answer::Marker(Some(marker)) => Some(marker.epoch),
+        _ => None,
+    });
+    let epoch = epochs.max().unwrap_or(0);
+    Ok(Known { point: find(attempt, answers).await?, epoch })
 }
 
 /// Takes a new epoch, fences every sink with it, and finds the checkpoint to go on from: another
 /// run may have moved it since `known` was read.
-pub(crate) async fn restore(attempt: &Attempt<'_>, known: &Known) -> Result<Restored> {
-    let &Attempt { job, writer, branches, store, progress, .. } = attempt;
+pub(crate) async fn restore(attempt: &Attempt<'_>, opener: &Opener, known: &Known) -> Result<Restored> {
     let epoch_above = known.epoch;
-    let epoch = blocking(store, move |store| store.next_epoch(epoch_above)).await?;
-    let mut sinks = Vec::with_capacity(branches.len());
-    for branch in branches {
-        let context = WriterContext {
-            job: job.to_owned(),
-            sink: branch.name.clone(),
-            writer,
-            epoch,
-            progress: Arc::clone(progress),
+    let epoch = blocking(attempt.store, move |store| store.next_epoch(epoch_above)).await?;
+    let mut opened = Vec::with_capacity(attempt.branches.len());
+    let mut answers = Vec::with_capacity(attempt.branches.len());
+    for (at, branch) in attempt.branches.iter().enumerate() {
+        let result = branch.sink.open(&opener.context(at, epoch)).await;
+        let (sink, marker) = match result {
+            Ok(sink) => {
+                let marker = sink.marker.clone();
+                (Some(sink), Ok(marker))
+            }
+            Err(error) => (None, Err(error)),
         };
-        sinks.push(branch.sink.open(&context).await?);
+        opened.push(sink);
+        answers.push(Answer::of(branch, marker)?);
     }
-    let last =
-        last_checkpoint(job, branches, sinks.iter().map(|opened| opened.marker.as_ref()), store).await?;
-    let checkpoint = last.as_ref().map_or(0, |checkpoint| checkpoint.id);
-    blocking(store, move |store| store.prune_above(checkpoint)).await?;
-    Ok(Restored { epoch, checkpoint, source: last.map(|checkpoint| checkpoint.source), sinks })
+    let places: Vec<Option<Place>> = answers.iter().map(place).collect();
+    let point = find(attempt, answers).await?;
+    let last = point.as_ref().map_or(0, |point| point.id);
+    blocking(attempt.store, move |store| store.prune_above(last)).await?;
+    if let Some(spool) = attempt.spool.cloned() {
+        let from = point.clone();
+        off_loop(move || spool.start((last, from.as_ref().map(|point| &point.source)))).await?;
+    }
+    let at_point: Place = (last, point.as_ref().map(|point| point.source.clone()));
+    let sinks = opened.into_iter().zip(places).map(|(sink, place)| match sink {
+        Some(sink) => Standing::At(sink, place.unwrap_or_else(|| at_point.clone())),
+        None => Standing::Away,
+    });
+    let sinks = sinks.collect();
+    Ok(Restored { epoch, point, sinks })
 }
 
-/// The last checkpoint by these markers, one per branch, and the store.
-async fn last_checkpoint(
-    job: &str,
-    branches: &[Branch],
-    markers: impl Iterator<Item = Option<&CommitMarker>>,
-    store: &Arc<dyn StateStore>,
-) -> Result<Option<Checkpoint>> {
-    let truth = branches
-        .iter()
-        .zip(markers)
-        .find(|(branch, _)| branch.sink.contract() == DeliveryContract::ExactlyOnce)
-        .map(|(branch, marker)| (branch.name.as_str(), marker.cloned()));
-    let saved = blocking(store, |store| store.load()).await?;
-    match truth {
-        Some((sink, marker)) => reconcile(job, sink, marker.as_ref(), saved),
-        None => Ok(saved.into_iter().last()),
+/// Where a sink stands by its marker; `None` for one that keeps none or is away.
+fn place(answer: &Answer) -> Option<Place> {
+    match answer {
+        Answer::Marker(Some(marker)) if marker.checkpoint > 0 => {
+            Some((marker.checkpoint, marker.source.clone()))
+        }
+        Answer::Marker(_) => Some((0, None)),
+        Answer::Without | Answer::Away(_) => None,
     }
+}
+
+/// The checkpoint to go on from, by what the sinks answered and the store.
+async fn find(attempt: &Attempt<'_>, answers: Vec<Answer>) -> Result<Option<Checkpoint>> {
+    let saved = blocking(attempt.store, |store| store.load()).await?;
+    let job = attempt.job.to_owned();
+    let names: Vec<String> = attempt.branches.iter().map(|branch| branch.name.clone()).collect();
+    let spool = attempt.spool.cloned();
+    off_loop(move || restart_point(&job, &names, answers, saved, spool.as_deref())).await
+}
+
+/// Puts what the sinks answered, the store's checkpoints and the spool together.
+///
+/// Sinks that agree are the truth. Where they stand apart, or one cannot be asked, the newest saved
+/// checkpoint is the place: no sink can be past it, because it is saved before any commits it, and the spool
+/// has what the others lack.
+fn restart_point(
+    job: &str,
+    names: &[String],
+    answers: Vec<Answer>,
+    saved: Vec<Checkpoint>,
+    spool: Option<&dyn Spool>,
+) -> Result<Option<Checkpoint>> {
+    let mut markers: Vec<(&str, Option<CommitMarker>)> = Vec::new();
+    let mut away = None;
+    for (name, answer) in names.iter().zip(answers) {
+        match answer {
+            Answer::Marker(marker) => markers.push((name, marker)),
+            Answer::Without => {}
+            Answer::Away(error) => {
+                error!(sink = name, "the sink cannot be reached, the others go on: {error}");
+                away = Some(error);
+            }
+        }
+    }
+    let number = |marker: &Option<CommitMarker>| marker.as_ref().map_or(0, |marker| marker.checkpoint);
+    let apart = markers.windows(2).any(|pair| number(&pair[0].1) != number(&pair[1].1));
+    if let Some(error) = away {
+        // Without a checkpoint, or another sink to go on with, there is nothing to wait for it with.
+        if saved.is_empty() || markers.is_empty() {
+            return Err(error);
+        }
+    } else if !apart {
+        return match markers.into_iter().max_by_key(|(_, marker)| marker.is_none()) {
+            Some((sink, marker)) => reconcile(job, sink, marker.as_ref(), saved),
+            None => Ok(saved.into_iter().last()),
+        };
+    }
+    for (sink, marker) in &markers {
+        if marker.is_none() && !saved.is_empty() {
+            return reconcile(job, sink, None, saved);
+        }
+    }
+    let Some(point) = saved.into_iter().last() else {
+        return Err(stand_apart(job, &markers, "the state folder was lost"));
+    };
+    let Some(spool) = spool else {
+        return Err(Error::new(ErrorKind::Internal, "a job of several sinks without a spool"));
+    };
+    for (_, marker) in &markers {
+        let place = match marker {
+            Some(marker) if marker.checkpoint > 0 => (marker.checkpoint, marker.source.as_ref()),
+            _ => (0, None),
+        };
+        if let Err(error) = spool.verify(place, &point) {
+            return match error.kind() {
+                ErrorKind::StateMismatch | ErrorKind::Corrupt => {
+                    Err(stand_apart(job, &markers, &error.to_string()))
+                }
+                _ => Err(error),
+            };
+        }
+    }
+    let places: Vec<String> =
+        markers.iter().map(|(sink, marker)| format!("{sink} {}", number(marker))).collect();
+    info!(checkpoint = point.id, "going on from the spool; the sinks stand at: {}", places.join(", "));
+    Ok(Some(point))
+}
+
+/// The sinks stand apart and what lies between them is gone.
+fn stand_apart(job: &str, markers: &[(&str, Option<CommitMarker>)], why: &str) -> Error {
+    let places: Vec<String> = markers
+        .iter()
+        .map(|(sink, marker)| format!("'{sink}' {}", marker.as_ref().map_or(0, |marker| marker.checkpoint)))
+        .collect();
+    Error::new(
+        ErrorKind::StateMismatch,
+        format!(
+            "the sinks of job '{job}' hold different checkpoints ({}), and the spool does not have what lies \
+             between: {why}",
+            places.join(", ")
+        ),
+    )
+    .hint("restore the state folder from a backup; docs/fan-out.md says how to go on without it")
 }
 
 /// Puts the sink's marker and the store's checkpoints together.

@@ -26,6 +26,8 @@ pub struct Settings {
     pub retry_longest: Duration,
     /// Attempts without a completed checkpoint in between before the job gives up.
     pub retry_budget: u32,
+    /// Sealed bytes of the spool past which the source waits for the sinks that are behind.
+    pub spool_bytes_max: u64,
     /// Checkpoints kept in the store behind the newest committed one.
     pub checkpoints_kept: u64,
 }
@@ -42,6 +44,7 @@ impl Default for Settings {
             retry_initial: Duration::from_millis(500),
             retry_longest: Duration::from_secs(30),
             retry_budget: 10_000,
+            spool_bytes_max: 16 << 30,
             checkpoints_kept: 3,
         }
     }

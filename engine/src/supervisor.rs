@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use culvert_api::{ErrorClass, JobProgress, Phase, Result, StateStore};
+use culvert_api::{ErrorClass, JobProgress, Phase, Result, Spool, StateStore};
 use tracing::{info, warn};
 
 use crate::graph::JobGraph;
@@ -19,6 +19,8 @@ pub struct Job {
     pub graph: JobGraph,
     /// Its state.
     pub store: Arc<dyn StateStore>,
+    /// What its sinks do not all hold; where [`crate::needs_spool`] says so.
+    pub spool: Option<Arc<dyn Spool>>,
     /// Its limits.
     pub settings: Settings,
     /// Its figures.
@@ -38,6 +40,7 @@ pub async fn run(job: &Job, mut stop: StopSignal) -> Result<Ended> {
         source: &source,
         branches: &branches,
         store: &job.store,
+        spool: job.spool.as_ref(),
         settings: &job.settings,
         progress: &job.progress,
     };
@@ -75,7 +78,7 @@ pub async fn run(job: &Job, mut stop: StopSignal) -> Result<Ended> {
     }
 }
 
-fn back_off(settings: &Settings, failures: u32) -> Duration {
+pub(crate) fn back_off(settings: &Settings, failures: u32) -> Duration {
     let factor = 1u32 << failures.saturating_sub(1).min(16);
     settings.retry_initial.saturating_mul(factor).min(settings.retry_longest)
 }

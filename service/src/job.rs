@@ -7,7 +7,7 @@ use culvert_api::{Boundedness, Error, ErrorKind, Sink, Source};
 use culvert_config::{
     JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, load, parse_variables,
 };
-use culvert_engine::{JobGraph, Node, NodeKind, Settings, refuse_unfit_targets};
+use culvert_engine::{FailurePolicy, JobGraph, Node, NodeKind, Settings, refuse_unfit_targets};
 
 use crate::arguments::JobArguments;
 use crate::connectors::{Build, find, refused};
@@ -47,6 +47,7 @@ fn settings(env: &JobSettings) -> Settings {
         checkpoint_warn_after: millis(env.checkpoint_timeout_ms.max(1)),
         retry_budget: env.retry_times,
         retry_initial: millis(env.retry_interval_ms.max(1)),
+        spool_bytes_max: env.spool_bytes_max,
         ..Settings::default()
     }
 }
@@ -102,7 +103,14 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
                 {
                     problems.push(batch_mode(block, plugin.name));
                 }
-                nodes.push(Node { name: node.id, kind, inputs: node.inputs });
+                let on_failure = match options.enum_value("failure.policy") {
+                    "hold" => FailurePolicy::Hold,
+                    _ => FailurePolicy::Stop,
+                };
+                if on_failure == FailurePolicy::Hold && !matches!(kind, NodeKind::Sink(_)) {
+                    problems.push(hold_of_no_sink(block, plugin.name));
+                }
+                nodes.push(Node { name: node.id, kind, inputs: node.inputs, on_failure });
             }
             Err(error) => problems.push(refused(block, &error)),
         }
@@ -126,6 +134,16 @@ fn batch_mode(block: &culvert_config::Block, plugin: &str) -> Problem {
         format!("'{plugin}' goes on until it is stopped, and the job's mode is BATCH (the default)"),
     )
     .hint("set env { job.mode = \"STREAMING\" }, or a stop.mode in the source")
+}
+
+fn hold_of_no_sink(block: &culvert_config::Block, plugin: &str) -> Problem {
+    Problem::error(
+        ProblemKind::Conflict,
+        block.place.clone(),
+        "failure.policy",
+        format!("'{plugin}' is no sink, and only a sink can be held"),
+    )
+    .hint("remove the option, or set it in the sink")
 }
 
 /// The job's source and sinks, for checks.

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
-use culvert_api::{DeliveryContract, Error, ErrorClass, ErrorKind, JobProgress, StateStore};
-use culvert_engine::{Ended, Job, JobGraph, stop_channel};
-use culvert_state::{JobIdentity, RocksStore};
+use culvert_api::{DeliveryContract, Error, ErrorClass, ErrorKind, JobProgress, Spool, StateStore};
+use culvert_engine::{Ended, Job, JobGraph, needs_spool, stop_channel};
+use culvert_state::{FileSpool, JobIdentity, RocksStore};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -29,8 +29,8 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
     job.problems.iter().for_each(|problem| complain(&problem.to_string()));
     let Some(graph) = job.graph else { return 2 };
     let folder = options.state.unwrap_or_else(|| default_folder(&job.name));
-    let store = match open_store(&graph, &job.name, &folder, options.fresh).await {
-        Ok(store) => store,
+    let (store, spool) = match open_state(&graph, &job.name, &folder, options.fresh).await {
+        Ok(state) => state,
         Err(error) => {
             complain(&format!("error: {error}"));
             return 2;
@@ -41,6 +41,7 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
         name: job.name,
         graph,
         store,
+        spool,
         settings: job.settings,
         progress: Arc::new(JobProgress::default()),
     };
@@ -95,22 +96,35 @@ fn default_folder(name: &str) -> PathBuf {
     base.unwrap_or_else(|| PathBuf::from(".")).join("culvert").join(safe)
 }
 
-async fn open_store(
+/// The store, and the spool of a job whose sinks can stand apart.
+type State = (Arc<dyn StateStore>, Option<Arc<dyn Spool>>);
+
+async fn open_state(
     graph: &JobGraph,
     name: &str,
     folder: &std::path::Path,
     fresh: bool,
-) -> Result<Arc<dyn StateStore>, Error> {
+) -> Result<State, Error> {
     let identity = JobIdentity { name: name.to_owned(), fingerprint: job::fingerprint(graph)? };
     if fresh {
         // Nothing is forgotten for the sake of a job that cannot start.
         job::refuse_unfit(graph).await?;
     }
     let path = folder.to_owned();
-    let opened = tokio::task::spawn_blocking(move || {
-        if fresh { RocksStore::open_reset(&path, &identity) } else { RocksStore::open(&path, &identity) }
+    let spooled = needs_spool(&job::ends(graph)?.1);
+    let opened = tokio::task::spawn_blocking(move || -> Result<State, Error> {
+        let store = if fresh {
+            RocksStore::open_reset(&path, &identity)?
+        } else {
+            RocksStore::open(&path, &identity)?
+        };
+        if fresh {
+            FileSpool::reset(&path)?;
+        }
+        let spool = if spooled { Some(Arc::new(FileSpool::open(&path)?) as Arc<dyn Spool>) } else { None };
+        Ok((Arc::new(store), spool))
     });
-    let store = opened.await.map_err(|error| {
+    let state = opened.await.map_err(|error| {
         Error::new(ErrorKind::Internal, "opening the state folder failed").caused_by(error)
     })??;
     if fresh {
@@ -119,7 +133,7 @@ async fn open_store(
         }
         tracing::warn!(job = name, "starting over: state and commit markers are forgotten");
     }
-    Ok(Arc::new(store))
+    Ok(state)
 }
 
 /// The first signal asks the job to finish its checkpoint; the second ends the program.

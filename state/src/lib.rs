@@ -10,6 +10,7 @@
 //! ```text
 //! FOLDER/lock       held while the store is open; contains the holder's process id
 //! FOLDER/db/        RocksDB; column families `meta` (job, epoch) and `checkpoints` (id -> record)
+//! FOLDER/spool/     what sinks of one job do not all hold yet; only where a job has several
 //! FOLDER/db.new/    a store that is being made; renamed to `db` once it is complete
 //! ```
 //!
@@ -20,7 +21,9 @@
 pub mod database;
 pub mod format;
 pub mod lock;
+pub mod spool;
 pub mod store;
 
 pub use format::JobIdentity;
+pub use spool::FileSpool;
 pub use store::{CHECKPOINTS_KEPT_MAX, RocksStore};

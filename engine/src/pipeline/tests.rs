@@ -1,25 +1,22 @@
-//! The eight steps with a source and a sink in memory, whose faults are exact.
+//! The eight steps with a source and sinks in memory, whose faults are exact.
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod apart;
+mod memory;
+
+use std::sync::Arc;
 
 use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::DataType;
 use async_trait::async_trait;
 use culvert_api::{
-    Boundedness, ChangeBatch, Checkpoint, Column, CommitMarker, Committable, Committer, DeliveryContract,
-    Error, ErrorKind, Finding, JobProgress, OpenSink, ReaderContext, Result, RowKind, RowKindSet,
-    RowPosition, SchemaChange, Sink, SinkWriter, Source, SourceEvent, SourceReader, SourceState, Split,
-    SplitEnumerator, SplitFinished, StateStore, TableId, TableSchema, WriterContext,
+    Boundedness, ChangeBatch, Column, Finding, ReaderContext, Result, RowKind, RowKindSet, RowPosition,
+    Source, SourceEvent, SourceReader, SourceState, Split, SplitEnumerator, SplitFinished, TableId,
+    TableSchema,
 };
 
-use crate::graph::{JobGraph, Node, NodeKind};
-use crate::pipeline::Ended;
-use crate::settings::{Settings, stop_channel};
-use crate::supervisor::{Job, run};
+use memory::{Memory, Scene};
 
 const BATCHES: u64 = 60;
 const ROWS: usize = 500;
@@ -127,171 +124,15 @@ impl SourceReader for NumbersReader {
     async fn close(&mut self) {}
 }
 
-/// What goes wrong at a commit, once each, in order: the number of the commit from 1, and whether
-/// it took effect although its answer was lost.
-type Faults = VecDeque<(u64, bool)>;
-
-#[derive(Default)]
-struct Target {
-    rows: Vec<i64>,
-    marker: Option<CommitMarker>,
-    commits: u64,
-    faults: Faults,
-}
-
-#[derive(Clone)]
-struct Memory(Arc<Mutex<Target>>, Arc<Mutex<Staged>>);
-
-#[derive(Default)]
-struct Staged {
-    rows: Vec<i64>,
-    marker: Option<CommitMarker>,
-}
-
-#[async_trait]
-impl Sink for Memory {
-    fn name(&self) -> &str {
-        "Memory"
-    }
-    fn contract(&self) -> DeliveryContract {
-        DeliveryContract::ExactlyOnce
-    }
-    async fn check(&self, _tables: &[Arc<TableSchema>]) -> Result<Vec<Finding>> {
-        Ok(Vec::new())
-    }
-    async fn open(&self, context: &WriterContext) -> Result<OpenSink> {
-        let mut target = self.0.lock().unwrap();
-        let marker = target.marker.clone();
-        let kept = marker.clone().unwrap_or(CommitMarker {
-            job: context.job.clone(),
-            sink: context.sink.clone(),
-            writer: 0,
-            epoch: 0,
-            checkpoint: 0,
-            source: None,
-        });
-        target.marker = Some(CommitMarker { epoch: context.epoch, ..kept });
-        *self.1.lock().unwrap() = Staged::default();
-        Ok(OpenSink { writer: Box::new(self.clone()), committer: Box::new(self.clone()), marker })
-    }
-    async fn committed(&self, _job: &str, _sink: &str) -> Result<Option<CommitMarker>> {
-        Ok(self.0.lock().unwrap().marker.clone())
-    }
-    async fn forget(&self, _job: &str, _sink: &str) -> Result<()> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl SinkWriter for Memory {
-    async fn prepare_tables(&mut self, _tables: &[Arc<TableSchema>], _fresh: bool) -> Result<()> {
-        Ok(())
-    }
-    async fn write(&mut self, batch: ChangeBatch) -> Result<()> {
-        let numbers = batch.rows.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
-        self.1.lock().unwrap().rows.extend(numbers.values());
-        Ok(())
-    }
-    async fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-    async fn apply_schema_change(&mut self, _change: &SchemaChange) -> Result<()> {
-        Ok(())
-    }
-    async fn prepare_commit(&mut self, marker: &CommitMarker) -> Result<Committable> {
-        self.1.lock().unwrap().marker = Some(marker.clone());
-        Ok(Committable { checkpoint: marker.checkpoint, body: Vec::new() })
-    }
-    async fn close(&mut self) {}
-}
-
-#[async_trait]
-impl Committer for Memory {
-    async fn commit(&mut self, _committable: &Committable) -> Result<()> {
-        let mut target = self.0.lock().unwrap();
-        target.commits += 1;
-        let fault = match target.faults.front() {
-            Some((number, effect)) if *number == target.commits => Some(*effect),
-            _ => None,
-        };
-        if fault.is_some() {
-            target.faults.pop_front();
-        }
-        if fault != Some(false) {
-            let staged = std::mem::take(&mut *self.1.lock().unwrap());
-            target.rows.extend(staged.rows);
-            target.marker = staged.marker;
-        }
-        match fault {
-            None => Ok(()),
-            Some(_) => Err(Error::new(ErrorKind::Connection, "the answer never came")),
-        }
-    }
-    async fn abort(&mut self, _committable: &Committable) -> Result<()> {
-        Ok(())
-    }
-}
-
-#[derive(Default)]
-struct Kept(Mutex<(Vec<Checkpoint>, u64)>);
-
-impl StateStore for Kept {
-    fn load(&self) -> Result<Vec<Checkpoint>> {
-        Ok(self.0.lock().unwrap().0.clone())
-    }
-    fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
-        self.0.lock().unwrap().0.push(checkpoint.clone());
-        Ok(())
-    }
-    fn prune_below(&self, from: u64) -> Result<()> {
-        self.0.lock().unwrap().0.retain(|checkpoint| checkpoint.id >= from);
-        Ok(())
-    }
-    fn prune_above(&self, last: u64) -> Result<()> {
-        self.0.lock().unwrap().0.retain(|checkpoint| checkpoint.id <= last);
-        Ok(())
-    }
-    fn next_epoch(&self, above: u64) -> Result<u64> {
-        let mut kept = self.0.lock().unwrap();
-        kept.1 = kept.1.max(above) + 1;
-        Ok(kept.1)
-    }
-    fn reset(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Runs the job to its end and returns what the target holds.
-async fn run_with(faults: &[(u64, bool)], queue_bytes_max: usize) -> (Vec<i64>, u64) {
-    let target =
-        Arc::new(Mutex::new(Target { faults: faults.iter().copied().collect(), ..Target::default() }));
-    let sink = Memory(Arc::clone(&target), Arc::default());
-    let job = Job {
-        name: "numbers".into(),
-        graph: JobGraph {
-            nodes: vec![
-                Node { name: "numbers".into(), kind: NodeKind::Source(Arc::new(Numbers)), inputs: vec![] },
-                Node { name: "memory".into(), kind: NodeKind::Sink(Arc::new(sink)), inputs: vec![0] },
-            ],
-        },
-        store: Arc::new(Kept::default()),
-        settings: Settings {
-            checkpoint_interval: Duration::ZERO,
-            retry_initial: Duration::from_millis(1),
-            queue_bytes_max,
-            ..Settings::default()
-        },
-        progress: Arc::new(JobProgress::default()),
-    };
-    let (_keep, stop) = stop_channel();
-    let ended = tokio::time::timeout(Duration::from_secs(60), run(&job, stop)).await;
-    assert_eq!(ended.expect("the job does not hang").unwrap(), Ended::Finished);
-    let target = target.lock().unwrap();
-    (target.rows.clone(), target.commits)
-}
-
 fn every_number() -> Vec<i64> {
     (0..BATCHES as i64 * ROWS as i64).collect()
+}
+
+/// Runs a job with one sink to its end and returns what the target holds.
+async fn run_with(faults: &[(u64, bool)], queue_bytes_max: usize) -> (Vec<i64>, u64) {
+    let sink = Memory::failing(faults);
+    Scene { queue_bytes_max, ..Scene::of(vec![sink.stops()]) }.run().await;
+    (sink.rows(), sink.commits())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
