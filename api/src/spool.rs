@@ -9,10 +9,12 @@
 //! A segment holds the items between two checkpoints and ends with the later one. It knows what the
 //! earlier one was, so that segments make a chain: one of another run does not fit into it.
 
+use std::sync::Arc;
+
 use crate::batch::ChangeBatch;
 use crate::checkpoint::{Checkpoint, SourceState};
 use crate::error::Result;
-use crate::schema::SchemaChange;
+use crate::schema::{SchemaChange, TableSchema};
 
 /// What a segment holds, in order.
 #[derive(Clone, Debug)]
@@ -25,16 +27,19 @@ pub enum SpoolItem {
 
 /// The spool of one job, held by one process. Calls block on the disk.
 pub trait Spool: Send + Sync {
-    /// Begins anew behind a checkpoint: segments of later ones, and what was appended and not sealed, are
-    /// forgotten. `last` is `(0, None)` before the first.
-    fn start(&self, last: (u64, Option<&SourceState>)) -> Result<()>;
+    /// Begins anew behind a checkpoint, as of which there are these tables: segments of later ones, and what
+    /// was appended and not sealed, are forgotten. `last` is `(0, None)` before the first.
+    fn start(&self, last: (u64, Option<&SourceState>), tables: &[Arc<TableSchema>]) -> Result<()>;
 
     /// Adds an item to the open segment.
     fn append(&self, item: &SpoolItem) -> Result<()>;
 
-    /// Ends the open segment with its checkpoint and begins the next. `Ok` promises that it survives a
-    /// crash of the machine.
-    fn seal(&self, checkpoint: &Checkpoint) -> Result<()>;
+    /// Ends the open segment with its checkpoint and begins the next. `tables` are those as of the
+    /// checkpoint, when any changed in the segment. `Ok` promises that it survives a crash of the machine.
+    fn seal(&self, checkpoint: &Checkpoint, tables: Option<&[Arc<TableSchema>]>) -> Result<()>;
+
+    /// The tables as of a checkpoint that some sink stands at.
+    fn tables(&self, checkpoint: u64) -> Result<Vec<Arc<TableSchema>>>;
 
     /// Whether the segments behind this checkpoint lead without a gap to that one, each whole and each
     /// beginning with the state the one before ended with.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use culvert_api::failpoint::pass;
-use culvert_api::{Checkpoint, Error, ErrorKind, Result, SourceState, StateStore};
+use culvert_api::{Checkpoint, Error, ErrorKind, Result, SourceState, StateStore, TableSchema};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -48,6 +48,10 @@ pub(crate) struct Checkpointer {
     pub(crate) opener: Opener,
     /// One per branch, in order.
     pub(crate) lanes: Vec<Lane>,
+    /// As of what was sent last; kept up with a spool.
+    pub(crate) tables: Vec<Arc<TableSchema>>,
+    /// They changed since the last checkpoint was begun.
+    pub(crate) tables_changed: bool,
     pub(crate) reports: mpsc::Receiver<Report>,
     /// Branches at work, and what feeds them.
     pub(crate) tasks: JoinSet<()>,
@@ -78,7 +82,7 @@ impl Checkpointer {
         opener: Opener,
         epoch: u64,
         last: Option<Checkpoint>,
-        lanes: Vec<Lane>,
+        (lanes, tables): (Vec<Lane>, Vec<Arc<TableSchema>>),
         reports: mpsc::Receiver<Report>,
     ) -> Checkpointer {
         let now = Instant::now();
@@ -88,6 +92,8 @@ impl Checkpointer {
         Checkpointer {
             opener,
             lanes,
+            tables,
+            tables_changed: false,
             reports,
             tasks: JoinSet::new(),
             openings: JoinSet::new(),
@@ -129,7 +135,8 @@ impl Checkpointer {
         let checkpoint = Arc::new(Checkpoint { id: self.last_id, epoch: self.epoch, created_ms, source });
         if let Some(spool) = self.opener.spool.clone() {
             let last = Arc::clone(&checkpoint);
-            off_loop(move || spool.seal(&last)).await?;
+            let tables = std::mem::take(&mut self.tables_changed).then(|| self.tables.clone());
+            off_loop(move || spool.seal(&last, tables.as_deref())).await?;
             self.sealed = Some(Arc::clone(&checkpoint));
         }
         let live: BTreeSet<usize> = (0..self.lanes.len()).filter(|at| self.lanes[*at].is_live()).collect();

@@ -98,9 +98,7 @@ impl JobGraph {
                     let (name, sink) = (node.name.clone(), Arc::clone(sink));
                     let branch = Branch { name, transforms, sink, on_failure: node.on_failure };
                     if branch.on_failure == FailurePolicy::Hold && !branch.is_exact() {
-                        let what =
-                            "holding a sink that is not exactly-once: it could not tell where to go on";
-                        return Err(unsupported(&branch.name, what));
+                        return Err(unsupported(&branch.name, "holding a sink that is not exactly-once"));
                     }
                     branches.push(branch);
                 }

@@ -15,7 +15,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use culvert_api::{Checkpoint, Error, ErrorClass, ErrorKind, Result, SourceState, Spool, SpoolItem};
+use culvert_api::{
+    Checkpoint, Error, ErrorClass, ErrorKind, Result, SchemaChange, SourceState, Spool, SpoolItem,
+};
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
@@ -68,6 +70,9 @@ impl Checkpointer {
     /// Sends an item to every sink that takes rows as they come, and keeps it for the others.
     pub(crate) async fn send_all(&mut self, item: SpoolItem) -> Result<()> {
         if let Some(spool) = self.opener.spool.clone() {
+            if let SpoolItem::SchemaChange(change) = &item {
+                self.follow(change);
+            }
             let kept = item.clone();
             off_loop(move || spool.append(&kept)).await?;
         }
@@ -75,6 +80,18 @@ impl Checkpointer {
             self.send(at, &item).await?;
         }
         Ok(())
+    }
+
+    /// Keeps up which tables there are.
+    fn follow(&mut self, change: &SchemaChange) {
+        if let Some(table) = change.table() {
+            self.tables.retain(|known| known.id != *table);
+        }
+        if let Some(before) = &change.before {
+            self.tables.retain(|known| known.id != before.id);
+        }
+        self.tables.extend(change.after.clone());
+        self.tables_changed = true;
     }
 
     /// Sends an item to one sink, waiting for room. A branch that waits for the word to commit makes no

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use culvert_api::{
-    Checkpoint, CommitMarker, Error, ErrorKind, JobProgress, OpenSink, Result, Source, SourceState, Spool,
+    Checkpoint, CommitMarker, Error, ErrorKind, JobProgress, OpenSink, Result, SourceState, Spool,
     StateStore, TableSchema, WriterContext,
 };
 use tokio::sync::mpsc;
@@ -47,7 +47,6 @@ impl std::fmt::Debug for Opened {
 pub(crate) struct Opener {
     job: String,
     writer: u32,
-    source: Arc<dyn Source>,
     pub(crate) branches: Arc<[Branch]>,
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) spool: Option<Arc<dyn Spool>>,
@@ -61,7 +60,6 @@ impl Opener {
         Opener {
             job: attempt.job.to_owned(),
             writer: attempt.writer,
-            source: Arc::clone(attempt.source),
             branches: attempt.branches.into(),
             store: Arc::clone(attempt.store),
             spool: attempt.spool.cloned(),
@@ -114,17 +112,13 @@ impl Opener {
         Ok(Opened { worker, link: Link { queue: queue_in, commit_orders: orders_in }, place })
     }
 
-    /// The tables as of where a sink that is behind stands. Before its first checkpoint: as of the first
-    /// that any sink has, which is taken at the start position.
-    pub(crate) async fn tables_at(&self, place: &Place) -> Result<Vec<Arc<TableSchema>>> {
-        let state = match (&place.1, &self.spool) {
-            (None, Some(spool)) => {
-                let spool = Arc::clone(spool);
-                Some(off_loop(move || Ok(spool.read(1)?.checkpoint().source.clone())).await?)
-            }
-            (state, _) => state.clone(),
+    /// The tables as of where a sink stands that is not with the others. The source is not asked: it is at
+    /// work, and further on.
+    pub(crate) async fn tables_at(&self, checkpoint: u64) -> Result<Vec<Arc<TableSchema>>> {
+        let Some(spool) = self.spool.clone() else {
+            return Err(Error::new(ErrorKind::Internal, "a sink is behind without a spool"));
         };
-        self.source.tables(state.as_ref()).await
+        off_loop(move || spool.tables(checkpoint)).await
     }
 
     /// Opens a sink that failed, with an epoch of its own. The spool has to lead from where it stands to
@@ -141,7 +135,7 @@ impl Opener {
         };
         let (behind, up_to) = (place.clone(), sealed.clone());
         off_loop(move || spool.verify((behind.0, behind.1.as_ref()), &up_to)).await?;
-        let tables = self.tables_at(&place).await?;
+        let tables = self.tables_at(place.0).await?;
         self.ready(at, epoch, opened, place, &tables).await
     }
 }

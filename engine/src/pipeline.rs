@@ -19,7 +19,7 @@ use crate::branch::{Report, watch};
 use crate::checkpointer::Checkpointer;
 use crate::graph::{Branch, refuse_unfit_targets};
 use crate::lane::{Lane, LaneState};
-use crate::opener::Opener;
+use crate::opener::{Opener, off_loop};
 use crate::restore::{Restored, Standing, look, restore};
 use crate::settings::{Settings, StopSignal};
 
@@ -72,6 +72,10 @@ pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ende
         tables = attempt.source.tables(state.as_ref()).await?;
     }
     let checkpoint = restored.point.as_ref().map_or(0, |point| point.id);
+    if let Some(spool) = attempt.spool.cloned() {
+        let (from, tables) = (state.clone(), tables.clone());
+        off_loop(move || spool.start((checkpoint, from.as_ref()), &tables)).await?;
+    }
     info!(epoch = restored.epoch, checkpoint, fresh = state.is_none(), "starting");
     let context = ReaderContext { job: attempt.job.to_owned(), progress: Arc::clone(attempt.progress) };
     let mut enumerator = attempt.source.enumerator(context.clone(), state.as_ref()).await?;
@@ -96,7 +100,7 @@ async fn start_branches(
         let (state, place) = match standing {
             Standing::At(sink, place) => {
                 let behind = place.0 < last;
-                let older = if behind { opener.tables_at(&place).await? } else { Vec::new() };
+                let older = if behind { opener.tables_at(place.0).await? } else { Vec::new() };
                 let tables = if behind { older.as_slice() } else { tables };
                 let opened = opener.ready(at, restored.epoch, sink, place, tables).await?;
                 workers.push(opened.worker);
@@ -109,7 +113,8 @@ async fn start_branches(
         };
         lanes.push(Lane { state, place, failures: 0 });
     }
-    let mut checkpointer = Checkpointer::new(opener, restored.epoch, restored.point, lanes, reports);
+    let mut checkpointer =
+        Checkpointer::new(opener, restored.epoch, restored.point, (lanes, tables.to_vec()), reports);
     for worker in workers {
         checkpointer.tasks.spawn(watch(worker));
     }

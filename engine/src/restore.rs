@@ -104,10 +104,6 @@ pub(crate) async fn restore(attempt: &Attempt<'_>, opener: &Opener, known: &Know
     let point = find(attempt, answers).await?;
     let last = point.as_ref().map_or(0, |point| point.id);
     blocking(attempt.store, move |store| store.prune_above(last)).await?;
-    if let Some(spool) = attempt.spool.cloned() {
-        let from = point.clone();
-        off_loop(move || spool.start((last, from.as_ref().map(|point| &point.source)))).await?;
-    }
     let at_point: Place = (last, point.as_ref().map(|point| point.source.clone()));
     let sinks = opened.into_iter().zip(places).map(|(sink, place)| match sink {
         Some(sink) => Standing::At(sink, place.unwrap_or_else(|| at_point.clone())),

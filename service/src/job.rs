@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use culvert_api::{Boundedness, Error, ErrorKind, Sink, Source};
+use culvert_api::{Boundedness, DeliveryContract, Error, ErrorKind, Sink, Source};
 use culvert_config::{
     JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, load, parse_variables,
 };
@@ -107,8 +107,10 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
                     "hold" => FailurePolicy::Hold,
                     _ => FailurePolicy::Stop,
                 };
-                if on_failure == FailurePolicy::Hold && !matches!(kind, NodeKind::Sink(_)) {
-                    problems.push(hold_of_no_sink(block, plugin.name));
+                if on_failure == FailurePolicy::Hold
+                    && let Some(problem) = unfit_to_hold(block, plugin.name, &kind)
+                {
+                    problems.push(problem);
                 }
                 nodes.push(Node { name: node.id, kind, inputs: node.inputs, on_failure });
             }
@@ -136,14 +138,20 @@ fn batch_mode(block: &culvert_config::Block, plugin: &str) -> Problem {
     .hint("set env { job.mode = \"STREAMING\" }, or a stop.mode in the source")
 }
 
-fn hold_of_no_sink(block: &culvert_config::Block, plugin: &str) -> Problem {
-    Problem::error(
-        ProblemKind::Conflict,
-        block.place.clone(),
-        "failure.policy",
-        format!("'{plugin}' is no sink, and only a sink can be held"),
-    )
-    .hint("remove the option, or set it in the sink")
+/// Only a sink that can tell where it stands can be held while others go on.
+fn unfit_to_hold(block: &culvert_config::Block, plugin: &str, kind: &NodeKind) -> Option<Problem> {
+    let (what, hint) = match kind {
+        NodeKind::Sink(sink) if sink.contract() == DeliveryContract::ExactlyOnce => return None,
+        NodeKind::Sink(_) => (
+            format!(
+                "'{plugin}' is not exactly-once here, and could not tell where to go on after it was held"
+            ),
+            "remove the option, or make the sink exactly-once",
+        ),
+        _ => (format!("'{plugin}' is no sink, and only a sink can be held"), "set the option in a sink"),
+    };
+    let problem = Problem::error(ProblemKind::Conflict, block.place.clone(), "failure.policy", what);
+    Some(problem.hint(hint))
 }
 
 /// The job's source and sinks, for checks.

@@ -3,6 +3,7 @@
 //! ```text
 //! FOLDER/spool/open              the segment that is being written
 //! FOLDER/spool/0000000000000042  the segment that ends with checkpoint 42
+//! FOLDER/spool/tables-0000000000000040  the tables as of checkpoint 40, and later ones until they change
 //! ```
 //!
 //! A segment is sealed by its last record and a sync, and then gets its name: what has a name is
@@ -10,20 +11,24 @@
 
 mod record;
 mod segment;
+mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use culvert_api::{Checkpoint, Error, ErrorKind, Result, SegmentReader, SourceState, Spool, SpoolItem};
+use culvert_api::{
+    Checkpoint, Error, ErrorKind, Result, SegmentReader, SourceState, Spool, SpoolItem, TableSchema,
+};
 
 use segment::{Head, SegmentFile, SegmentWriter};
 
 const OPEN: &str = "open";
+const TABLES: &str = "tables-";
 
 /// The spool of one job, in its state folder.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub struct FileSpool {
 struct Inner {
     /// Bytes of each sealed segment.
     sealed: BTreeMap<u64, u64>,
+    /// The checkpoints as of which the tables are kept.
+    tables: BTreeSet<u64>,
     /// Where the open segment begins.
     head: Head,
     /// Made with its first item.
@@ -49,17 +56,22 @@ impl FileSpool {
     /// [`ErrorKind::Unavailable`], [`ErrorKind::Permission`]: the folder cannot be used.
     pub fn open(state_folder: &Path) -> Result<FileSpool> {
         let folder = state_folder.join("spool");
-        let mut sealed = BTreeMap::new();
+        let (mut sealed, mut tables) = (BTreeMap::new(), BTreeSet::new());
         if folder.exists() {
             for entry in fs::read_dir(&folder).map_err(|error| failed(&folder, error))? {
                 let entry = entry.map_err(|error| failed(&folder, error))?;
-                if let Some(id) = entry.file_name().to_str().and_then(number) {
+                let name = entry.file_name();
+                let Some(name) = name.to_str() else { continue };
+                if let Some(id) = name.strip_prefix(TABLES).and_then(number) {
+                    tables.insert(id);
+                }
+                if let Some(id) = number(name) {
                     let bytes = entry.metadata().map_err(|error| failed(&folder, error))?.len();
                     sealed.insert(id, bytes);
                 }
             }
         }
-        let inner = Inner { sealed, head: Head::new((0, None)), open: None };
+        let inner = Inner { sealed, tables, head: Head::new((0, None)), open: None };
         Ok(FileSpool { folder, inner: Mutex::new(inner) })
     }
 
@@ -82,12 +94,27 @@ impl FileSpool {
     }
 
     fn remove(&self, inner: &mut Inner, id: u64) -> Result<()> {
-        let path = self.path(id);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path, error)),
-            _ => inner.sealed.remove(&id),
-        };
+        remove(&self.path(id))?;
+        inner.sealed.remove(&id);
         Ok(())
+    }
+
+    fn tables_path(&self, id: u64) -> PathBuf {
+        self.folder.join(format!("{TABLES}{id:016}"))
+    }
+
+    fn keep_tables(&self, inner: &mut Inner, id: u64, tables: &[Arc<TableSchema>]) -> Result<()> {
+        let (path, new) = (self.tables_path(id), self.folder.join("new"));
+        tables::write(&new, tables)?;
+        fs::rename(&new, &path).map_err(|error| failed(&path, error))?;
+        self.sync_folder()?;
+        inner.tables.insert(id);
+        Ok(())
+    }
+
+    fn sync_folder(&self) -> Result<()> {
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| failed(&self.folder, error))
     }
 
     /// The open segment's file, made where it is missing.
@@ -104,7 +131,7 @@ impl FileSpool {
 }
 
 impl Spool for FileSpool {
-    fn start(&self, last: (u64, Option<&SourceState>)) -> Result<()> {
+    fn start(&self, last: (u64, Option<&SourceState>), tables: &[Arc<TableSchema>]) -> Result<()> {
         let mut inner = self.inner();
         inner.open = None;
         inner.head = Head::new(last);
@@ -112,7 +139,11 @@ impl Spool for FileSpool {
         for id in later.into_iter().rev() {
             self.remove(&mut inner, id)?;
         }
-        Ok(())
+        for id in inner.tables.split_off(&(last.0 + 1)) {
+            remove(&self.tables_path(id))?;
+        }
+        private_folder(&self.folder)?;
+        self.keep_tables(&mut inner, last.0, tables)
     }
 
     fn append(&self, item: &SpoolItem) -> Result<()> {
@@ -120,15 +151,16 @@ impl Spool for FileSpool {
         self.writer(&mut inner)?.append(item)
     }
 
-    fn seal(&self, checkpoint: &Checkpoint) -> Result<()> {
+    fn seal(&self, checkpoint: &Checkpoint, tables: Option<&[Arc<TableSchema>]>) -> Result<()> {
         let mut inner = self.inner();
+        if let Some(tables) = tables {
+            self.keep_tables(&mut inner, checkpoint.id, tables)?;
+        }
         let bytes = self.writer(&mut inner)?.seal(checkpoint)?;
         inner.open = None;
         let path = self.path(checkpoint.id);
         fs::rename(self.folder.join(OPEN), &path).map_err(|error| failed(&path, error))?;
-        File::open(&self.folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| failed(&self.folder, error))?;
+        self.sync_folder()?;
         inner.sealed.insert(checkpoint.id, bytes);
         inner.head = Head::new((checkpoint.id, Some(&checkpoint.source)));
         Ok(())
@@ -165,11 +197,30 @@ impl Spool for FileSpool {
         for id in held {
             self.remove(&mut inner, id)?;
         }
+        let older: Vec<u64> = inner.tables.range(..=up_to).rev().skip(1).copied().collect();
+        for id in older {
+            remove(&self.tables_path(id))?;
+            inner.tables.remove(&id);
+        }
         Ok(())
+    }
+
+    fn tables(&self, checkpoint: u64) -> Result<Vec<Arc<TableSchema>>> {
+        match self.inner().tables.range(..=checkpoint).next_back() {
+            Some(id) => tables::read(&self.tables_path(*id)),
+            None => Err(mismatch(checkpoint, "lacks the tables it begins with")),
+        }
     }
 
     fn bytes(&self) -> u64 {
         self.inner().sealed.values().sum()
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Tests against real servers.
 
 mod bad_input;
+mod crash;
+mod fanout;
 mod fuzz;
 mod harness;
 mod kafka;

@@ -57,11 +57,11 @@ fn batch(schema: &Arc<TableSchema>, first: i64) -> ChangeBatch {
 /// Appends rows and seals, for each of these checkpoints.
 fn filled(folder: &TempDir, ids: std::ops::RangeInclusive<u64>) -> FileSpool {
     let spool = FileSpool::open(folder.path()).unwrap();
-    spool.start((0, None)).unwrap();
+    spool.start((0, None), &[schema(0)]).unwrap();
     for id in ids {
         let first = i64::try_from(id).unwrap() * 10;
         spool.append(&SpoolItem::Batch(batch(&schema(0), first))).unwrap();
-        spool.seal(&checkpoint(id)).unwrap();
+        spool.seal(&checkpoint(id), None).unwrap();
     }
     spool
 }
@@ -75,7 +75,7 @@ fn verified(spool: &FileSpool, behind: u64, up_to: u64) -> Result<()> {
 fn what_comes_back_is_what_went_in() {
     let folder = TempDir::new().unwrap();
     let spool = FileSpool::open(folder.path()).unwrap();
-    spool.start((0, None)).unwrap();
+    spool.start((0, None), &[schema(0)]).unwrap();
     let (old, new) = (schema(0), schema(1));
     let change = SchemaChange {
         before: Some(Arc::clone(&old)),
@@ -85,7 +85,7 @@ fn what_comes_back_is_what_went_in() {
     spool.append(&SpoolItem::Batch(batch(&old, 1))).unwrap();
     spool.append(&SpoolItem::SchemaChange(change)).unwrap();
     spool.append(&SpoolItem::Batch(batch(&new, 5))).unwrap();
-    spool.seal(&checkpoint(1)).unwrap();
+    spool.seal(&checkpoint(1), None).unwrap();
 
     let mut reader = FileSpool::open(folder.path()).unwrap().read(1).unwrap();
     assert_eq!(reader.checkpoint(), &checkpoint(1));
@@ -108,8 +108,8 @@ fn what_comes_back_is_what_went_in() {
 fn a_segment_without_rows_is_one_too() {
     let folder = TempDir::new().unwrap();
     let spool = FileSpool::open(folder.path()).unwrap();
-    spool.start((0, None)).unwrap();
-    spool.seal(&checkpoint(1)).unwrap();
+    spool.start((0, None), &[schema(0)]).unwrap();
+    spool.seal(&checkpoint(1), None).unwrap();
     assert!(spool.read(1).unwrap().next().unwrap().is_none());
     verified(&spool, 0, 1).unwrap();
 }
@@ -140,10 +140,10 @@ fn starting_behind_a_checkpoint_forgets_what_is_later_and_what_is_not_sealed() {
     spool.append(&SpoolItem::Batch(batch(&schema(0), 99))).unwrap();
     drop(spool);
     let spool = FileSpool::open(folder.path()).unwrap();
-    spool.start((2, Some(&checkpoint(2).source))).unwrap();
+    spool.start((2, Some(&checkpoint(2).source)), &[schema(0)]).unwrap();
     assert_eq!(verified(&spool, 0, 3).unwrap_err().kind(), ErrorKind::StateMismatch);
     spool.append(&SpoolItem::Batch(batch(&schema(0), 30))).unwrap();
-    spool.seal(&checkpoint(3)).unwrap();
+    spool.seal(&checkpoint(3), None).unwrap();
     verified(&spool, 0, 3).unwrap();
     let mut reader = spool.read(3).unwrap();
     assert!(matches!(reader.next().unwrap(), Some(SpoolItem::Batch(_))));
@@ -195,4 +195,27 @@ fn its_files_belong_to_their_owner_alone() {
     let spool = filled(&folder, 1..=1);
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&spool.folder), mode(&spool.path(1))), (0o700, 0o600));
+}
+
+#[test]
+fn the_tables_are_those_as_of_each_checkpoint() {
+    let folder = TempDir::new().unwrap();
+    let spool = filled(&folder, 1..=2);
+    spool.seal(&checkpoint(3), Some(&[schema(1), schema(2)])).unwrap();
+    spool.seal(&checkpoint(4), None).unwrap();
+    let versions = |spool: &FileSpool, at| {
+        spool.tables(at).map(|tables| tables.iter().map(|table| table.version).collect::<Vec<u64>>())
+    };
+    for (at, wanted) in [(0, vec![0]), (2, vec![0]), (3, vec![1, 2]), (9, vec![1, 2])] {
+        assert_eq!(versions(&spool, at).unwrap(), wanted, "at {at}");
+    }
+    assert_eq!(spool.tables(3).unwrap()[0], schema(1));
+    spool.forget(3).unwrap();
+    assert_eq!(versions(&spool, 2).unwrap_err().kind(), ErrorKind::StateMismatch);
+    assert_eq!(versions(&spool, 3).unwrap(), [1, 2]);
+
+    // A start behind an earlier checkpoint forgets what came later.
+    let spool = FileSpool::open(folder.path()).unwrap();
+    spool.start((2, Some(&checkpoint(2).source)), &[schema(7)]).unwrap();
+    assert_eq!(versions(&spool, 5).unwrap(), [7]);
 }

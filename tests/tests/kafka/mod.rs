@@ -9,5 +9,5 @@
 mod fire;
 mod jobs;
 mod kill;
-mod replay;
+pub(crate) mod replay;
 mod scene;

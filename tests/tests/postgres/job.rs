@@ -79,7 +79,7 @@ impl<'a> JobSpec<'a> {
         )
     }
 
-    fn source_block(&self) -> String {
+    pub(crate) fn source_block(&self) -> String {
         let url = self.source_url.clone().unwrap_or_else(|| self.source.url());
         let name = self.source.name();
         if self.source.is_postgres() {
@@ -99,7 +99,7 @@ impl<'a> JobSpec<'a> {
         }
     }
 
-    fn sink_block(&self) -> String {
+    pub(crate) fn sink_block(&self) -> String {
         let (driver, user, table) = if self.target.is_postgres() {
             ("org.postgresql.Driver", "postgres", "public.${table_name}")
         } else {

@@ -182,7 +182,7 @@ pub(crate) async fn create_source(source: &Database<'_>, rows: u64) {
         .await;
 }
 
-async fn create_log(log: &Database<'_>) {
+pub(crate) async fn create_log(log: &Database<'_>) {
     let end = if log.is_postgres() {
         "row_kind varchar(13), seq bigserial PRIMARY KEY"
     } else {

@@ -253,7 +253,7 @@ impl SegmentReader for Reading {
 }
 
 impl Spool for Spooled {
-    fn start(&self, last: (u64, Option<&SourceState>)) -> Result<()> {
+    fn start(&self, last: (u64, Option<&SourceState>), _tables: &[Arc<TableSchema>]) -> Result<()> {
         let mut segments = self.0.lock().unwrap();
         segments.sealed.retain(|segment| segment.checkpoint.id <= last.0);
         segments.open.clear();
@@ -264,7 +264,10 @@ impl Spool for Spooled {
         self.0.lock().unwrap().open.push(item.clone());
         Ok(())
     }
-    fn seal(&self, checkpoint: &Checkpoint) -> Result<()> {
+    fn tables(&self, _checkpoint: u64) -> Result<Vec<Arc<TableSchema>>> {
+        Ok(vec![super::schema()])
+    }
+    fn seal(&self, checkpoint: &Checkpoint, _tables: Option<&[Arc<TableSchema>]>) -> Result<()> {
         let mut segments = self.0.lock().unwrap();
         let items = std::mem::take(&mut segments.open);
         let next = (checkpoint.id, Some(checkpoint.source.clone()));

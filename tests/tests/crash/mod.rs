@@ -1,0 +1,113 @@
+//! The crash matrix: every fail point × what happens there × what the job is doing × source × target.
+//!
+//! A *cell* is one fail point and one action. A *scene* is a source that is written to, a target, and a
+//! job; cells follow each other in it, and in the end a judge reads the target as a user would and
+//! compares it with the source's history. `make crash-matrix` runs all cells and writes
+//! `docs/crash-matrix.md`; a normal run takes a slice that its seed chooses.
+
+mod cells;
+mod judge;
+mod report;
+mod scene;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use culvert_tests::database::Kind;
+use culvert_tests::{Flavor, PgVersion, kafka_shared, postgres_shared, random, seed, shared};
+use rand::Rng;
+use rand::seq::SliceRandom;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use cells::{Cell, PHASES, Phase, cells};
+use report::{Line, Report};
+use scene::{SOURCES, Server, TARGETS, Target, play};
+
+/// What the variable of this name asks for: all cells.
+const ALL_VARIABLE: &str = "CULVERT_CRASH_MATRIX";
+/// Cells of a pair and phase in a normal run.
+const SLICE: usize = 4;
+/// Scenes side by side.
+const SIDE_BY_SIDE: usize = 3;
+
+/// A source and a target.
+#[derive(Clone, Copy)]
+struct Pair {
+    source: Server,
+    target: Target,
+}
+
+impl Pair {
+    fn all() -> impl Iterator<Item = Pair> {
+        SOURCES.into_iter().flat_map(|source| TARGETS.map(|target| Pair { source, target }))
+    }
+
+    fn name(self) -> String {
+        format!("{} to {}", self.source.name(), self.target.name())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn matrix() {
+    let begun = Instant::now();
+    let seed = seed();
+    let all = std::env::var_os(ALL_VARIABLE).is_some();
+    let room = Arc::new(Semaphore::new(SIDE_BY_SIDE));
+    let mut scenes = JoinSet::new();
+    for (at, pair) in Pair::all().enumerate() {
+        let mut random = random::generator(seed.wrapping_add(at as u64));
+        // A slice has every pair, and every phase somewhere.
+        let phases: Vec<Phase> = if all { PHASES.to_vec() } else { vec![PHASES[(at + at / 3) % PHASES.len()]] };
+        for phase in phases {
+            let mut chosen = cells(phase, pair.target.is_kafka(), all);
+            chosen.shuffle(&mut random);
+            if !all {
+                chosen.truncate(SLICE);
+            }
+            let (room, seed) = (Arc::clone(&room), random.random());
+            scenes.spawn(async move {
+                let _room = room.acquire_owned().await.expect("scenes end one by one");
+                run(pair, phase, chosen, seed).await
+            });
+        }
+    }
+    let mut report = Report::new(seed);
+    while let Some(line) = scenes.join_next().await {
+        let line = line.expect("a scene panicked");
+        println!("{line}");
+        report.add(line);
+    }
+    report.seconds = begun.elapsed().as_secs();
+    println!("{}", report.summary());
+    if all {
+        report.write();
+    }
+    assert_eq!(report.faults(), Vec::<String>::new(), "repeat with the seed above");
+    assert!(report.acted() > 0, "no fail point acted");
+}
+
+/// Plays the cells of a pair and phase, in as many scenes as it takes.
+async fn run(pair: Pair, phase: Phase, cells: Vec<Cell>, seed: u64) -> Line {
+    let mut line = Line::new(pair.name(), phase);
+    let begun = Instant::now();
+    let mut left = cells;
+    let mut number = 0;
+    while !left.is_empty() {
+        let source: Kind<'static> = match pair.source {
+            Server::MySql => shared(Flavor::MySql).await.into(),
+            Server::MariaDb => shared(Flavor::MariaDb).await.into(),
+            Server::Postgres => postgres_shared(PgVersion::V17).await.into(),
+        };
+        let kafka = if pair.target.is_kafka() { Some(kafka_shared().await) } else { None };
+        let target: Option<Kind<'static>> = match pair.target {
+            Target::MySql => Some(shared(Flavor::MySql).await.into()),
+            Target::Postgres => Some(postgres_shared(PgVersion::V17).await.into()),
+            Target::Kafka => None,
+        };
+        left = play((source, target, kafka), phase, left, seed + number, &mut line).await;
+        number += 1;
+    }
+    line.seconds = begun.elapsed().as_secs_f64();
+    line
+}
