@@ -1,6 +1,6 @@
 //! What is in topics, as a consumer sees it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -87,7 +87,7 @@ pub(super) fn topics(bootstrap: &str) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// Everything there is to be seen now.
+/// Everything there is to be seen now, and perhaps some of what comes meanwhile.
 pub(super) fn read(bootstrap: &str, topic: &str, isolation: Isolation) -> Vec<Record> {
     let level = match isolation {
         Isolation::Committed => "read_committed",
@@ -104,13 +104,26 @@ pub(super) fn read(bootstrap: &str, topic: &str, isolation: Isolation) -> Vec<Re
         wanted.add_partition_offset(topic, *partition, Offset::Beginning).expect("a partition");
     }
     consumer.assign(&wanted).expect("an assignment");
+    // A topic that is written to all the time has no end to wait for.
+    let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
+    for partition in &unread {
+        let (_, end) =
+            consumer.fetch_watermarks(topic, *partition, ASK_PATIENCE).expect("the broker answers");
+        ends.insert(*partition, end);
+    }
     let mut records = Vec::new();
     let begun = Instant::now();
     while !unread.is_empty() {
         assert!(begun.elapsed() < PATIENCE, "{topic} was not read to its end; partitions left: {unread:?}");
         match consumer.poll(Duration::from_millis(200)) {
             None => {}
-            Some(Ok(message)) => records.push(Record::of(&message)),
+            Some(Ok(message)) => {
+                let record = Record::of(&message);
+                if ends.get(&record.partition).is_some_and(|end| record.offset + 1 >= *end) {
+                    unread.remove(&record.partition);
+                }
+                records.push(record);
+            }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 unread.remove(&partition);
             }

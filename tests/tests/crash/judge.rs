@@ -75,7 +75,8 @@ impl Verdict {
                 Kind::After => open.contains(key),
             };
             if again || !fits {
-                verdict.note(again, || format!("{kind:?} of {key} {values:?}, when it is {:?}", rows.get(key)));
+                verdict
+                    .note(again, || format!("{kind:?} of {key} {values:?}, when it is {:?}", rows.get(key)));
             }
             open.remove(key);
             match kind {

@@ -169,7 +169,9 @@ impl Report {
             text.push_str(&format!("| `{point}` | {failed} | {panicked} | {killed} |\n"));
         }
         let idle: usize = self.sum(|line| line.idle.len());
-        text.push_str(&format!("\nCells whose point was not passed in time, and which count for nothing: {idle}.\n"));
+        text.push_str(&format!(
+            "\nCells whose point was not passed in time, and which count for nothing: {idle}.\n"
+        ));
         text
     }
 

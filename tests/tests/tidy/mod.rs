@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const OUTSIDE: &[&str] = &[".git", "target"];
 
 /// The root of the checkout.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
