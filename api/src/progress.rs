@@ -1,7 +1,9 @@
 //! Figures of a running job that several parts write and the command line reads.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// What a job is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,30 @@ pub struct JobProgress {
     /// Attempts after a transient failure since the process started.
     pub restarts: AtomicU64,
     position: Mutex<String>,
+    /// What the job waits for now.
+    waits: Mutex<Waits>,
+    stalled: Mutex<Option<String>>,
+}
+
+#[derive(Debug, Default)]
+struct Waits {
+    next: u64,
+    open: BTreeMap<u64, (&'static str, String, Instant)>,
+}
+
+/// A call that waits for somebody outside; over when this is dropped.
+#[derive(Debug)]
+pub struct Waiting<'a> {
+    progress: &'a JobProgress,
+    number: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut waits) = self.progress.waits.lock() {
+            waits.open.remove(&self.number);
+        }
+    }
 }
 
 impl JobProgress {
@@ -59,6 +85,36 @@ impl JobProgress {
     /// Sets what the job is doing.
     pub fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Says that a call begins that waits for somebody outside: `what` is done, `whom` it is done with.
+    pub fn waits(&self, what: &'static str, whom: &str) -> Waiting<'_> {
+        let mut number = 0;
+        if let Ok(mut waits) = self.waits.lock() {
+            waits.next += 1;
+            number = waits.next;
+            waits.open.insert(number, (what, whom.to_owned(), Instant::now()));
+        }
+        Waiting { progress: self, number }
+    }
+
+    /// The call that waits the longest: what, for whom, how long.
+    pub fn longest_wait(&self) -> Option<(&'static str, String, Duration)> {
+        let waits = self.waits.lock().ok()?;
+        let (what, whom, since) = waits.open.values().min_by_key(|(_, _, since)| *since)?;
+        Some((what, whom.clone(), since.elapsed()))
+    }
+
+    /// Why nothing moves, when something should.
+    pub fn stalled(&self) -> Option<String> {
+        self.stalled.lock().ok()?.clone()
+    }
+
+    /// Sets or takes back that nothing moves.
+    pub fn set_stalled(&self, why: Option<String>) {
+        if let Ok(mut stalled) = self.stalled.lock() {
+            *stalled = why;
+        }
     }
 
     /// The source position of the newest completed checkpoint, for people.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use culvert_api::failpoint::pass;
 use culvert_api::{
-    ChangeBatch, Checkpoint, CommitMarker, Committer, Error, ErrorKind, Result, SchemaChange, SinkWriter,
-    TableId, TableSchema, Transform,
+    ChangeBatch, Checkpoint, CommitMarker, Committer, Error, ErrorKind, JobProgress, Result, SchemaChange,
+    SinkWriter, TableId, TableSchema, Transform,
 };
 use tokio::sync::mpsc;
 
@@ -62,6 +62,7 @@ pub(crate) struct BranchWorker {
     pub(crate) commit_orders: mpsc::Receiver<u64>,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) flush_after_idle: Duration,
+    pub(crate) progress: Arc<JobProgress>,
     pub(crate) schemas: HashMap<TableId, Mapped>,
 }
 
@@ -89,6 +90,7 @@ impl BranchWorker {
                 match tokio::time::timeout(self.flush_after_idle, self.input.recv()).await {
                     Ok(item) => item,
                     Err(_) => {
+                        let _waiting = self.progress.waits("writing to sink", &self.sink);
                         self.writer.flush().await?;
                         held_back = false;
                         continue;
@@ -126,7 +128,9 @@ impl BranchWorker {
         }
         pass("engine.transform.after")?;
         pass("engine.write.before")?;
+        let waiting = self.progress.waits("writing to sink", &self.sink);
         self.writer.write(batch).await?;
+        drop(waiting);
         pass("engine.write.after")
     }
 
@@ -158,7 +162,9 @@ impl BranchWorker {
         let after = self.mapped(&change.after)?;
         let mapped = SchemaChange { before, after, statement: change.statement };
         pass("engine.schema.before")?;
+        let waiting = self.progress.waits("changing a table's shape at sink", &self.sink);
         self.writer.apply_schema_change(&mapped).await?;
+        drop(waiting);
         pass("engine.schema.after")
     }
 
@@ -174,7 +180,9 @@ impl BranchWorker {
             source: Some(checkpoint.source.clone()),
         };
         pass("engine.prepare.before")?;
+        let waiting = self.progress.waits("preparing a commit at sink", &self.sink);
         let committable = self.writer.prepare_commit(&marker).await?;
+        drop(waiting);
         pass("engine.prepare.after")?;
         if !self.tell(Word::Prepared(checkpoint.id)).await {
             return Ok(false);
@@ -187,7 +195,9 @@ impl BranchWorker {
             }
         }
         pass("engine.commit.before")?;
+        let waiting = self.progress.waits("committing at sink", &self.sink);
         self.committer.commit(&committable).await?;
+        drop(waiting);
         pass("engine.commit.after")?;
         Ok(self.tell(Word::Committed(checkpoint.id)).await)
     }

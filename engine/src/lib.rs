@@ -14,6 +14,7 @@ mod queue;
 mod restore;
 mod settings;
 mod supervisor;
+mod watchdog;
 
 pub use graph::{Branch, FailurePolicy, JobGraph, Node, NodeKind, needs_spool, refuse_unfit_targets};
 pub use pipeline::Ended;

@@ -91,7 +91,9 @@ impl Opener {
     ) -> Result<Opened> {
         let branch = &self.branches[at];
         let mapped = branch.map_schemas(tables)?;
+        let waiting = self.progress.waits("making tables ready at sink", &branch.name);
         opened.writer.prepare_tables(&mapped, place.0 == 0).await?;
+        drop(waiting);
         let (queue_in, queue_out) = queue(self.settings.queue_bytes_max);
         let (orders_in, orders_out) = mpsc::channel(1);
         let worker = BranchWorker {
@@ -107,6 +109,7 @@ impl Opener {
             commit_orders: orders_out,
             reports: self.reports.clone(),
             flush_after_idle: self.settings.flush_after_idle,
+            progress: Arc::clone(&self.progress),
             schemas: HashMap::new(),
         };
         Ok(Opened { worker, link: Link { queue: queue_in, commit_orders: orders_in }, place })
@@ -125,10 +128,12 @@ impl Opener {
     /// the newest sealed checkpoint.
     pub(crate) async fn reopen(&self, at: usize, sealed: &Checkpoint) -> Result<Opened> {
         let branch = &self.branches[at];
+        let waiting = self.progress.waits("opening sink", &branch.name);
         let found = branch.sink.committed(&self.job, &branch.name).await?;
         let above = found.map_or(0, |marker| marker.epoch);
         let epoch = blocking(&self.store, move |store| store.next_epoch(above)).await?;
         let opened = branch.sink.open(&self.context(at, epoch)).await?;
+        drop(waiting);
         let place = place_of(&branch.name, opened.marker.as_ref())?;
         let Some(spool) = self.spool.clone() else {
             return Err(Error::new(ErrorKind::Internal, "a sink is held without a spool"));

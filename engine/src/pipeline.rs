@@ -58,7 +58,9 @@ pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ende
     attempt.progress.set_phase(Phase::Starting);
     pass("engine.restore.before")?;
     let known = look(attempt).await?;
+    let opening = attempt.progress.waits("opening source", attempt.source.name());
     let mut tables = attempt.source.tables(known.source()).await?;
+    drop(opening);
     if known.point.is_none() {
         refuse_unfit_targets(attempt.branches, &tables).await?;
     }
@@ -77,9 +79,11 @@ pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ende
         off_loop(move || spool.start((checkpoint, from.as_ref()), &tables)).await?;
     }
     info!(epoch = restored.epoch, checkpoint, fresh = state.is_none(), "starting");
+    let opening = attempt.progress.waits("opening source", attempt.source.name());
     let context = ReaderContext { job: attempt.job.to_owned(), progress: Arc::clone(attempt.progress) };
     let mut enumerator = attempt.source.enumerator(context.clone(), state.as_ref()).await?;
     let mut reader = attempt.source.reader(context, state.as_ref()).await?;
+    drop(opening);
     let mut checkpointer = start_branches(opener, reports, restored, &tables).await?;
     let result = drive(attempt, stop, enumerator.as_mut(), reader.as_mut(), &mut checkpointer).await;
     reader.close().await;
@@ -135,7 +139,9 @@ async fn drive(
     loop {
         let wanted = reader.splits_wanted();
         if wanted > 0 {
+            let waiting = attempt.progress.waits("planning splits of source", attempt.source.name());
             let splits = enumerator.next_splits(wanted).await?;
+            drop(waiting);
             if !splits.is_empty() {
                 pass("engine.enumerate.before")?;
                 reader.add_splits(splits)?;
@@ -156,7 +162,9 @@ async fn drive(
             continue;
         }
         pass("engine.read.before")?;
+        let waiting = attempt.progress.waits("reading from source", attempt.source.name());
         let event = reader.next().await?;
+        drop(waiting);
         pass("engine.read.after")?;
         match event {
             SourceEvent::Batch(batch) => {
@@ -196,6 +204,7 @@ async fn forget(reader: &mut dyn SourceReader, checkpointer: &mut Checkpointer) 
     match checkpointer.poll().await? {
         Some(state) => {
             pass("engine.forget.before")?;
+            let _waiting = checkpointer.opener.progress.waits("telling the source what it may forget", "");
             reader.checkpoint_complete(&state).await?;
             pass("engine.forget.after")
         }

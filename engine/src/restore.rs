@@ -71,6 +71,7 @@ impl Answer {
 pub(crate) async fn look(attempt: &Attempt<'_>) -> Result<Known> {
     let mut answers = Vec::with_capacity(attempt.branches.len());
     for branch in attempt.branches {
+        let _waiting = attempt.progress.waits("asking for the commit marker of sink", &branch.name);
         answers.push(Answer::of(branch, branch.sink.committed(attempt.job, &branch.name).await)?);
     }
     let epochs = answers.iter().filter_map(|answer| match answer {
@@ -89,6 +90,7 @@ pub(crate) async fn restore(attempt: &Attempt<'_>, opener: &Opener, known: &Know
     let mut opened = Vec::with_capacity(attempt.branches.len());
     let mut answers = Vec::with_capacity(attempt.branches.len());
     for (at, branch) in attempt.branches.iter().enumerate() {
+        let _waiting = attempt.progress.waits("opening sink", &branch.name);
         let result = branch.sink.open(&opener.context(at, epoch)).await;
         let (sink, marker) = match result {
             Ok(sink) => {

@@ -20,6 +20,8 @@ pub struct Settings {
     pub queue_bytes_max: usize,
     /// Rows held back in a writer are passed on after this long without new ones.
     pub flush_after_idle: Duration,
+    /// A call to a server that takes longer is told of as a stall.
+    pub stall_after: Duration,
     /// First wait after a transient failure; doubles each time.
     pub retry_initial: Duration,
     /// Longest wait between two attempts.
@@ -42,7 +44,9 @@ impl Default for Settings {
             queue_bytes_max: 32 << 20,
             flush_after_idle: Duration::from_millis(100),
             retry_initial: Duration::from_millis(500),
-            retry_longest: Duration::from_secs(30),
+            stall_after: Duration::from_secs(20),
+            // A job is to go on within 10 s when what it waits for is there again.
+            retry_longest: Duration::from_secs(5),
             retry_budget: 10_000,
             spool_bytes_max: 16 << 30,
             checkpoints_kept: 3,

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use crate::graph::JobGraph;
 use crate::pipeline::{self, Attempt, Ended};
 use crate::settings::{Settings, StopSignal};
+use crate::watchdog::Watchdog;
 
 /// Everything a job needs to run.
 pub struct Job {
@@ -44,6 +45,7 @@ pub async fn run(job: &Job, mut stop: StopSignal) -> Result<Ended> {
         settings: &job.settings,
         progress: &job.progress,
     };
+    let _watchdog = Watchdog::start(&job.name, &job.progress, job.settings.stall_after);
     let mut failures = 0u32;
     let mut checkpoints_seen = 0;
     loop {
@@ -91,7 +93,7 @@ mod tests {
     fn waits_double_up_to_the_limit() {
         let settings = Settings::default();
         let waits: Vec<u128> = (1..=8).map(|n| back_off(&settings, n).as_millis()).collect();
-        assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]);
+        assert_eq!(waits, [500, 1000, 2000, 4000, 5000, 5000, 5000, 5000]);
         assert_eq!(back_off(&settings, u32::MAX), settings.retry_longest);
     }
 }

@@ -69,6 +69,9 @@ impl View {
         let (done, total) = (progress.chunks_done.load(Relaxed), progress.chunks_total.load(Relaxed));
         let committed = progress.rows_committed.load(Relaxed);
         let common = format!("{rows} rows read, {committed} committed, {rate:.0} rows/s");
+        if let Some(why) = progress.stalled() {
+            return format!("STALLED: {why} · {common}");
+        }
         match progress.phase() {
             Phase::Starting => "starting".to_owned(),
             Phase::Waiting => format!("waiting before the next attempt · {common}"),

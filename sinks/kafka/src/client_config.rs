@@ -151,6 +151,8 @@ impl ClientSettings {
         config.set("group.id", GROUP).set("enable.auto.commit", "false");
         config.set("enable.partition.eof", "true").set("isolation.level", isolation);
         config.set("allow.auto.create.topics", "false");
+        // It reads to the end and goes: the broker need not wait there for more.
+        config.set("fetch.wait.max.ms", "10");
         config
     }
 

@@ -24,6 +24,8 @@ use scene::{SOURCES, Server, TARGETS, Target, play};
 
 /// What the variable of this name asks for: all cells.
 const ALL_VARIABLE: &str = "CULVERT_CRASH_MATRIX";
+/// Limits a run to lines that contain this, for example `MySQL to Kafka, DDL`.
+const ONLY_VARIABLE: &str = "CULVERT_CRASH_ONLY";
 /// Cells of a pair and phase in a normal run.
 const SLICE: usize = 4;
 /// Scenes side by side.
@@ -51,6 +53,7 @@ async fn matrix() {
     let begun = Instant::now();
     let seed = seed();
     let all = std::env::var_os(ALL_VARIABLE).is_some();
+    let only = std::env::var(ONLY_VARIABLE).unwrap_or_default();
     let mut scenes = Vec::new();
     for (at, pair) in Pair::all().enumerate() {
         let mut random = random::generator(seed.wrapping_add(at as u64));
@@ -58,6 +61,9 @@ async fn matrix() {
         let phases: Vec<Phase> =
             if all { PHASES.to_vec() } else { vec![PHASES[(at + at / 3) % PHASES.len()]] };
         for phase in phases {
+            if !format!("{}, {phase}", pair.name()).contains(&only) {
+                continue;
+            }
             let mut chosen = cells(phase, pair.target.is_kafka(), all);
             chosen.shuffle(&mut random);
             if !all {
@@ -74,7 +80,7 @@ async fn matrix() {
     }
     report.seconds = begun.elapsed().as_secs();
     println!("{}", report.summary());
-    if all {
+    if all && only.is_empty() {
         report.write();
     }
     assert_eq!(report.faults(), Vec::<String>::new(), "repeat with the seed above");

@@ -231,6 +231,9 @@ impl Scene {
             return;
         }
         let finished = job.wait(LIMIT);
+        if std::env::var_os("CULVERT_CRASH_TIMES").is_some() {
+            eprintln!("LOG {}\n{}", self.job.name, finished.stderr);
+        }
         match action {
             Action::Kill => assert_eq!(finished.code, None, "{point}: {}", tail(&finished.stderr)),
             _ => assert!(
@@ -411,7 +414,7 @@ impl Writer {
         let asked = Arc::clone(&stop);
         let task = tokio::spawn(async move {
             let mut random = random::generator(seed);
-            let (mut fresh, mut transactions, mut columns) = (1_000_000, 0u64, 0u64);
+            let (mut fresh, mut transactions, mut alterations) = (1_000_000, 0u64, 0u64);
             let mut pace = tokio::time::interval(PAUSE);
             while !asked.load(Relaxed) {
                 pace.tick().await;
@@ -423,7 +426,7 @@ impl Writer {
                 }
                 source.run(&[&format!("INSERT INTO e VALUES ({transactions})"), "COMMIT"]).await;
                 if ddl && transactions % DDL_EVERY == 0 {
-                    source.run(&[&alteration(&mut columns)]).await;
+                    source.run(&[&alteration(source.is_postgres(), &mut alterations)]).await;
                 }
             }
             transactions
@@ -451,13 +454,16 @@ fn statement(random: &mut StdRng, fresh: &mut i64, rows: i64) -> String {
 }
 
 /// Columns come, are widened, and go; never more than a few.
-fn alteration(columns: &mut u64) -> String {
-    *columns += 1;
-    let (number, before) = (*columns / 3, (*columns / 3).saturating_sub(1));
-    match *columns % 3 {
-        0 => format!("ALTER TABLE m ADD COLUMN x{number} INT DEFAULT 7"),
-        1 => format!("ALTER TABLE m ADD COLUMN y{number} VARCHAR(20)"),
-        _ if before > 0 => format!("ALTER TABLE m DROP COLUMN x{before}"),
+fn alteration(is_postgres: bool, alterations: &mut u64) -> String {
+    let round = *alterations / 4;
+    *alterations += 1;
+    let width = 40 + *alterations;
+    match *alterations % 4 {
+        1 => format!("ALTER TABLE m ADD COLUMN x{round} INT DEFAULT 7"),
+        2 if is_postgres => format!("ALTER TABLE m ALTER COLUMN v TYPE VARCHAR({width})"),
+        2 => format!("ALTER TABLE m MODIFY COLUMN v VARCHAR({width})"),
+        3 => format!("ALTER TABLE m ADD COLUMN y{round} VARCHAR(20)"),
+        _ if round > 0 => format!("ALTER TABLE m DROP COLUMN x{}", round - 1),
         _ => "ALTER TABLE m ADD COLUMN z BIGINT".to_owned(),
     }
 }

@@ -20,6 +20,8 @@ const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(10);
 const STATUS_INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// A server that says nothing for this long, though asked, counts as gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// It is told of after this long.
+const SILENCE_TOLD_AFTER: Duration = Duration::from_secs(20);
 /// On top of the server's own patience, within which it may be busy decoding without a word.
 const SILENCE_MARGIN: Duration = Duration::from_secs(30);
 /// A report that cannot be sent for this long means the same.
@@ -112,6 +114,7 @@ impl Link {
     async fn serve_while<F: Future>(&mut self, work: F, listening: bool) -> Result<F::Output, Stop> {
         tokio::pin!(work);
         let began = Instant::now();
+        let mut told = false;
         // Work that is always ready must not keep reports from leaving.
         if began >= self.next_status || self.shared.called.load(Ordering::Acquire) {
             self.report(false).await?;
@@ -128,7 +131,15 @@ impl Link {
                 let message = format!("no sign of life from the server for {} s", silent.as_secs());
                 return Err(Error::new(ErrorKind::Connection, message).into());
             }
-            self.report(silent >= self.timing.silence_max / 2).await?;
+            let worrying = silent >= SILENCE_TOLD_AFTER;
+            if worrying && !told {
+                told = true;
+                tracing::warn!(
+                    "STALLED: the server has said nothing for {} s, though asked",
+                    silent.as_secs()
+                );
+            }
+            self.report(silent >= SILENCE_TOLD_AFTER / 2).await?;
         }
     }
 
