@@ -1,7 +1,7 @@
 //! A TCP proxy in front of a server that breaks connections on command.
 //!
 //! ```text
-//! client --- Proxy::port() ---[ cut · cut_after_bytes · refuse · stall ]--- target
+//! client --- Proxy::port() ---[ cut · end · abandon · cut_after_bytes · refuse · stall · trickle ]--- target
 //! ```
 
 use std::net::Ipv4Addr;
@@ -19,6 +19,8 @@ use crate::wait;
 
 const BUFFER_BYTES: usize = 16 << 10;
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes that pass at once, and the pause behind them, while they trickle.
+const TRICKLE: (usize, Duration) = (512, Duration::from_millis(2));
 
 /// The proxy; ends, with all connections, when dropped.
 #[derive(Debug)]
@@ -34,7 +36,12 @@ struct State {
     /// Counts the cuts: every connection ends when it changes.
     cuts: watch::Sender<u64>,
     refused: watch::Sender<bool>,
+    /// Every connection ends, in order, when it changes.
+    ends: watch::Sender<u64>,
+    /// Every connection is open and dead when it changes.
+    abandons: watch::Sender<u64>,
     stalled: watch::Sender<bool>,
+    trickling: watch::Sender<bool>,
     /// Whether somebody listens on the proxy's port.
     listening: watch::Sender<bool>,
     /// Bytes that may still pass from the target to clients before a cut.
@@ -53,7 +60,10 @@ impl Proxy {
             target,
             cuts: watch::Sender::new(0),
             refused: watch::Sender::new(false),
+            ends: watch::Sender::new(0),
+            abandons: watch::Sender::new(0),
             stalled: watch::Sender::new(false),
+            trickling: watch::Sender::new(false),
             listening: watch::Sender::new(true),
             budget: Mutex::new(None),
             connections: AtomicUsize::new(0),
@@ -77,6 +87,22 @@ impl Proxy {
     /// Resets all connections. New ones are welcome.
     pub fn cut(&self) {
         self.state.cut();
+    }
+
+    /// Ends all connections in order (FIN). New ones are welcome.
+    pub fn end(&self) {
+        self.state.ends.send_modify(|ends| *ends += 1);
+    }
+
+    /// Leaves all connections half open for good: they stay, and nothing comes any more. New ones are
+    /// welcome.
+    pub fn abandon(&self) {
+        self.state.abandons.send_modify(|abandons| *abandons += 1);
+    }
+
+    /// True: bytes pass a few at a time. False: as they come.
+    pub fn trickle(&self, trickle: bool) {
+        self.state.trickling.send_replace(trickle);
     }
 
     /// Lets so many more bytes pass from the target to clients, all connections together, then
@@ -114,6 +140,7 @@ impl Proxy {
     pub async fn heal(&self) {
         *self.state.budget() = None;
         self.stall(false);
+        self.trickle(false);
         self.refuse(false).await;
     }
 
@@ -210,6 +237,7 @@ async fn serve(mut client: TcpStream, state: Arc<State>, mut cuts: watch::Receiv
     if let Ok(mut target) = TcpStream::connect((Ipv4Addr::LOCALHOST, state.target)).await {
         let _ = client.set_nodelay(true);
         let _ = target.set_nodelay(true);
+        let (mut ends, mut abandons) = (state.ends.subscribe(), state.abandons.subscribe());
         let cut = {
             let (from_client, to_client) = client.split();
             let (from_target, to_target) = target.split();
@@ -217,6 +245,8 @@ async fn serve(mut client: TcpStream, state: Arc<State>, mut cuts: watch::Receiv
                 // A cut wins over data that is ready as well.
                 biased;
                 _ = cuts.changed() => true,
+                _ = ends.changed() => false,
+                _ = abandons.changed() => cuts.changed().await.is_ok(),
                 cut = pump(from_target, to_client, &state, true) => cut,
                 cut = pump(from_client, to_target, &state, false) => cut,
             }
@@ -247,8 +277,14 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, state: &State, from
         }
         let (pass, cut) = if from_target { state.spend(length) } else { (length, false) };
         let Some(bytes) = buffer.get(..pass) else { return true };
-        if to.write_all(bytes).await.is_err() {
-            return true;
+        let step = if *state.trickling.borrow() { TRICKLE.0 } else { BUFFER_BYTES };
+        for part in bytes.chunks(step) {
+            if to.write_all(part).await.is_err() {
+                return true;
+            }
+            if step == TRICKLE.0 {
+                tokio::time::sleep(TRICKLE.1).await;
+            }
         }
         if from_target {
             state.from_target.fetch_add(bytes.len() as u64, Ordering::SeqCst);

@@ -6,6 +6,7 @@ mod fanout;
 mod fuzz;
 mod harness;
 mod kafka;
+mod network;
 mod pipeline;
 mod postgres;
 mod tidy;

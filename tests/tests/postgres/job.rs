@@ -227,6 +227,17 @@ impl Job {
         .await;
     }
 
+    /// Waits until its log says this once more than it does now.
+    pub(crate) async fn until_said_again(&self, text: &str) {
+        let before = self.stderr().matches(text).count();
+        wait::until_ok(LIMIT, &format!("`{text}` again in the job's log"), async || {
+            self.assert_running();
+            let log = self.stderr();
+            if log.matches(text).count() > before { Ok(()) } else { Err(tail(&log)) }
+        })
+        .await;
+    }
+
     pub(crate) fn kill(self) -> Finished {
         self.into_running().kill()
     }
