@@ -1,7 +1,7 @@
 //! A TCP proxy in front of a server that breaks connections on command.
 //!
 //! ```text
-//! client --- Proxy::port() ---[ cut · end · abandon · cut_after_bytes · refuse · stall · trickle ]--- target
+//! client --- Proxy::port() ---[ cut · end · abandon · cut_after_bytes · refuse · stall · mute · trickle ]--- target
 //! ```
 
 use std::net::Ipv4Addr;
@@ -41,6 +41,8 @@ struct State {
     /// Every connection is open and dead when it changes.
     abandons: watch::Sender<u64>,
     stalled: watch::Sender<bool>,
+    /// Nothing comes back from the target.
+    muted: watch::Sender<bool>,
     trickling: watch::Sender<bool>,
     /// Whether somebody listens on the proxy's port.
     listening: watch::Sender<bool>,
@@ -63,6 +65,7 @@ impl Proxy {
             ends: watch::Sender::new(0),
             abandons: watch::Sender::new(0),
             stalled: watch::Sender::new(false),
+            muted: watch::Sender::new(false),
             trickling: watch::Sender::new(false),
             listening: watch::Sender::new(true),
             budget: Mutex::new(None),
@@ -98,6 +101,11 @@ impl Proxy {
     /// welcome.
     pub fn abandon(&self) {
         self.state.abandons.send_modify(|abandons| *abandons += 1);
+    }
+
+    /// True: what clients say arrives, and no answer comes back. False: the answers come.
+    pub fn mute(&self, mute: bool) {
+        self.state.muted.send_replace(mute);
     }
 
     /// True: bytes pass a few at a time. False: as they come.
@@ -140,6 +148,7 @@ impl Proxy {
     pub async fn heal(&self) {
         *self.state.budget() = None;
         self.stall(false);
+        self.mute(false);
         self.trickle(false);
         self.refuse(false).await;
     }
@@ -265,7 +274,7 @@ async fn serve(mut client: TcpStream, state: Arc<State>, mut cuts: watch::Receiv
 
 /// Copies one direction until it ends; answers whether it ended by a cut.
 async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, state: &State, from_target: bool) -> bool {
-    let mut stalled = state.stalled.subscribe();
+    let (mut stalled, mut muted) = (state.stalled.subscribe(), state.muted.subscribe());
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let Ok(length) = from.read(&mut buffer).await else { return true };
@@ -273,6 +282,9 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, state: &State, from
             return false;
         }
         if stalled.wait_for(|stalled| !stalled).await.is_err() {
+            return true;
+        }
+        if from_target && muted.wait_for(|muted| !muted).await.is_err() {
             return true;
         }
         let (pass, cut) = if from_target { state.spend(length) } else { (length, false) };

@@ -1,0 +1,326 @@
+//! A sink at a real target, what a user of the target sees, and rows for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_schema::DataType;
+use culvert_api::{
+    ChangeBatch, Column, CommitMarker, JobProgress, OpenSink, Result, RowKind, RowKindSet, RowPosition, Sink,
+    SourceState, SourceType, TableId, TableSchema, WriterContext,
+};
+use culvert_config::{Block, Entry, OptionDef, Options, Place, Role, Value};
+use culvert_sink_jdbc::JdbcSink;
+use culvert_sink_kafka::KafkaSink;
+use culvert_tests::{
+    Database, Flavor, Isolation, Kafka, KafkaOptions, PgVersion, Proxy, postgres_shared, shared,
+};
+use tokio::sync::OnceCell;
+
+/// Names that no quoting survives by luck.
+pub(crate) const JOB: &str = "jöb 'a\"";
+pub(crate) const SINK: &str = "sïnk.1";
+
+/// A target with room of its own.
+pub(crate) enum Stand {
+    Sql { database: Database<'static>, proxy: Proxy },
+    Topics { kafka: &'static Kafka, prefix: String, semantics: &'static str },
+}
+
+/// A broker with a proxy, for all tests of this suite, which break it one after the other.
+async fn broker() -> &'static Kafka {
+    static BROKER: OnceCell<Kafka> = OnceCell::const_new();
+    let start = || Kafka::start(KafkaOptions { proxied: true, ..KafkaOptions::default() });
+    BROKER.get_or_init(start).await
+}
+
+/// Every sink whose contract is exactly once.
+pub(crate) async fn stands() -> Vec<Stand> {
+    let databases = [
+        Database::fresh(shared(Flavor::MySql).await, "conform").await,
+        Database::fresh(shared(Flavor::MariaDb).await, "conform").await,
+        Database::fresh(postgres_shared(PgVersion::V15).await, "conform").await,
+        Database::fresh(postgres_shared(PgVersion::V17).await, "conform").await,
+    ];
+    let mut stands = Vec::new();
+    for database in databases {
+        let proxy = Proxy::start(database.port()).await;
+        stands.push(Stand::Sql { database, proxy });
+    }
+    stands.push(topics("EXACTLY_ONCE").await);
+    stands
+}
+
+/// Topics written with these semantics.
+pub(crate) async fn topics(semantics: &'static str) -> Stand {
+    let kafka = broker().await;
+    Stand::Topics { kafka, prefix: kafka.fresh_name("conform"), semantics }
+}
+
+impl Stand {
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Stand::Sql { database, .. } => format!("Jdbc at port {}", database.port()),
+            Stand::Topics { semantics, .. } => format!("Kafka {semantics}"),
+        }
+    }
+
+    pub(crate) fn sink(&self) -> Arc<dyn Sink> {
+        match self {
+            Stand::Sql { database, .. } => self.jdbc(database.port()),
+            Stand::Topics { kafka, .. } => self.kafka_at(&kafka.bootstrap()),
+        }
+    }
+
+    /// The same through the proxy.
+    pub(crate) fn sink_by_proxy(&self) -> Arc<dyn Sink> {
+        match self {
+            Stand::Sql { proxy, .. } => self.jdbc(proxy.port()),
+            Stand::Topics { kafka, .. } => self.kafka_at(&kafka.proxied_bootstrap()),
+        }
+    }
+
+    pub(crate) fn proxy(&self) -> &Proxy {
+        match self {
+            Stand::Sql { proxy, .. } => proxy,
+            Stand::Topics { kafka, .. } => kafka.proxy(),
+        }
+    }
+
+    fn jdbc(&self, port: u16) -> Arc<dyn Sink> {
+        let Stand::Sql { database, .. } = self else { panic!("no database") };
+        let url = database.url().replace(&format!(":{}/", database.port()), &format!(":{port}/"));
+        let user = if database.is_postgres() { "postgres" } else { "root" };
+        let table = if database.is_postgres() { "public.${table_name}" } else { "${table_name}" };
+        let options = options(
+            "Jdbc",
+            culvert_sink_jdbc::OPTIONS,
+            &[
+                ("url", &url),
+                ("username", user),
+                ("password", "root"),
+                ("generate_sink_sql", "true"),
+                ("database", database.name()),
+                ("table", table),
+            ],
+        );
+        Arc::new(JdbcSink::from_options(&options).expect("sound options"))
+    }
+
+    fn kafka_at(&self, bootstrap: &str) -> Arc<dyn Sink> {
+        let Stand::Topics { prefix, semantics, .. } = self else { panic!("no broker") };
+        let options = options(
+            "Kafka",
+            culvert_sink_kafka::OPTIONS,
+            &[
+                ("bootstrap.servers", bootstrap),
+                ("topic", &format!("{prefix}.${{table_name}}")),
+                ("semantics", semantics),
+                ("format", "debezium_json"),
+                ("progress_topic", &format!("{prefix}.progress")),
+                ("transaction_prefix", prefix),
+            ],
+        );
+        Arc::new(KafkaSink::from_options(&options).expect("sound options"))
+    }
+
+    /// The values of column `v` per `id`, in order, as a user sees them. Where rows are changed in place,
+    /// the last one; what was deleted is gone in both cases.
+    pub(crate) async fn seen(&self, table: &str) -> Vec<(i64, String)> {
+        match self {
+            Stand::Sql { database, .. } => {
+                if !database.has_table(table).await {
+                    return Vec::new();
+                }
+                let query = format!("SELECT id, v FROM {} ORDER BY id, v", database.table(table));
+                let text = |value: Option<String>| value.unwrap_or_else(|| "NULL".into());
+                let rows = database.rows(&query).await.into_iter().map(|row| {
+                    let mut row = row.into_iter();
+                    let id = text(row.next().flatten()).parse().expect("a number");
+                    (id, text(row.next().flatten()))
+                });
+                rows.collect()
+            }
+            Stand::Topics { .. } => {
+                let mut rows: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+                for message in self.messages(table).await {
+                    let image = |name: &str| {
+                        let image = &message[name];
+                        let text = image["v"].as_str().unwrap_or("NULL").to_owned();
+                        (image["id"].as_i64().expect("a number"), text)
+                    };
+                    let op = message["op"].as_str().unwrap_or_default();
+                    if matches!(op, "u" | "d") {
+                        let (id, text) = image("before");
+                        let there = rows.entry(id).or_default();
+                        let place = there.iter().position(|known| *known == text);
+                        there.remove(place.unwrap_or_else(|| panic!("no such row: {message}")));
+                    }
+                    if op != "d" {
+                        let (id, text) = image("after");
+                        rows.entry(id).or_default().push(text);
+                    }
+                }
+                rows.into_iter()
+                    .flat_map(|(id, texts)| texts.into_iter().map(move |text| (id, text)))
+                    .collect()
+            }
+        }
+    }
+
+    /// The messages of a table's topic.
+    async fn messages(&self, table: &str) -> Vec<serde_json::Value> {
+        let Stand::Topics { kafka, prefix, .. } = self else { return Vec::new() };
+        let records = kafka.read(&format!("{prefix}.{table}"), Isolation::Committed).await;
+        let parsed =
+            |text: &str| serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        records.iter().filter_map(|record| record.value.as_deref().map(parsed)).collect()
+    }
+
+    /// Opens the sink, ready for a table.
+    pub(crate) async fn open(&self, sink: &Arc<dyn Sink>, epoch: u64, table: &Arc<TableSchema>) -> Run {
+        self.try_open(sink, epoch, table).await.unwrap_or_else(|error| panic!("{}: {error}", self.name()))
+    }
+
+    pub(crate) async fn try_open(
+        &self,
+        sink: &Arc<dyn Sink>,
+        epoch: u64,
+        table: &Arc<TableSchema>,
+    ) -> Result<Run> {
+        Run::open(sink, (JOB, SINK, 0), epoch, table).await
+    }
+}
+
+fn options(plugin: &str, known: &'static [OptionDef], pairs: &[(&str, &str)]) -> Options {
+    let mut block = Block::new(Role::Sink, plugin, Place::default());
+    for (key, value) in pairs {
+        let value = Value::String((*value).to_owned());
+        block.entries.push(Entry { key: (*key).to_owned(), value, place: Place::default() });
+    }
+    let (options, problems) = Options::resolve(&block, known);
+    assert!(problems.iter().all(|problem| !problem.is_error()), "{problems:?}");
+    options
+}
+
+/// An open sink, and what it holds.
+pub(crate) struct Run {
+    pub(crate) sink: OpenSink,
+    context: WriterContext,
+    /// The checkpoint that its marker names.
+    pub(crate) holds: u64,
+}
+
+impl Run {
+    pub(crate) async fn open(
+        sink: &Arc<dyn Sink>,
+        (job, name, writer): (&str, &str, u32),
+        epoch: u64,
+        table: &Arc<TableSchema>,
+    ) -> Result<Run> {
+        let progress = Arc::new(JobProgress::default());
+        let context = WriterContext { job: job.into(), sink: name.into(), writer, epoch, progress };
+        let mut open = sink.open(&context).await?;
+        let holds = open.marker.as_ref().map_or(0, |marker| marker.checkpoint);
+        open.writer.prepare_tables(std::slice::from_ref(table), holds == 0).await?;
+        Ok(Run { sink: open, context, holds })
+    }
+
+    pub(crate) async fn write(&mut self, batch: ChangeBatch) -> Result<()> {
+        self.sink.writer.write(batch).await
+    }
+
+    /// Stages everything with the next marker.
+    pub(crate) async fn prepare(&mut self) -> Result<culvert_api::Committable> {
+        self.sink.writer.prepare_commit(&self.marker(&state(self.holds + 1))).await
+    }
+
+    pub(crate) fn marker(&self, source: &SourceState) -> CommitMarker {
+        CommitMarker {
+            job: self.context.job.clone(),
+            sink: self.context.sink.clone(),
+            writer: self.context.writer,
+            epoch: self.context.epoch,
+            checkpoint: self.holds + 1,
+            source: Some(source.clone()),
+        }
+    }
+
+    pub(crate) async fn commit(&mut self) -> Result<()> {
+        let staged = self.prepare().await?;
+        self.sink.committer.commit(&staged).await?;
+        self.holds += 1;
+        Ok(())
+    }
+
+    pub(crate) async fn deliver(&mut self, batch: ChangeBatch) -> Result<()> {
+        self.write(batch).await?;
+        self.commit().await
+    }
+}
+
+/// A state that is another at every checkpoint, with bytes of every sort.
+pub(crate) fn state(checkpoint: u64) -> SourceState {
+    SourceState { enumerator: (0..=255).collect(), reader: checkpoint.to_le_bytes().to_vec() }
+}
+
+/// `db.<name>(id, v)`, appended to: what comes twice is there twice.
+pub(crate) fn log_table(name: &str) -> Arc<TableSchema> {
+    table(name, 0, &[], RowKindSet::INSERT_ONLY)
+}
+
+/// The same with a key, changed in place.
+pub(crate) fn keyed_table(name: &str) -> Arc<TableSchema> {
+    table(name, 0, &["id"], RowKindSet::ALL)
+}
+
+fn table(name: &str, more: usize, key: &[&str], kinds: RowKindSet) -> Arc<TableSchema> {
+    let column = |name: &str, data_type, declared: &str| Column {
+        name: name.into(),
+        data_type,
+        nullable: name != "id",
+        source_type: Some(SourceType::mysql(declared)),
+    };
+    let mut columns =
+        vec![column("id", DataType::Int64, "bigint"), column("v", DataType::Utf8, "varchar(60)")];
+    columns.extend((0..more).map(|n| column(&format!("x{n}"), DataType::Int64, "bigint")));
+    let key = key.iter().map(|name| (*name).to_owned()).collect();
+    Arc::new(TableSchema::new(TableId::new("db", name), more as u64, columns, key, kinds))
+}
+
+/// The table with one more column.
+pub(crate) fn widened(schema: &TableSchema) -> Arc<TableSchema> {
+    let key: Vec<&str> = schema.primary_key.iter().map(String::as_str).collect();
+    table(&schema.id.table, schema.columns.len() - 1, &key, schema.kinds)
+}
+
+/// Rows of these kinds, ids and values.
+pub(crate) fn rows(schema: &Arc<TableSchema>, rows: &[(RowKind, i64, Option<&str>)]) -> ChangeBatch {
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.2))),
+    ];
+    for _ in columns.len()..schema.columns.len() {
+        columns.push(Arc::new(Int64Array::from_iter(rows.iter().map(|_| Some(7)))));
+    }
+    let position = |(row, _)| RowPosition { transaction: 0, event: 0, row: row as u32 };
+    ChangeBatch {
+        schema: Arc::clone(schema),
+        rows: RecordBatch::try_new(Arc::clone(&schema.arrow), columns).expect("columns that fit"),
+        kinds: rows.iter().map(|row| row.0).collect(),
+        positions: rows.iter().enumerate().map(position).collect(),
+        transactions: vec!["t".into()],
+        unavailable: Vec::new(),
+    }
+}
+
+/// Inserted rows with these ids.
+pub(crate) fn inserts(schema: &Arc<TableSchema>, ids: std::ops::Range<i64>) -> ChangeBatch {
+    let list: Vec<(RowKind, i64, Option<&str>)> = ids.map(|id| (RowKind::Insert, id, Some("x"))).collect();
+    rows(schema, &list)
+}
+
+/// What is seen of [`inserts`], once each.
+pub(crate) fn once(ids: std::ops::Range<i64>) -> Vec<(i64, String)> {
+    ids.map(|id| (id, "x".to_owned())).collect()
+}
