@@ -9,6 +9,7 @@ use culvert_api::{JobProgress, Sink, Source};
 use culvert_config::{Block, OptionDef, Options, Problem, load};
 use culvert_engine::{FailurePolicy, Job, JobGraph, Node, NodeKind, Settings};
 use culvert_sink_jdbc::JdbcSink;
+use culvert_sink_kafka::KafkaSink;
 use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
 use culvert_state::{JobIdentity, RocksStore};
@@ -52,7 +53,10 @@ pub(crate) fn build(text: &str, state: &Path, instead: Option<Arc<dyn Sink>>) ->
         Some(sink) => sink,
         None => {
             let block = file.sinks.first().context("the job has a sink")?;
-            Arc::new(JdbcSink::from_options(&options(block, culvert_sink_jdbc::OPTIONS)?)?)
+            match block.plugin.to_lowercase().as_str() {
+                "kafka" => Arc::new(KafkaSink::from_options(&options(block, culvert_sink_kafka::OPTIONS)?)?),
+                _ => Arc::new(JdbcSink::from_options(&options(block, culvert_sink_jdbc::OPTIONS)?)?),
+            }
         }
     };
     let identity = JobIdentity { name: NAME.to_owned(), fingerprint: NAME.to_owned() };

@@ -38,6 +38,11 @@ pub(crate) trait Ends {
 
 /// Runs the job of this text meanwhile, which reads from now on.
 pub(crate) async fn of_job(text: &str, ends: &mut impl Ends) -> Result<Spread> {
+    while_running(text, async || trickle(ends).await).await
+}
+
+/// Does something while the job of this text runs, which reads from now on.
+pub(crate) async fn while_running<T>(text: &str, body: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
     let folder = scratch::folder("l");
     let job = job::build(text, &folder, None)?;
     let progress = job.progress.clone();
@@ -50,12 +55,12 @@ pub(crate) async fn of_job(text: &str, ends: &mut impl Ends) -> Result<Spread> {
         ensure!(begun.elapsed() < PATIENCE, "the job does not come to stream");
         tokio::time::sleep(POLL).await;
     }
-    let spread = if running.is_finished() { None } else { Some(trickle(ends).await?) };
+    let done = if running.is_finished() { None } else { Some(body().await?) };
     // A job that has ended does not listen.
     let _ = stop.send(true);
     running.join().map_err(|_| anyhow!("the job panicked"))??;
     std::fs::remove_dir_all(&folder)?;
-    spread.context("the job has ended early")
+    done.context("the job has ended early")
 }
 
 /// Commits one row after the other and waits for each.

@@ -12,6 +12,7 @@
 mod checkpoint;
 mod discard;
 mod drain;
+mod exactly_once;
 mod job;
 mod latency;
 mod machine;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::checkpoint::{Checkpoints, STATE_BYTES};
+use crate::exactly_once::{Exactness, Pair};
 use crate::machine;
 use crate::measure::{Measured, Usage};
 use crate::spread::Spread;
@@ -94,6 +95,7 @@ pub(crate) fn text(
     environment: &Environment,
     servers: &[ServerFigures],
     checkpoints: Option<&Checkpoints>,
+    exactness: Option<&Exactness>,
 ) -> String {
     let mut text = String::new();
     let (before, after) = environment.busy;
@@ -130,7 +132,39 @@ pub(crate) fn text(
             spread_row("bare write and fdatasync", &checkpoints.fdatasync),
         ];
         text.push_str(&table(&["", "p50 ms", "p99 ms", "longest ms"], &rows));
+        text.push('\n');
     }
+    if let Some(exactness) = exactness {
+        text.push_str(&of_exactness(exactness));
+    }
+    text
+}
+
+fn of_exactness(exactness: &Exactness) -> String {
+    let Exactness { changes, pairs, latencies } = exactness;
+    let per_second = |time: Duration| thousands((*changes as f64 / time.as_secs_f64()) as u64);
+    let mut text = format!(
+        "### What exactly once costs\n\n{} changes of MariaDB into Kafka, checkpoints every second, {} pairs of runs, in turn. \
+         The cost is the time of exactly once over the time of at least once of the same pair.\n\n",
+        thousands(*changes),
+        pairs.len(),
+    );
+    let mut costs: Vec<f64> = pairs.iter().map(Pair::cost).collect();
+    costs.sort_by(f64::total_cmp);
+    let mut rows: Vec<Vec<String>> = pairs
+        .iter()
+        .map(|pair| {
+            let cost = format!("{:+.1}", pair.cost());
+            vec!["pair".to_owned(), per_second(pair.at_least_once), per_second(pair.exactly_once), cost]
+        })
+        .collect();
+    let median = costs.get(costs.len() / 2).copied().unwrap_or_default();
+    rows.push(vec!["median".to_owned(), String::new(), String::new(), format!("{median:+.1}")]);
+    let head = ["", "at least once, changes/s", "exactly once, changes/s", "cost %"];
+    text.push_str(&table(&head, &rows));
+    let _ = writeln!(text, "\n### From commit to visible under load\n");
+    let rows: Vec<_> = latencies.iter().map(|(what, spread)| spread_row(what, spread)).collect();
+    text.push_str(&table(&["", "p50 ms", "p99 ms", "longest ms"], &rows));
     text
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use culvert_tests::{Flavor, PgVersion};
 
 use crate::report::{self, Environment};
-use crate::{checkpoint, machine, mysql, postgres, say};
+use crate::{checkpoint, exactly_once, machine, mysql, postgres, say};
 
 /// Environment variable with the number of inserted rows.
 pub(crate) const ROWS_VARIABLE: &str = "CULVERT_BENCH_ROWS";
@@ -27,6 +27,7 @@ enum Part {
     MySql(Flavor),
     Postgres(PgVersion),
     Checkpoints,
+    ExactlyOnce,
 }
 
 impl Part {
@@ -35,6 +36,7 @@ impl Part {
         let mut parts: Vec<Part> = Flavor::ALL.into_iter().map(Part::MySql).collect();
         parts.extend(PgVersion::ALL.into_iter().map(Part::Postgres));
         parts.push(Part::Checkpoints);
+        parts.push(Part::ExactlyOnce);
         parts
     }
 
@@ -43,6 +45,7 @@ impl Part {
             Part::MySql(flavor) => flavor.name(),
             Part::Postgres(version) => version.name(),
             Part::Checkpoints => "checkpoints",
+            Part::ExactlyOnce => "exactly-once",
         }
     }
 
@@ -65,7 +68,7 @@ pub(crate) async fn run(names: &[String]) -> Result<()> {
         names => names.iter().map(|name| Part::of_name(name)).collect::<Result<_>>()?,
     };
     let busy_before = machine::others_busy().await;
-    let (mut servers, mut checkpoints) = (Vec::new(), None);
+    let (mut servers, mut checkpoints, mut exactness) = (Vec::new(), None, None);
     for part in parts {
         match part {
             Part::MySql(flavor) => servers.push(mysql::measure(flavor, rows).await?),
@@ -74,11 +77,12 @@ pub(crate) async fn run(names: &[String]) -> Result<()> {
                 say("saving checkpoints");
                 checkpoints = Some(checkpoint::run()?);
             }
+            Part::ExactlyOnce => exactness = Some(exactly_once::measure(rows).await?),
         }
     }
     let busy_after = machine::others_busy().await;
     let environment = Environment { busy: (busy_before, busy_after) };
-    let text = report::text(&environment, &servers, checkpoints.as_ref());
+    let text = report::text(&environment, &servers, checkpoints.as_ref(), exactness.as_ref());
     say(&text);
     if rows < ROWS || transaction < TRANSACTION_ROWS || !names.is_empty() {
         say("not everything, or with fewer rows: not written to docs/benchmarks.md");

@@ -10,5 +10,6 @@ mod kafka;
 mod network;
 mod pipeline;
 mod postgres;
+mod state;
 mod tidy;
 mod types;

@@ -6,9 +6,9 @@
 //! `docs/crash-matrix.md`; a normal run takes a slice that its seed chooses.
 
 mod cells;
-mod judge;
+pub(crate) mod judge;
 mod report;
-mod scene;
+pub(crate) mod scene;
 
 use std::time::Instant;
 

@@ -88,13 +88,14 @@ fn size(phase: Phase) -> (i64, u32, usize) {
     }
 }
 
-struct Scene {
-    source: Arc<Database<'static>>,
+/// Databases or topics, and the job.
+pub(crate) struct Scene {
+    pub(crate) source: Arc<Database<'static>>,
     /// The log tables; `None` for topics.
     log: Option<Database<'static>>,
     kafka: Option<&'static Kafka>,
     prefix: String,
-    job: TestJob,
+    pub(crate) job: TestJob,
     fail_point: PathBuf,
     rows: i64,
 }
@@ -135,7 +136,8 @@ pub(crate) async fn play(
 }
 
 impl Scene {
-    async fn new(
+    /// Creates the tables, fills them with rows, and writes the job file.
+    pub(crate) async fn new(
         source: ServerKind<'static>,
         target: Option<ServerKind<'static>>,
         kafka: Option<&'static Kafka>,
@@ -179,7 +181,7 @@ impl Scene {
         Scene { source: Arc::new(source), log, kafka, prefix, job, fail_point, rows }
     }
 
-    fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         self.job.culvert(&[]).env("CULVERT_FAILPOINT", &self.fail_point).start()
     }
 
@@ -263,7 +265,7 @@ impl Scene {
     }
 
     /// Marks both tables, which nobody writes to, and waits until the target has the marks and as many rows.
-    async fn caught_up(&self, mark: i64, running: &mut Running) {
+    pub(crate) async fn caught_up(&self, mark: i64, running: &mut Running) {
         let source = &self.source;
         source
             .run(&[
@@ -294,7 +296,8 @@ impl Scene {
         number(self.source.value(&query).await.as_deref())
     }
 
-    async fn judge(&self) -> [Verdict; 2] {
+    /// What is missing in the target and what is there twice, of both tables.
+    pub(crate) async fn judge(&self) -> [Verdict; 2] {
         let query = format!("SELECT id, n, v FROM {}", self.source.table("m"));
         let mut there: BTreeMap<i64, Values> = BTreeMap::new();
         for row in self.source.rows(&query).await {

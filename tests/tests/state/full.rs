@@ -1,0 +1,72 @@
+//! A state folder on a file system without room: the job waits and goes on when there is some.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use culvert_tests::{Flavor, PgVersion, postgres_shared, shared, wait};
+
+use crate::crash::scene::Scene;
+use crate::postgres::job::{LIMIT, tail};
+
+/// A small file system of its own, gone when dropped. Making one takes root, as on the machines that run the
+/// whole suite.
+struct Small(PathBuf);
+
+impl Small {
+    fn new(folder: &Path) -> Small {
+        std::fs::create_dir_all(folder).expect("a folder is made");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=16m,mode=0700", "culvert-test"]).arg(folder);
+        let done = mount.status().expect("mount(8) is there");
+        assert!(done.success(), "a small file system could not be made: this test needs root");
+        Small(folder.to_owned())
+    }
+
+    /// Takes all the room there is.
+    fn fill(&self) {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create(self.0.join("ballast")).expect("the file is made");
+        let block = vec![7u8; 4096];
+        while file.write_all(&block).is_ok() {}
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.0.join("ballast")).expect("the file goes");
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_waits_for_room_and_goes_on() {
+    let (source, target) = (shared(Flavor::MariaDb).await, postgres_shared(PgVersion::V17).await);
+    let scene = Scene::new(source.into(), Some(target.into()), None, 40, 1000).await;
+    let small = Small::new(&scene.job.state);
+    let mut job = scene.start();
+    scene.caught_up(-1, &mut job).await;
+    small.fill();
+    let mut row = 0;
+    wait::until_ok(LIMIT, "the job to miss room", async || {
+        // Checkpoints come with changes only.
+        row += 1;
+        scene.source.run(&[&format!("INSERT INTO e VALUES ({row})")]).await;
+        assert!(job.ended().is_none(), "it ended: {}", tail(&job.stderr()));
+        let log = job.stderr();
+        if log.contains("No space left on device") { Ok(()) } else { Err(tail(&log)) }
+    })
+    .await;
+    small.empty();
+    scene.caught_up(-2, &mut job).await;
+    // The same across a restart: nothing was left half done.
+    job.terminate(LIMIT).assert_code(0);
+    let mut job = scene.start();
+    scene.caught_up(-3, &mut job).await;
+    job.terminate(LIMIT).assert_code(0);
+    for verdict in scene.judge().await {
+        assert_eq!((verdict.lost, verdict.twice, verdict.first), (0, 0, None));
+    }
+}
