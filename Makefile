@@ -21,7 +21,7 @@ rocksdb_library = $(shell ls -t $(CARGO_TARGET_DIR)/debug/build/librocksdb-sys-*
 rocksdb_headers = $(firstword $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*/librocksdb-sys-$(rocksdb_version)/rocksdb/include))
 rocksdb_ready = $(if $(and $(rocksdb_library),$(rocksdb_headers)),ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR=$(dir $(rocksdb_library)) ROCKSDB_INCLUDE_DIR=$(rocksdb_headers))
 
-.PHONY: help demo test check bench docs soak kill-long setup packages fmt clippy build examples tidy unit
+.PHONY: help demo test check bench docs soak kill-long crash-matrix setup packages fmt clippy build examples tidy unit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -44,6 +44,9 @@ docs: packages build ## writes docs/options.md anew from the option definitions
 
 kill-long: setup build ## kills the job 100 times (CULVERT_KILLS) in snapshot, hand-over and stream
 	CULVERT_KILLS=$${CULVERT_KILLS:-100} cargo test --workspace --test main -- --nocapture kill
+
+crash-matrix: setup build ## every fail point in every pair; writes docs/crash-matrix.md (CULVERT_TEST_SEED repeats)
+	CULVERT_CRASH_MATRIX=1 cargo test --workspace --test main -- --nocapture crash::matrix
 
 soak: kill-long ## the same under its other name
 

@@ -32,6 +32,9 @@ pub const ENV_OPTIONS: &[OptionDef] = &[
         .unit("s")
         .default("1")
         .doc("The first pause before a new start; it grows with every one that follows."),
+    OptionDef::duration_ms("stall.timeout")
+        .default("20000")
+        .doc("A call to a server that takes longer is told of as a stall; it never stops the job."),
     OptionDef::int_in("spool.bytes.max", 1 << 20, 1 << 50)
         .unit("bytes")
         .default("17179869184")
@@ -84,6 +87,8 @@ pub struct JobSettings {
     pub checkpoint_timeout_ms: u64,
     /// `min-pause` in milliseconds.
     pub checkpoint_min_pause_ms: u64,
+    /// `stall.timeout` in milliseconds.
+    pub stall_timeout_ms: u64,
     /// `spool.bytes.max`.
     pub spool_bytes_max: u64,
     /// `job.retry.times`.
@@ -107,6 +112,7 @@ impl JobFile {
             checkpoint_interval_ms: options.unsigned("checkpoint.interval"),
             checkpoint_timeout_ms: options.unsigned("checkpoint.timeout"),
             checkpoint_min_pause_ms: options.unsigned("min-pause"),
+            stall_timeout_ms: options.unsigned("stall.timeout"),
             spool_bytes_max: options.unsigned("spool.bytes.max"),
             retry_times: small("job.retry.times"),
             retry_interval_ms: options.unsigned("job.retry.interval.seconds").saturating_mul(1_000),

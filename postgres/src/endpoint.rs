@@ -16,13 +16,13 @@ use crate::tls;
 
 /// A connection without traffic is asked for a sign of life after this long, then every
 /// [`KEEPALIVE_INTERVAL`], [`KEEPALIVE_RETRIES`] times.
-pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 /// See [`KEEPALIVE_IDLE`].
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 /// See [`KEEPALIVE_IDLE`].
 pub const KEEPALIVE_RETRIES: u32 = 3;
 /// Bytes that stay unacknowledged for this long end a connection.
-pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
 /// How long the end of a connection may take once its [`Client`] is gone.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 

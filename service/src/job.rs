@@ -48,6 +48,7 @@ fn settings(env: &JobSettings) -> Settings {
         retry_budget: env.retry_times,
         retry_initial: millis(env.retry_interval_ms.max(1)),
         spool_bytes_max: env.spool_bytes_max,
+        stall_after: millis(env.stall_timeout_ms.max(100)),
         ..Settings::default()
     }
 }

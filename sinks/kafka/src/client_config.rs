@@ -119,6 +119,8 @@ impl ClientSettings {
     fn common(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.servers).set("client.id", "culvert");
+        // A broker that is there again is found again soon.
+        config.set("reconnect.backoff.max.ms", "2000").set("socket.keepalive.enable", "true");
         config
     }
 

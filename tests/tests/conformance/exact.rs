@@ -133,7 +133,15 @@ async fn a_zombie_commits_nothing_wherever_it_was() {
                 let (sink, table) = (Arc::clone(&sink), Arc::clone(&table));
                 tokio::spawn(async move { Run::open(&sink, (JOB, SINK, 0), epoch + 1, &table).await })
             };
-            if staged.is_none() {
+            if let Some(staged) = staged {
+                // Either it is fenced, or it had committed before the other one came; never both.
+                let result = zombie.sink.committer.commit(&staged).await;
+                drop(zombie);
+                let next = next.await.unwrap().unwrap();
+                let came = stand.seen("t").await != before;
+                assert_eq!(result.is_ok(), came, "what it said is what happened");
+                assert_eq!(next.holds == 3, came, "the marker says so as well: {}", next.holds);
+            } else {
                 let mut next = next.await.unwrap().unwrap();
                 let error = match zombie.write(inserts(&table, 905..906)).await {
                     Err(error) => error,
@@ -142,14 +150,6 @@ async fn a_zombie_commits_nothing_wherever_it_was() {
                 assert_eq!(error.kind(), ErrorKind::Fenced, "after {step}: {error}");
                 next.commit().await.unwrap();
                 assert_eq!(stand.seen("t").await, before, "after {step}");
-            } else {
-                // Either it is fenced, or it had committed before the other one came; never both.
-                let result = zombie.sink.committer.commit(staged.as_ref().unwrap()).await;
-                drop(zombie);
-                let next = next.await.unwrap().unwrap();
-                let came = stand.seen("t").await != before;
-                assert_eq!(result.is_ok(), came, "what it said is what happened");
-                assert_eq!(next.holds == 3, came, "the marker says so as well: {}", next.holds);
             }
             epoch += 2;
         }

@@ -12,6 +12,8 @@
 //!
 //! A new sink joins with a line in [`stand::stands`] and its arms in `stand.rs`.
 
+#![allow(clippy::unwrap_used)]
+
 mod exact;
 mod repeats;
 mod stand;
