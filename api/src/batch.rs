@@ -1,9 +1,11 @@
 //! The unit that moves: rows of one table in one shape, as columns, each row with its kind.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch};
 use arrow_buffer::BooleanBuffer;
+use serde::{Deserialize, Serialize};
 
 use crate::row_kind::RowKind;
 use crate::schema::TableSchema;
@@ -17,6 +19,37 @@ pub struct RowPosition {
     pub event: u32,
     /// The row inside the event, from 0.
     pub row: u32,
+}
+
+/// A transaction of the source, or a chunk of its snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// A GTID, `file:pos` or LSN in a log, `snapshot:table:chunk` for rows that were there before.
+    pub name: String,
+    /// When it was committed, by the source's clock and as precisely as its log has it, in microseconds
+    /// since 1970 UTC. `None` for a snapshot, and where the log does not say.
+    pub committed_us: Option<i64>,
+    /// Whether its rows were there before the log was followed.
+    pub is_snapshot: bool,
+}
+
+impl Transaction {
+    /// One of a log.
+    pub fn logged(name: impl Into<String>, committed_us: Option<i64>) -> Arc<Transaction> {
+        Arc::new(Transaction { name: name.into(), committed_us, is_snapshot: false })
+    }
+
+    /// A chunk of a snapshot.
+    pub fn snapshot(chunk: impl fmt::Display) -> Arc<Transaction> {
+        let name = format!("snapshot:{chunk}");
+        Arc::new(Transaction { name, committed_us: None, is_snapshot: true })
+    }
+}
+
+impl fmt::Display for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 /// Rows of one table in one schema version.
@@ -35,9 +68,8 @@ pub struct ChangeBatch {
     pub kinds: Vec<RowKind>,
     /// One position per row.
     pub positions: Vec<RowPosition>,
-    /// Names of the transactions the rows come from, in order: a GTID or `file:pos` in a log,
-    /// `snapshot:table:chunk` for rows that were there before.
-    pub transactions: Vec<Arc<str>>,
+    /// The transactions the rows come from, in order.
+    pub transactions: Vec<Arc<Transaction>>,
     /// Values the log left out, per column that has any; empty when the log told everything. What
     /// is left out is not NULL: `rows` holds a NULL there only because it has to hold something.
     pub unavailable: Vec<Unavailable>,
@@ -62,6 +94,12 @@ impl ChangeBatch {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.kinds.is_empty()
+    }
+
+    /// The transaction of a row.
+    pub fn transaction(&self, row: usize) -> Option<&Transaction> {
+        let number = usize::try_from(self.positions.get(row)?.transaction).ok()?;
+        self.transactions.get(number).map(AsRef::as_ref)
     }
 
     /// Whether the log left this value out.

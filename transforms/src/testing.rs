@@ -41,7 +41,7 @@ pub(crate) fn batch() -> ChangeBatch {
         rows,
         kinds,
         positions,
-        transactions: vec!["0-1-1".into()],
+        transactions: vec![culvert_api::Transaction::logged("0-1-1", None)],
         unavailable: Vec::new(),
     }
 }

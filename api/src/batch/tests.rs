@@ -18,7 +18,7 @@ fn batch(rows: &[(RowKind, u32, u32)]) -> ChangeBatch {
         schema,
         kinds: rows.iter().map(|row| row.0).collect(),
         positions: rows.iter().map(position).collect(),
-        transactions: vec!["t".into()],
+        transactions: vec![Transaction::logged("t", None)],
         unavailable: Vec::new(),
     }
 }

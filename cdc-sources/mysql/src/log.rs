@@ -42,7 +42,9 @@ const EXPANDED_BYTES_MAX: usize = 1 << 30;
 #[derive(Debug)]
 pub(crate) struct Transaction {
     /// Its GTID, or `file:offset` of its begin; made when first asked for.
-    name: Option<Arc<str>>,
+    name: Option<Arc<culvert_api::Transaction>>,
+    /// When it was committed, in microseconds; in whole seconds where the log has no better.
+    committed_us: Option<i64>,
     gtid: Option<Gtid>,
     /// Inside BEGIN … COMMIT, or between a MariaDB GTID and its end.
     in_block: bool,
@@ -242,15 +244,21 @@ impl LogStream {
     }
 
     /// The name of the transaction being read, as row positions show it.
-    pub(crate) fn transaction_name(&mut self) -> Arc<str> {
-        let Some(transaction) = &mut self.transaction else { return Arc::from(self.read_to.to_string()) };
-        let name = transaction.name.get_or_insert_with(|| match &transaction.gtid {
-            Some(Gtid::MySql(gtid)) if !gtid.anonymous => match &gtid.tag {
-                Some(tag) => Arc::from(format!("{}:{}:{}", gtid.uuid, tag.as_str(), gtid.number)),
-                None => Arc::from(format!("{}:{}", gtid.uuid, gtid.number)),
-            },
-            Some(Gtid::MariaDb(gtid)) => Arc::from(gtid.to_string()),
-            _ => Arc::from(transaction.begin.to_string()),
+    pub(crate) fn transaction_name(&mut self) -> Arc<culvert_api::Transaction> {
+        let Some(transaction) = &mut self.transaction else {
+            return culvert_api::Transaction::logged(self.read_to.to_string(), None);
+        };
+        let committed_us = transaction.committed_us;
+        let name = transaction.name.get_or_insert_with(|| {
+            let name = match &transaction.gtid {
+                Some(Gtid::MySql(gtid)) if !gtid.anonymous => match &gtid.tag {
+                    Some(tag) => format!("{}:{}:{}", gtid.uuid, tag.as_str(), gtid.number),
+                    None => format!("{}:{}", gtid.uuid, gtid.number),
+                },
+                Some(Gtid::MariaDb(gtid)) => gtid.to_string(),
+                _ => transaction.begin.to_string(),
+            };
+            culvert_api::Transaction::logged(name, committed_us)
         });
         Arc::clone(name)
     }
@@ -345,11 +353,15 @@ impl LogStream {
                 }
                 return Ok(self.moved().or(Some(LogItem::Heartbeat)));
             }
-            Event::MySqlGtid(gtid) => self.begin(Some(Gtid::MySql(gtid)), before, false)?,
+            Event::MySqlGtid(gtid) => {
+                let exact = gtid.immediate_commit_us.and_then(|micros| i64::try_from(micros).ok());
+                let committed_us = exact.or(seconds(timestamp));
+                self.begin((Some(Gtid::MySql(gtid)), committed_us), before, false)?;
+            }
             Event::MariaDbGtid(gtid) => {
                 let (standalone, prepared) = (gtid.is_standalone(), gtid.is_prepared_xa());
                 let id = gtid.gtid(header.server_id());
-                self.begin(Some(Gtid::MariaDb(id)), before, !standalone)?;
+                self.begin((Some(Gtid::MariaDb(id)), seconds(timestamp)), before, !standalone)?;
                 if let Some(transaction) = &mut self.transaction {
                     transaction.prepared = prepared;
                 }
@@ -423,7 +435,12 @@ impl LogStream {
         Some(LogItem::Heartbeat)
     }
 
-    fn begin(&mut self, gtid: Option<Gtid>, offset: u64, in_block: bool) -> Result<()> {
+    fn begin(
+        &mut self,
+        (gtid, committed_us): (Option<Gtid>, Option<i64>),
+        offset: u64,
+        in_block: bool,
+    ) -> Result<()> {
         if let Some(open) = &self.transaction
             && (open.in_payload || open.row_events > 0 || open.in_block)
         {
@@ -433,6 +450,7 @@ impl LogStream {
         let begin = crate::position::BinlogPosition::new(self.read_to.file.clone(), offset);
         self.transaction = Some(Transaction {
             name: None,
+            committed_us,
             gtid,
             in_block,
             prepared: false,
@@ -473,7 +491,7 @@ impl LogStream {
             |text: &str| sql.len() >= text.len() && sql[..text.len()].eq_ignore_ascii_case(text.as_bytes());
         if self.transaction.is_none() {
             // Servers before GTIDs, and statements outside any group.
-            self.begin(None, before, false)?;
+            self.begin((None, seconds(timestamp)), before, false)?;
         }
         let Some(transaction) = &mut self.transaction else { return Ok(None) };
         if word("BEGIN") || word("START TRANSACTION") {
@@ -537,6 +555,11 @@ fn contains_start_transaction(sql: &[u8]) -> bool {
     let tail = sql.trim_ascii_end();
     let mark = b"START TRANSACTION";
     tail.len() > mark.len() && tail[tail.len() - mark.len()..].eq_ignore_ascii_case(mark)
+}
+
+/// An event's timestamp in microseconds; made-up events have none.
+fn seconds(timestamp: u32) -> Option<i64> {
+    (timestamp > 0).then(|| i64::from(timestamp) * 1_000_000)
 }
 
 /// The full offset behind an event from its low 32 bits, given the offset before it.

@@ -63,7 +63,7 @@ const UNSEEN_MAX: usize = 4096;
 struct Transaction {
     xid: u32,
     /// The place of its commit.
-    name: Arc<str>,
+    name: Arc<culvert_api::Transaction>,
     /// Changes taken in, of any table.
     changes: u64,
     /// Changes that an earlier attempt has delivered.
@@ -348,7 +348,7 @@ impl PgReader {
                 // Its rows may be of a newer shape than the one that was seen before it.
                 self.look_up_shapes(commit_lsn).await?;
                 let skip = std::mem::take(&mut self.skip);
-                let name = Arc::from(commit_lsn.to_string());
+                let name = culvert_api::Transaction::logged(commit_lsn.to_string(), Some(commit_time_us));
                 self.transaction = Some(Transaction { xid, name, changes: 0, skip, left_unread: false });
                 self.report_lag(commit_time_us);
                 Ok(())

@@ -104,7 +104,7 @@ impl SourceReader for NumbersReader {
         let schema = schema();
         let rows = RecordBatch::try_new(Arc::clone(&schema.arrow), vec![Arc::new(numbers)]).unwrap();
         let positions = (0..ROWS as u32).map(|row| RowPosition { transaction: 0, event: 0, row }).collect();
-        let transactions = vec![Arc::from(self.next.to_string())];
+        let transactions = vec![culvert_api::Transaction::logged(self.next.to_string(), None)];
         self.next += 1;
         Ok(SourceEvent::Batch(ChangeBatch {
             schema,

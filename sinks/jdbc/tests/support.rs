@@ -159,7 +159,7 @@ pub(crate) fn batch(schema: &Arc<TableSchema>, columns: Vec<ArrayRef>, kinds: Ve
         rows,
         kinds,
         positions,
-        transactions: vec!["0-1-1".into()],
+        transactions: vec![culvert_api::Transaction::logged("0-1-1", None)],
         unavailable: Vec::new(),
     }
 }

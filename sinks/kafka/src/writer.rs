@@ -105,6 +105,10 @@ pub(crate) fn taken_over(context: &WriterContext) -> Error {
     Error::new(ErrorKind::Fenced, message)
 }
 
+/// Topics that are remembered, besides those of the batch being written. More come where the topic is a
+/// row's value; they are asked for again.
+const TOPICS_REMEMBERED_MAX: usize = 10_000;
+
 /// Sends the messages of one job branch.
 pub(crate) struct KafkaWriter {
     session: Arc<Session>,
@@ -179,6 +183,9 @@ impl SinkWriter for KafkaWriter {
     }
 
     async fn write(&mut self, batch: ChangeBatch) -> Result<()> {
+        if self.topics.len() > TOPICS_REMEMBERED_MAX {
+            self.topics.clear();
+        }
         let plan = self.plan(&batch.schema)?;
         let messages = self.session.settings.encoder.messages(&plan, &batch)?;
         for message in &messages {

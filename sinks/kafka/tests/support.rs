@@ -183,7 +183,7 @@ pub(crate) fn rows(schema: &Arc<TableSchema>, rows: &[(&str, i32, &str)]) -> Cha
         rows: RecordBatch::try_new(schema.arrow.clone(), vec![ids, names]).unwrap(),
         kinds: rows.iter().map(|row| kind(row.0)).collect(),
         positions: rows.iter().map(|_| RowPosition { transaction: 0, event: 0, row: 0 }).collect(),
-        transactions: vec!["0-1-1".into()],
+        transactions: vec![culvert_api::Transaction::logged("0-1-1", None)],
         unavailable: Vec::new(),
     }
 }

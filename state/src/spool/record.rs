@@ -26,7 +26,7 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{Schema, SchemaRef};
 use culvert_api::{
     ChangeBatch, Column, Dialect, Error, ErrorKind, Result, RowKind, RowKindSet, RowPosition, SchemaChange,
-    SourceType, TableId, TableSchema, Unavailable,
+    SourceType, TableId, TableSchema, Transaction, Unavailable,
 };
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,7 @@ struct StoredSchema {
 struct StoredBatch {
     schema: u32,
     rows: usize,
-    transactions: Vec<String>,
+    transactions: Vec<Transaction>,
     unavailable: Vec<usize>,
 }
 
@@ -159,7 +159,7 @@ pub(super) fn encode_batch(batch: &ChangeBatch, schema: u32) -> Result<Vec<u8>> 
     let stored = StoredBatch {
         schema,
         rows: batch.len(),
-        transactions: batch.transactions.iter().map(|name| name.to_string()).collect(),
+        transactions: batch.transactions.iter().map(|transaction| Transaction::clone(transaction)).collect(),
         unavailable: batch.unavailable.iter().map(|left_out| left_out.column).collect(),
     };
     let mut body = with_length(&stored)?;
@@ -223,7 +223,7 @@ pub(super) fn decode_batch(
         rows: values,
         kinds: kinds.ok_or_else(|| damaged("a row of an unknown kind"))?,
         positions: positions.collect(),
-        transactions: stored.transactions.into_iter().map(Arc::from).collect(),
+        transactions: stored.transactions.into_iter().map(Arc::new).collect(),
         unavailable,
     })
 }

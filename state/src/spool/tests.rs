@@ -49,7 +49,10 @@ fn batch(schema: &Arc<TableSchema>, first: i64) -> ChangeBatch {
         rows: RecordBatch::try_new(Arc::clone(&schema.arrow), columns).unwrap(),
         kinds: vec![RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete],
         positions: (0..3).map(position).collect(),
-        transactions: vec!["one".into(), "two".into()],
+        transactions: vec![
+            culvert_api::Transaction::logged("one", Some(5)),
+            culvert_api::Transaction::snapshot("two"),
+        ],
         unavailable: vec![Unavailable { column: 1, rows: BooleanBuffer::from(vec![true, false, false]) }],
     }
 }

@@ -309,7 +309,7 @@ pub(crate) fn rows(schema: &Arc<TableSchema>, rows: &[(RowKind, i64, Option<&str
         rows: RecordBatch::try_new(Arc::clone(&schema.arrow), columns).expect("columns that fit"),
         kinds: rows.iter().map(|row| row.0).collect(),
         positions: rows.iter().enumerate().map(position).collect(),
-        transactions: vec!["t".into()],
+        transactions: vec![culvert_api::Transaction::logged("t", None)],
         unavailable: Vec::new(),
     }
 }

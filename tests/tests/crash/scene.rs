@@ -132,6 +132,7 @@ pub(crate) async fn play(
     scene.caught_up(-2, &mut running).await;
     running.terminate(LIMIT).assert_code(0);
     line.judged(transactions, &scene.judge().await);
+    scene.leave().await;
     cells
 }
 
@@ -310,6 +311,14 @@ impl Scene {
             self.source.rows(&query).await.iter().map(|row| number(row[0].as_deref())).collect();
         let (history, found) = self.found().await;
         [Verdict::of_history(&history, &there), Verdict::of_rows(&found, &rows)]
+    }
+
+    /// Gives the replication slot back: a server has a limit of them.
+    async fn leave(&self) {
+        if self.source.is_postgres() {
+            let slot = JobSpec::slot(&self.job.name);
+            self.source.run(&[&format!("SELECT pg_drop_replication_slot('{slot}')")]).await;
+        }
     }
 
     /// What a user of the target finds of both tables.

@@ -1,6 +1,8 @@
 //! What job files ask for, end to end.
 
-use culvert_tests::{Culvert, Database, Flavor, Isolation, kafka_shared, shared, wait};
+use culvert_tests::{
+    Culvert, Database, Flavor, Isolation, PgVersion, kafka_shared, postgres_shared, shared, wait,
+};
 
 use super::scene::job_text;
 use crate::postgres::job::{LIMIT, TestJob, tail};
@@ -87,4 +89,54 @@ async fn check_names_what_is_wrong_at_the_broker() {
         finished.code == Some(1) && said.contains("sasl.password") && !said.contains("hunter2"),
         "{said}"
     );
+}
+
+/// The time of the commit reaches the message, from both kinds of source; a snapshot has none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_tell_when_their_change_was_committed() {
+    let kafka = kafka_shared().await;
+    let sources = [
+        Database::fresh(shared(Flavor::MariaDb).await, "timed").await,
+        Database::fresh(shared(Flavor::MySql).await, "timed").await,
+        Database::fresh(postgres_shared(PgVersion::V17).await, "timed").await,
+    ];
+    for source in sources {
+        source.run(&["CREATE TABLE w (id INT PRIMARY KEY)", "INSERT INTO w VALUES (1)"]).await;
+        let topic = kafka.fresh_name(&format!("timed-{}-{}", source.name(), source.port()));
+        let sink = format!(
+            "Kafka {{ bootstrap.servers = \"{}\", topic = \"{topic}\", format = debezium_json }}",
+            kafka.bootstrap()
+        );
+        let job = TestJob::new(&topic, &job_text(&source, &["w"], "", &sink));
+        let running = job.start();
+        let until = async |count: usize| {
+            wait::until_ok(LIMIT, "messages in the topic", async || {
+                running.assert_running();
+                let found = kafka.read(&topic, Isolation::Committed).await;
+                if found.len() >= count { Ok(found) } else { Err(tail(&running.stderr())) }
+            })
+            .await
+        };
+        until(1).await;
+        let millis = || {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            i64::try_from(since.expect("a clock after 1970").as_millis()).expect("a clock before 292 million")
+        };
+        let before = millis();
+        source.run(&["INSERT INTO w VALUES (2)"]).await;
+        let records = until(2).await;
+        let after = millis();
+        running.stop();
+        let times: Vec<Option<i64>> = records
+            .iter()
+            .map(|record| {
+                let text = record.value.as_deref().expect("a value");
+                let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
+                value["source"]["ts_ms"].as_i64()
+            })
+            .collect();
+        // MariaDB's log has whole seconds.
+        let fits = |time: i64| (before / 1000 * 1000..=after).contains(&time);
+        assert!(times[0].is_none() && times[1].is_some_and(fits), "{times:?} in {before}..={after}");
+    }
 }

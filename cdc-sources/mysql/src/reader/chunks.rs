@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use culvert_api::{
     ChangeBatch, Error, ErrorKind, Result, RowKind, RowPosition, SourceEvent, Split, SplitFinished,
+    Transaction,
 };
 use culvert_snapshot::{KeyRange, Window};
 use tracing::warn;
@@ -204,7 +205,7 @@ impl MySqlReader {
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a chunk of a table without a key"))?;
         let batches = overlay(chunk.window, read.batches, read.cut.as_ref(), key)?;
         self.flush_slot(slot)?;
-        let name: Arc<str> = Arc::from(format!("snapshot:{}", chunk.split.id()));
+        let name = Transaction::snapshot(chunk.split.id());
         let mut first = 0;
         for batch in batches {
             let rows = batch.num_rows();
@@ -230,7 +231,7 @@ impl MySqlReader {
         &mut self,
         slot: usize,
         batch: RecordBatch,
-        name: &Arc<str>,
+        name: &Arc<Transaction>,
         first: u32,
     ) -> Result<()> {
         let table = &self.tables.slots[slot].table;
@@ -278,7 +279,7 @@ impl MySqlReader {
         let Some(whole) = &mut self.whole else { return Ok(()) };
         let batches: Vec<RecordBatch> = whole.early.drain(..).collect();
         let (id, table, mut first) = (whole.split.id(), whole.split.table.clone(), whole.rows);
-        let name: Arc<str> = Arc::from(format!("snapshot:{id}"));
+        let name = Transaction::snapshot(id);
         if let Some(slot) = self.tables.find_id(&table) {
             for batch in batches {
                 let rows = batch.num_rows() as u32;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use arrow_array::UInt32Array;
 use arrow_select::take::take_record_batch;
-use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, SourceEvent};
+use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, SourceEvent, Transaction};
 
 use super::MySqlReader;
 use crate::decode::{RowDecoder, RowsBuilder};
@@ -25,7 +25,7 @@ const KEY_BYTES: usize = 64;
 /// Rows of one table that wait for more.
 pub(super) struct Pending {
     pub(super) builder: RowsBuilder,
-    transactions: Vec<Arc<str>>,
+    transactions: Vec<Arc<Transaction>>,
 }
 
 impl MySqlReader {

@@ -37,7 +37,7 @@ struct RunningChunk {
     id: String,
     slot: usize,
     /// What its rows say they come from.
-    name: Arc<str>,
+    name: Arc<culvert_api::Transaction>,
     rows: u32,
 }
 
@@ -107,7 +107,7 @@ impl PgReader {
             };
             self.chunk_reader.start(&mut self.chunk_tasks, request);
             let id = split.id();
-            let name = Arc::from(format!("snapshot:{id}"));
+            let name = culvert_api::Transaction::snapshot(&id);
             if let Some(round) = &mut self.round {
                 round.chunks.push(RunningChunk { split, id, slot: at, name, rows: 0 });
             }

@@ -20,7 +20,7 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Rows of one table that wait for more.
 pub(super) struct Pending {
     builder: RowsBuilder,
-    transactions: Vec<Arc<str>>,
+    transactions: Vec<Arc<culvert_api::Transaction>>,
 }
 
 /// A change of one row: what the log has of the row before and after.

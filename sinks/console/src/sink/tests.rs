@@ -48,7 +48,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>, kinds: Vec<RowKind>) -> ChangeBatch {
         rows,
         kinds,
         positions,
-        transactions: vec!["t".into()],
+        transactions: vec![culvert_api::Transaction::logged("t", None)],
         unavailable: Vec::new(),
     }
 }

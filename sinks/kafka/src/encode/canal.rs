@@ -1,12 +1,12 @@
 //! `canal_json`: Canal's flat message.
 //!
 //! ```text
-//! {"data":[{"id":"1"}],"database":"d","table":"t","isDdl":false,"mysqlType":{"id":"int"},"old":null,
+//! {"data":[{"id":"1"}],"database":"d","table":"t","es":1767323045678,"isDdl":false,"mysqlType":{"id":"int"},"old":null,
 //!  "pkNames":["id"],"type":"INSERT"}
 //! ```
 //!
-//! As in Canal every value is a text, and `old` holds the columns an update changed. There are no `es`,
-//! `ts`, `id` and `sqlType`: they tell times and numbers of Canal's own.
+//! As in Canal every value is a text, `old` holds the columns an update changed, and `es` is the time of the
+//! commit. There are no `ts`, `id` and `sqlType`: they tell times and numbers of Canal's own.
 
 use culvert_api::{Dialect, Result};
 
@@ -19,6 +19,9 @@ pub(super) fn append(event: Event<'_>, out: &mut String) -> Result<()> {
     row.object_of(|_| true, LeftOut::Omitted, Typing::Texts, out)?;
     out.push_str("],");
     table_fields(&row.batch.schema.id, out);
+    if let Some(committed) = row.committed_us() {
+        out.push_str(&format!("\"es\":{},", committed.div_euclid(1000)));
+    }
     out.push_str("\"isDdl\":false,");
     types(row, out);
     out.push_str("\"old\":");

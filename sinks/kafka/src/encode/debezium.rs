@@ -1,8 +1,11 @@
 //! `debezium_json`: the envelope of Debezium's connectors, without a schema.
 //!
 //! ```text
-//! {"before":null,"after":{"id":1},"source":{"db":"d","table":"t","snapshot":"false"},"op":"c"}
+//! {"before":null,"after":{"id":1},"source":{"ts_ms":1767323045678,"db":"d","table":"t","snapshot":"false"},"op":"c"}
 //! ```
+//!
+//! `source.ts_ms` is the time of the commit. There is no `ts_ms` beside it, the time when a connector saw
+//! the change: a replay would tell another.
 //!
 //! Fields and operations are as in Debezium's documentation of its connectors ("Data change events");
 //! values have our own forms, since Debezium's need the schema to be read.
@@ -40,6 +43,9 @@ pub(super) fn append(event: Event<'_>, out: &mut String) -> Result<()> {
 fn source(row: Row<'_>, out: &mut String) {
     let id = &row.batch.schema.id;
     out.push_str("\"source\":{");
+    if let Some(committed) = row.committed_us() {
+        out.push_str(&format!("\"ts_ms\":{},", committed.div_euclid(1000)));
+    }
     field("db", &id.database, out);
     if let Some(schema) = &id.schema {
         field("schema", schema, out);

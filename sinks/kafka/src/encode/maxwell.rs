@@ -1,10 +1,11 @@
 //! `maxwell_json`: the message of Maxwell's daemon.
 //!
 //! ```text
-//! {"database":"d","table":"t","type":"update","primary_key_columns":["id"],"data":{"id":1,"n":2},"old":{"n":1}}
+//! {"database":"d","table":"t","type":"update","ts":1767323045,"primary_key_columns":["id"],"data":{"id":1,"n":2},"old":{"n":1}}
 //! ```
 //!
-//! `old` holds the columns an update changed. There are no `ts`, `xid` and `commit`.
+//! `old` holds the columns an update changed. `ts` is the time of the commit, in seconds. There
+//! are no `xid` and `commit`.
 
 use culvert_api::Result;
 
@@ -21,6 +22,9 @@ pub(super) fn append(event: Event<'_>, out: &mut String) -> Result<()> {
         Event::Delete(_) => "delete",
     };
     field("type", kind, out);
+    if let Some(committed) = row.committed_us() {
+        out.push_str(&format!("\"ts\":{},", committed.div_euclid(1_000_000)));
+    }
     if !row.batch.schema.primary_key.is_empty() {
         names("primary_key_columns", &row.batch.schema.primary_key, out);
     }

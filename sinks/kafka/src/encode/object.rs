@@ -132,10 +132,12 @@ impl Row<'_> {
 
     /// Whether it was read in a snapshot.
     pub(super) fn is_snapshot(self) -> bool {
-        let position = self.batch.positions.get(self.index);
-        let name = position
-            .and_then(|position| self.batch.transactions.get(usize::try_from(position.transaction).ok()?));
-        name.is_some_and(|name| name.starts_with("snapshot:"))
+        self.batch.transaction(self.index).is_some_and(|transaction| transaction.is_snapshot)
+    }
+
+    /// When its transaction was committed, in microseconds since 1970 UTC.
+    pub(super) fn committed_us(self) -> Option<i64> {
+        self.batch.transaction(self.index)?.committed_us
     }
 
     fn text(self, column: usize, text: &mut String) -> Result<Form> {

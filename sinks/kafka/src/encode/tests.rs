@@ -56,7 +56,7 @@ fn of_columns(schema: &Arc<TableSchema>, columns: Vec<ArrayRef>, kinds: Vec<RowK
         rows: RecordBatch::try_new(Arc::clone(&schema.arrow), columns).unwrap(),
         kinds,
         positions,
-        transactions: vec!["0-1-1".into()],
+        transactions: vec![culvert_api::Transaction::logged("0-1-1", None)],
         unavailable: Vec::new(),
     }
 }
@@ -148,7 +148,7 @@ fn debezium_json_is_the_envelope() {
     assert_eq!(shown(&pairs, &changes(&table(None, &["id"])))[3], r#"t {"id":1} -"#);
     // A row of a snapshot, of a table in a schema.
     let mut snapshot = batch(&table(Some("public"), &["id"]), &[(RowKind::Insert, 7, None, None)]);
-    snapshot.transactions = vec!["snapshot:shop.public.item:3".into()];
+    snapshot.transactions = vec![culvert_api::Transaction::snapshot("shop.public.item:3")];
     assert_eq!(
         shown(&pairs, &snapshot),
         [
@@ -338,4 +338,20 @@ fn every_type_keeps_its_form_in_json() {
     let unknown = TableSchema::new(TableId::new("d", "t"), 1, vec![list], vec![], RowKindSet::ALL);
     let error = TablePlan::new(&settings(&[]).unwrap(), &unknown).unwrap_err();
     assert!(error.to_string().contains("column list"), "{error}");
+}
+
+#[test]
+fn messages_tell_when_their_transaction_was_committed() {
+    let mut batch = batch(&table(None, &["id"]), &[(RowKind::Insert, 7, None, None)]);
+    // 2026-01-02 03:04:05.678901 UTC.
+    batch.transactions = vec![culvert_api::Transaction::logged("0-1-1", Some(1_767_323_045_678_901))];
+    for (format, part) in [
+        ("debezium_json", r#""source":{"ts_ms":1767323045678,"db":"shop""#),
+        ("canal_json", r#""es":1767323045678,"isDdl""#),
+        ("maxwell_json", r#""type":"insert","ts":1767323045,"#),
+        ("ogg_json", r#""op_type":"I","op_ts":"2026-01-02 03:04:05.678901","#),
+    ] {
+        let messages = shown(&[("format", format)], &batch);
+        assert!(messages[0].contains(part), "{part} is not in {}", messages[0]);
+    }
 }

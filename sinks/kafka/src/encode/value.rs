@@ -157,7 +157,7 @@ fn instant(array: &dyn Array, unit: &TimeUnit, row: usize) -> i64 {
 
 /// `2026-11-20T10:00:00.5`, an instant with `Z` behind it. PostgreSQL's infinities are the ends of
 /// the value's range.
-fn timestamp(value: i64, unit: &TimeUnit, zoned: bool, text: &mut String) {
+pub(super) fn timestamp(value: i64, unit: &TimeUnit, zoned: bool, text: &mut String) {
     match value {
         i64::MAX => return text.push_str("infinity"),
         i64::MIN => return text.push_str("-infinity"),

@@ -26,7 +26,7 @@ fn batch(source: &Arc<TableSchema>, rows: &[(RowKind, i32, &str)]) -> ChangeBatc
         rows: RecordBatch::try_new(source.arrow.clone(), vec![ids, names]).unwrap(),
         kinds: rows.iter().map(|row| row.0).collect(),
         positions: positions(rows),
-        transactions: vec!["t".into()],
+        transactions: vec![culvert_api::Transaction::logged("t", None)],
         unavailable,
     }
 }
