@@ -68,6 +68,8 @@ pub(crate) struct Checkpointer {
     /// The spool was full at the last look.
     pub(crate) told_full: bool,
     epoch: u64,
+    /// The newest epoch of this run: a sink that is opened again gets one of its own.
+    pub(crate) newest_epoch: u64,
     in_flight: Option<InFlight>,
     /// The state of the newest completed checkpoint: the same again is not worth another.
     last_source: Option<SourceState>,
@@ -102,6 +104,7 @@ impl Checkpointer {
             released: least.unwrap_or(0),
             told_full: false,
             epoch,
+            newest_epoch: epoch,
             in_flight: None,
             last_source: last.as_ref().map(|last| last.source.clone()),
             sealed: last,
@@ -139,7 +142,10 @@ impl Checkpointer {
             off_loop(move || spool.seal(&last, tables.as_deref())).await?;
             self.sealed = Some(Arc::clone(&checkpoint));
         }
-        let live: BTreeSet<usize> = (0..self.lanes.len()).filter(|at| self.lanes[*at].is_live()).collect();
+        // Who joins takes part from the start: else the others could be through before it is asked.
+        let joining = self.joining(checkpoint.id);
+        let live = (0..self.lanes.len()).filter(|at| self.lanes[*at].is_live());
+        let live: BTreeSet<usize> = live.chain(joining.iter().copied()).collect();
         self.in_flight = Some(InFlight {
             checkpoint: Arc::clone(&checkpoint),
             position,
@@ -150,17 +156,14 @@ impl Checkpointer {
             warned: false,
         });
         self.send_barrier(&checkpoint).await?;
-        self.join(checkpoint.id).await?;
+        self.join(joining, checkpoint.id).await?;
         // Where every sink is held or behind there is nobody to wait for.
         self.advance().await
     }
 
-    /// A branch takes part in the checkpoint under way.
-    pub(crate) fn take_part(&mut self, at: usize) {
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.unprepared.insert(at);
-            in_flight.uncommitted.insert(at);
-        }
+    /// Whether a branch takes part in the checkpoint under way, and has not prepared.
+    pub(crate) fn takes_part(&self, at: usize) -> bool {
+        self.in_flight.as_ref().is_some_and(|in_flight| in_flight.unprepared.contains(&at))
     }
 
     /// A branch takes no part any more: the others go on without it.

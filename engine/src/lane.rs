@@ -128,21 +128,35 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// At the barrier of a checkpoint, whose segment is sealed: sinks that hold everything before it take
-    /// that segment and are level with the others.
-    pub(crate) async fn join(&mut self, checkpoint: u64) -> Result<()> {
-        for at in 0..self.lanes.len() {
-            let lane = &mut self.lanes[at];
-            let level = lane.holds() == Some(checkpoint - 1);
-            if !level || !matches!(lane.state, LaneState::Behind { feeding: None, .. }) {
+    /// The sinks that hold everything before a checkpoint, and take its segment to be level with the others.
+    pub(crate) fn joining(&self, checkpoint: u64) -> Vec<usize> {
+        let level = |lane: &Lane| {
+            lane.holds() == Some(checkpoint - 1)
+                && matches!(lane.state, LaneState::Behind { feeding: None, .. })
+        };
+        (0..self.lanes.len()).filter(|at| level(&self.lanes[*at])).collect()
+    }
+
+    /// At the barrier of a checkpoint, whose segment is sealed: these sinks take that segment, and then what
+    /// comes next.
+    pub(crate) async fn join(&mut self, joining: Vec<usize>, checkpoint: u64) -> Result<()> {
+        for at in joining {
+            // It has failed in between, and may even be there again.
+            if !self.takes_part(at) {
                 continue;
             }
+            let lane = &mut self.lanes[at];
             let again = LaneState::Held { again: Instant::now(), opening: false };
-            let LaneState::Behind { link, .. } = std::mem::replace(&mut lane.state, again) else { continue };
+            let link = match std::mem::replace(&mut lane.state, again) {
+                LaneState::Behind { link, feeding: None } => link,
+                other => {
+                    lane.state = other;
+                    continue;
+                }
+            };
             info!(sink = self.opener.branches[at].name, checkpoint, "the sink has caught up");
             let queue = link.queue.clone();
             lane.state = LaneState::Live(link);
-            self.take_part(at);
             let mut fed = self.feed(at, queue, checkpoint);
             loop {
                 tokio::select! {
@@ -173,9 +187,10 @@ impl Checkpointer {
                 }
                 LaneState::Held { again, opening } if !*opening && *again <= Instant::now() => {
                     *opening = true;
-                    let (opener, sealed) = (self.opener.clone(), Arc::clone(&sealed));
+                    let (opener, sealed, ours) =
+                        (self.opener.clone(), Arc::clone(&sealed), self.newest_epoch);
                     self.openings.spawn(async move {
-                        let word = match opener.reopen(at, &sealed).await {
+                        let word = match opener.reopen(at, &sealed, ours).await {
                             Ok(opened) => Word::Opened(Box::new(opened)),
                             Err(error) => Word::Failed(error),
                         };
@@ -205,6 +220,7 @@ impl Checkpointer {
 
     /// A sink was opened again: it goes on from where it stands.
     pub(crate) fn opened(&mut self, at: usize, opened: Opened) {
+        self.newest_epoch = self.newest_epoch.max(opened.epoch);
         let lane = &mut self.lanes[at];
         info!(sink = self.opener.branches[at].name, checkpoint = opened.place.0, "the sink is there again");
         lane.place = Some(opened.place);

@@ -34,6 +34,7 @@ pub(crate) struct Opened {
     pub(crate) worker: BranchWorker,
     pub(crate) link: Link,
     pub(crate) place: Place,
+    pub(crate) epoch: u64,
 }
 
 impl std::fmt::Debug for Opened {
@@ -112,7 +113,7 @@ impl Opener {
             progress: Arc::clone(&self.progress),
             schemas: HashMap::new(),
         };
-        Ok(Opened { worker, link: Link { queue: queue_in, commit_orders: orders_in }, place })
+        Ok(Opened { worker, link: Link { queue: queue_in, commit_orders: orders_in }, place, epoch })
     }
 
     /// The tables as of where a sink stands that is not with the others. The source is not asked: it is at
@@ -125,12 +126,17 @@ impl Opener {
     }
 
     /// Opens a sink that failed, with an epoch of its own. The spool has to lead from where it stands to
-    /// the newest sealed checkpoint.
-    pub(crate) async fn reopen(&self, at: usize, sealed: &Checkpoint) -> Result<Opened> {
+    /// the newest sealed checkpoint. `ours` is the newest epoch of this run: a newer one in the marker is
+    /// another run's, which has taken over meanwhile and must not be taken from.
+    pub(crate) async fn reopen(&self, at: usize, sealed: &Checkpoint, ours: u64) -> Result<Opened> {
         let branch = &self.branches[at];
         let waiting = self.progress.waits("opening sink", &branch.name);
         let found = branch.sink.committed(&self.job, &branch.name).await?;
         let above = found.map_or(0, |marker| marker.epoch);
+        if above > ours {
+            let message = format!("another run of job '{}' has taken over sink '{}'", self.job, branch.name);
+            return Err(Error::new(ErrorKind::Fenced, message).context("epoch", above));
+        }
         let epoch = blocking(&self.store, move |store| store.next_epoch(above)).await?;
         let opened = branch.sink.open(&self.context(at, epoch)).await?;
         drop(waiting);

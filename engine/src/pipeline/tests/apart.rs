@@ -124,3 +124,21 @@ async fn sinks_apart_without_their_spool_are_refused_and_nothing_is_read_again()
     scene.run().await;
     assert_eq!((ahead.rows(), behind.rows()), (every_number(), every_number()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_held_sink_that_another_run_took_over_is_left_to_it() {
+    let well = Memory::failing(&[]);
+    let ill = Memory::failing(&[(2, false)]).away(20, ErrorKind::Connection);
+    let scene = Scene::of(vec![well.stops(), ill.is_held()]);
+    let (_keep, stop) = stop_channel();
+    let other = ill.clone();
+    let taker = tokio::spawn(async move {
+        while !other.taken_over() {
+            tokio::task::yield_now().await;
+        }
+    });
+    let error = scene.run_until(stop).await.expect_err("it is another run's now");
+    taker.await.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+    assert!(ill.rows().len() < every_number().len());
+}

@@ -67,6 +67,16 @@ impl Memory {
         self
     }
 
+    /// Another run takes it over, once it has failed.
+    pub(super) fn taken_over(&self) -> bool {
+        let mut target = self.0.lock().unwrap();
+        let failed = target.failed;
+        if let Some(marker) = target.marker.as_mut().filter(|_| failed) {
+            marker.epoch = 1_000;
+        }
+        failed
+    }
+
     pub(super) fn rows(&self) -> Vec<i64> {
         self.0.lock().unwrap().rows.clone()
     }
