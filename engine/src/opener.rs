@@ -129,7 +129,7 @@ impl Opener {
     pub(crate) async fn reopen(&self, at: usize, sealed: &Checkpoint) -> Result<Opened> {
         let branch = &self.branches[at];
         let waiting = self.progress.waits("opening sink", &branch.name);
-        let found = branch.sink.committed(&self.job, &branch.name).await?;
+        let found = branch.sink.committed(&self.job, &branch.name, self.writer).await?;
         let above = found.map_or(0, |marker| marker.epoch);
         let epoch = blocking(&self.store, move |store| store.next_epoch(above)).await?;
         let opened = branch.sink.open(&self.context(at, epoch)).await?;
