@@ -84,11 +84,12 @@ pub trait Sink: Send + Sync {
     /// with the found epoch in the error context `epoch`.
     async fn open(&self, context: &WriterContext) -> Result<OpenSink>;
 
-    /// The marker as of now, without taking the fence; `None` when there is none. Lets the engine
-    /// choose an epoch above it.
-    async fn committed(&self, job: &str, sink: &str) -> Result<Option<CommitMarker>>;
+    /// The marker of one writer as of now, without taking the fence; `None` when there is none. Lets
+    /// the engine choose an epoch above it.
+    async fn committed(&self, job: &str, sink: &str, writer: u32) -> Result<Option<CommitMarker>>;
 
-    /// Removes the marker of this job and sink (asked for by the user: start from scratch).
+    /// Removes the markers of this job and sink, of all writers (asked for by the user: start from
+    /// scratch).
     async fn forget(&self, job: &str, sink: &str) -> Result<()>;
 }
 

@@ -56,7 +56,7 @@ impl Sink for DiscardSink {
         Ok(OpenSink { writer: Box::new(writer), committer: Box::new(DiscardCommitter), marker: None })
     }
 
-    async fn committed(&self, _job: &str, _sink: &str) -> Result<Option<CommitMarker>> {
+    async fn committed(&self, _job: &str, _sink: &str, _writer: u32) -> Result<Option<CommitMarker>> {
         Ok(None)
     }
 

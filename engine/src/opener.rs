@@ -131,7 +131,7 @@ impl Opener {
     pub(crate) async fn reopen(&self, at: usize, sealed: &Checkpoint, ours: u64) -> Result<Opened> {
         let branch = &self.branches[at];
         let waiting = self.progress.waits("opening sink", &branch.name);
-        let found = branch.sink.committed(&self.job, &branch.name).await?;
+        let found = branch.sink.committed(&self.job, &branch.name, self.writer).await?;
         let above = found.map_or(0, |marker| marker.epoch);
         if above > ours {
             let message = format!("another run of job '{}' has taken over sink '{}'", self.job, branch.name);

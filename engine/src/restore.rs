@@ -72,7 +72,10 @@ pub(crate) async fn look(attempt: &Attempt<'_>) -> Result<Known> {
     let mut answers = Vec::with_capacity(attempt.branches.len());
     for branch in attempt.branches {
         let _waiting = attempt.progress.waits("asking for the commit marker of sink", &branch.name);
-        answers.push(Answer::of(branch, branch.sink.committed(attempt.job, &branch.name).await)?);
+        answers.push(Answer::of(
+            branch,
+            branch.sink.committed(attempt.job, &branch.name, attempt.writer).await,
+        )?);
     }
     let epochs = answers.iter().filter_map(|answer| match answer {
         Answer::Marker(Some(marker)) => Some(marker.epoch),

@@ -57,8 +57,8 @@ impl Sink for JdbcSink {
         self.half.open(context).await
     }
 
-    async fn committed(&self, job: &str, sink: &str) -> Result<Option<CommitMarker>> {
-        self.half.committed(job, sink).await
+    async fn committed(&self, job: &str, sink: &str, writer: u32) -> Result<Option<CommitMarker>> {
+        self.half.committed(job, sink, writer).await
     }
 
     async fn forget(&self, job: &str, sink: &str) -> Result<()> {

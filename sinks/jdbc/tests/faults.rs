@@ -28,7 +28,7 @@ async fn a_server_that_dies_leaves_all_or_nothing() {
         assert_eq!(refused.class(), ErrorClass::Transient, "{refused}");
 
         server.restart().await;
-        let marker = sink.committed(JOB, SINK).await.unwrap().unwrap();
+        let marker = sink.committed(JOB, SINK, 0).await.unwrap().unwrap();
         assert_eq!(marker.checkpoint, 1);
         assert_eq!(people_in(&server, &db, "w").await, ["1 a"]);
         let mut run = Run::open(&sink, 2).await.unwrap();
@@ -121,7 +121,7 @@ async fn tls_is_spoken_and_verified_as_asked() {
         let open = async |params: &str| {
             let url = format!("{}?{params}", server.url(&db));
             let sink = sink(&server, &db, &[("url", url.as_str()), ("username", "sealed")]).unwrap();
-            sink.committed(JOB, SINK).await
+            sink.committed(JOB, SINK, 0).await
         };
         let trusting = |path: &std::path::Path| {
             format!("sslMode=VERIFY_IDENTITY&trustCertificateKeyStoreUrl=file:{}", path.display())

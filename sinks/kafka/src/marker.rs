@@ -25,7 +25,7 @@ const PART_BYTES_MAX: usize = 512 << 10;
 const STATE_BYTES_MAX: u64 = 1 << 30;
 
 /// Whose marker it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Owner {
     pub(crate) job: String,
     pub(crate) sink: String,

@@ -101,6 +101,13 @@ impl ProgressReader {
         blocking(move || look.other_ids()).await?
     }
 
+    /// Every writer of a job and sink that ever wrote a marker and has not forgotten it, committed or not;
+    /// the topic must be there.
+    pub(crate) async fn owners(&self, job: &str, sink: &str) -> Result<BTreeSet<Owner>> {
+        let look = self.attempt(&Owner::new(job, sink, 0), "");
+        blocking(move || look.owners()).await?
+    }
+
     /// The marker of an owner whose transactional id this is; the topic must be there.
     pub(crate) async fn read(&self, owner: &Owner, id: &str) -> Result<Option<Found>> {
         let begun = Instant::now();
@@ -171,6 +178,16 @@ impl Look {
             Ok(())
         })?;
         Ok(newest.into_values().filter(|id| *id != self.id).collect())
+    }
+
+    fn owners(&self) -> Result<BTreeSet<Owner>> {
+        let mut owners = BTreeSet::new();
+        self.each(&self.all, Offset::Beginning, |message| {
+            let owner = message.key().and_then(Key::parse).map(|key| key.owner);
+            owners.extend(owner.filter(|owner| owner.job == self.owner.job && owner.sink == self.owner.sink));
+            Ok(())
+        })?;
+        Ok(owners)
     }
 
     /// Whose transaction hides what may be a committed marker of ours.

@@ -20,9 +20,6 @@ use crate::writer::{KafkaWriter, Session, Transactional, taken_over};
 /// The plugin's name as users write it.
 pub const PLUGIN: &str = "Kafka";
 
-/// The writer whose marker [`Sink::committed`] asks for: there is one per sink.
-const WRITER: u32 = 0;
-
 /// Sends changes to Kafka.
 #[derive(Debug)]
 pub struct KafkaSink {
@@ -137,7 +134,7 @@ impl Sink for KafkaSink {
         Ok(OpenSink { writer: Box::new(writer), committer: Box::new(committer), marker })
     }
 
-    async fn committed(&self, job: &str, sink: &str) -> Result<Option<CommitMarker>> {
+    async fn committed(&self, job: &str, sink: &str, writer: u32) -> Result<Option<CommitMarker>> {
         if !self.settings.exactly_once {
             return Ok(None);
         }
@@ -145,13 +142,13 @@ impl Sink for KafkaSink {
         if cluster.partitions(&self.settings.progress_topic).await?.is_none() {
             return Ok(None);
         }
-        let id = self.settings.transactional_id(job, sink, WRITER);
+        let id = self.settings.transactional_id(job, sink, writer);
         let reader = ProgressReader::new(&self.settings)?;
-        let found = reader.read(&Owner::new(job, sink, WRITER), &id).await?;
+        let found = reader.read(&Owner::new(job, sink, writer), &id).await?;
         Ok(found.map(|found| found.marker))
     }
 
-    /// Takes the fence as well: an open transaction of a run that was killed would hide the removal.
+    /// Takes the fences as well: an open transaction of a run that was killed would hide the removal.
     async fn forget(&self, job: &str, sink: &str) -> Result<()> {
         if !self.settings.exactly_once {
             return Ok(());
@@ -160,14 +157,16 @@ impl Sink for KafkaSink {
         if cluster.partitions(&self.settings.progress_topic).await?.is_none() {
             return Ok(());
         }
-        let id = self.settings.transactional_id(job, sink, WRITER);
-        let owner = Owner::new(job, sink, WRITER);
-        let link = self.producer(&id).await?;
-        let found = ProgressReader::new(&self.settings)?.read(&owner, &id).await?;
-        if let Some(found) = found {
-            let entries = marker::tombstones(&owner, found.head.parts);
-            self.commit_entries(&link, &id, entries).await?;
+        let reader = ProgressReader::new(&self.settings)?;
+        for owner in reader.owners(job, sink).await? {
+            let id = self.settings.transactional_id(job, sink, owner.writer);
+            let link = self.producer(&id).await?;
+            if let Some(found) = reader.read(&owner, &id).await? {
+                let entries = marker::tombstones(&owner, found.head.parts);
+                self.commit_entries(&link, &id, entries).await?;
+            }
+            blocking(move || link.leave()).await?;
         }
-        blocking(move || link.leave()).await
+        Ok(())
     }
 }

@@ -32,7 +32,7 @@ async fn rows_and_marker_share_one_transaction() {
     assert_eq!((marker.checkpoint, marker.epoch, marker.source), (1, 5, Some(state(1))));
     let committed = stage.committed(&sink).await.unwrap();
     assert_eq!((committed.checkpoint, committed.epoch, committed.source), (1, 5, Some(state(1))));
-    assert_eq!(sink.committed("another", &stage.topic).await.unwrap(), None);
+    assert_eq!(sink.committed("another", &stage.topic, 0).await.unwrap(), None);
     // A checkpoint without rows moves the marker all the same.
     run.commit().await.unwrap();
     assert_eq!(stage.committed(&sink).await.unwrap().checkpoint, 2);
@@ -194,7 +194,7 @@ async fn a_marker_behind_the_open_transaction_of_another_job_is_waited_for() {
     run.close().await;
     let reading = tokio::spawn({
         let (sink, name) = (stage.sink(&kafka.bootstrap(), &[]), stage.topic.clone());
-        async move { sink.committed(JOB, &name).await }
+        async move { sink.committed(JOB, &name, 0).await }
     });
     // It has looked, and waits: it asks again and again.
     let waits = tokio::time::timeout(std::time::Duration::from_secs(2), async {

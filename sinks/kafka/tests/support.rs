@@ -64,7 +64,7 @@ impl Stage {
 
     /// The marker as of now.
     pub(crate) async fn committed(&self, sink: &KafkaSink) -> Option<CommitMarker> {
-        sink.committed(JOB, &self.topic).await.unwrap()
+        sink.committed(JOB, &self.topic, 0).await.unwrap()
     }
 
     /// The ids of the rows that a consumer of committed messages sees, partition after partition.

@@ -21,7 +21,7 @@ async fn on_all(property: impl AsyncFn(&Stand, Arc<dyn Sink>)) {
 }
 
 async fn holds(sink: &Arc<dyn Sink>) -> Option<u64> {
-    sink.committed(JOB, SINK).await.unwrap().map(|marker| marker.checkpoint)
+    sink.committed(JOB, SINK, 0).await.unwrap().map(|marker| marker.checkpoint)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,7 +171,7 @@ async fn markers_come_back_byte_for_byte_and_disturb_no_other() {
         let marker = run.marker(&large);
         let staged = run.sink.writer.prepare_commit(&marker).await.unwrap();
         run.sink.committer.commit(&staged).await.unwrap();
-        assert_eq!(sink.committed(JOB, SINK).await.unwrap().unwrap(), marker);
+        assert_eq!(sink.committed(JOB, SINK, 0).await.unwrap().unwrap(), marker);
         // Other names and indices in the same target.
         for (job, name, writer) in [("another", SINK, 0), (JOB, "sïnk.2", 0), (JOB, SINK, 1)] {
             let mut other = Run::open(&sink, (job, name, writer), 1, &table).await.unwrap();
@@ -180,13 +180,19 @@ async fn markers_come_back_byte_for_byte_and_disturb_no_other() {
             other.commit().await.unwrap();
             other.sink.writer.close().await;
         }
-        assert_eq!(sink.committed(JOB, SINK).await.unwrap().unwrap(), marker);
+        assert_eq!(sink.committed(JOB, SINK, 0).await.unwrap().unwrap(), marker);
         run.sink.writer.close().await;
         sink.forget("another", SINK).await.unwrap();
-        assert_eq!(sink.committed("another", SINK).await.unwrap(), None);
-        assert_eq!(sink.committed(JOB, SINK).await.unwrap().unwrap(), marker);
+        assert_eq!(sink.committed("another", SINK, 0).await.unwrap(), None);
+        assert_eq!(sink.committed(JOB, SINK, 0).await.unwrap().unwrap(), marker);
+        // Each writer has its own, and whoever asks for one is told of no other.
+        let second = sink.committed(JOB, SINK, 1).await.unwrap().unwrap();
+        assert_eq!((second.writer, second.epoch, second.checkpoint), (1, 1, 2));
+        assert_eq!(sink.committed(JOB, SINK, 2).await.unwrap(), None);
         sink.forget(JOB, SINK).await.unwrap();
         assert_eq!(holds(&sink).await, None);
+        assert_eq!(sink.committed(JOB, SINK, 1).await.unwrap(), None, "all writers are forgotten");
+        assert_eq!(sink.committed(JOB, "sïnk.2", 0).await.unwrap().map(|marker| marker.checkpoint), Some(2));
     })
     .await;
 }

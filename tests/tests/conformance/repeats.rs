@@ -26,6 +26,6 @@ async fn nothing_is_lost_and_what_is_replayed_may_be_there_twice() {
     }
     let found: BTreeSet<(i64, String)> = stand.seen("t").await.into_iter().collect();
     assert_eq!(found, once(0..20).into_iter().collect());
-    assert_eq!(sink.committed(JOB, SINK).await.unwrap(), None);
+    assert_eq!(sink.committed(JOB, SINK, 0).await.unwrap(), None);
     sink.forget(JOB, SINK).await.unwrap();
 }

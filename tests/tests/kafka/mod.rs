@@ -9,5 +9,6 @@
 mod fire;
 mod jobs;
 mod kill;
+mod read_back;
 pub(crate) mod replay;
 mod scene;

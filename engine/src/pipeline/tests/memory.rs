@@ -138,7 +138,7 @@ impl Sink for Memory {
         let half = || Opened { target: self.clone(), epoch: context.epoch, staged: Arc::clone(&staged) };
         Ok(OpenSink { writer: Box::new(half()), committer: Box::new(half()), marker })
     }
-    async fn committed(&self, _job: &str, _sink: &str) -> Result<Option<CommitMarker>> {
+    async fn committed(&self, _job: &str, _sink: &str, _writer: u32) -> Result<Option<CommitMarker>> {
         self.reach()?;
         Ok(self.0.lock().unwrap().marker.clone())
     }

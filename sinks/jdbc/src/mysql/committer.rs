@@ -16,6 +16,7 @@ pub(crate) struct JdbcCommitter {
     pub(crate) marker_table: TargetName,
     pub(crate) job: String,
     pub(crate) sink: String,
+    pub(crate) writer: u32,
     pub(crate) progress: Arc<JobProgress>,
     /// The checkpoint that was last counted.
     pub(crate) counted: u64,
@@ -34,7 +35,7 @@ impl Committer for JdbcCommitter {
             return Ok(());
         }
         // Nothing is staged for it here: a commit from before a restart is told by its marker.
-        let marker = marker::read(session, &self.marker_table, &self.job, &self.sink).await?;
+        let marker = marker::read(session, &self.marker_table, (&self.job, &self.sink, self.writer)).await?;
         if marker.is_some_and(|marker| marker.checkpoint >= committable.checkpoint) {
             return Ok(());
         }

@@ -162,13 +162,11 @@ pub(crate) async fn stage(session: &mut Session, table: &TargetName, marker: &Co
     Err(Error::new(ErrorKind::Fenced, message).context("our_epoch", marker.epoch))
 }
 
-/// The marker of a job and sink: of several writers the least checkpoint counts, and the largest
-/// epoch.
+/// The marker of a job, sink and writer.
 pub(crate) async fn read(
     session: &mut Session,
     table: &TargetName,
-    job: &str,
-    sink: &str,
+    (job, sink, writer): (&str, &str, u32),
 ) -> Result<Option<CommitMarker>> {
     if TargetTable::read(session, table).await?.is_none() {
         return Ok(None);
@@ -177,22 +175,21 @@ pub(crate) async fn read(
         .rows(
             &format!(
                 "SELECT writer, epoch, checkpoint, source_state FROM {} WHERE job = ? AND sink = ? \
-                 ORDER BY checkpoint, writer",
+                 AND writer = ?",
                 table.quoted()
             ),
-            (job.to_string(), sink.to_string()),
+            (job.to_string(), sink.to_string(), writer),
             &format!("read the commit marker in {table}"),
         )
         .await?;
-    let newest = rows.iter().map(|(_, epoch, _, _)| *epoch).max();
-    let (Some((writer, _, checkpoint, state)), Some(epoch)) = (rows.into_iter().next(), newest) else {
+    let Some((writer, epoch, checkpoint, state)) = rows.into_iter().next() else {
         return Ok(None);
     };
     let source = state.map(|bytes| stored_state::decode(&bytes)).transpose()?;
     Ok(Some(CommitMarker { job: job.into(), sink: sink.into(), writer, epoch, checkpoint, source }))
 }
 
-/// Removes the marker of a job and sink.
+/// Removes the markers of a job and sink, of all writers.
 pub(crate) async fn forget(session: &mut Session, table: &TargetName, job: &str, sink: &str) -> Result<()> {
     if TargetTable::read(session, table).await?.is_none() {
         return Ok(());

@@ -59,6 +59,7 @@ impl Sink for MySqlSink {
             marker_table: table,
             job: context.job.clone(),
             sink: context.sink.clone(),
+            writer: context.writer,
             progress: context.progress.clone(),
             counted: 0,
         };
@@ -66,10 +67,10 @@ impl Sink for MySqlSink {
         Ok(OpenSink { writer: Box::new(writer), committer: Box::new(committer), marker })
     }
 
-    async fn committed(&self, job: &str, sink: &str) -> Result<Option<CommitMarker>> {
+    async fn committed(&self, job: &str, sink: &str, writer: u32) -> Result<Option<CommitMarker>> {
         let table = self.settings.marker_name()?;
         let mut session = Session::open(&self.settings).await?;
-        let marker = marker::read(&mut session, &table, job, sink).await;
+        let marker = marker::read(&mut session, &table, (job, sink, writer)).await;
         session.close().await;
         marker
     }

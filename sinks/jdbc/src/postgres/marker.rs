@@ -188,13 +188,11 @@ pub(crate) async fn stage(session: &mut Session, table: &TargetName, marker: &Co
     Err(Error::new(ErrorKind::Fenced, message).context("our_epoch", marker.epoch))
 }
 
-/// The marker of a job and sink: of several writers the least checkpoint counts, and the largest
-/// epoch.
+/// The marker of a job, sink and writer.
 pub(crate) async fn read(
     session: &mut Session,
     table: &TargetName,
-    job: &str,
-    sink: &str,
+    (job, sink, writer): (&str, &str, u32),
 ) -> Result<Option<CommitMarker>> {
     if TargetTable::read(session, table).await?.is_none() {
         return Ok(None);
@@ -203,22 +201,18 @@ pub(crate) async fn read(
         .rows(
             &format!(
                 "SELECT writer, epoch, checkpoint, source_state FROM {} WHERE job = $1 AND sink = $2 \
-                 ORDER BY checkpoint, writer",
+                 AND writer = $3",
                 table.quoted()
             ),
-            &[&job, &sink],
+            &[&job, &sink, &i64::from(writer)],
             &format!("reading the commit marker in {table}"),
         )
         .await?;
-    let markers: Vec<CommitMarker> = rows.iter().map(marker_row).collect::<Result<_>>()?;
-    let newest = markers.iter().map(|marker| marker.epoch).max();
-    let (Some(least), Some(epoch)) = (markers.into_iter().next(), newest) else {
-        return Ok(None);
-    };
-    Ok(Some(CommitMarker { job: job.into(), sink: sink.into(), epoch, ..least }))
+    let marker = rows.first().map(marker_row).transpose()?;
+    Ok(marker.map(|marker| CommitMarker { job: job.into(), sink: sink.into(), ..marker }))
 }
 
-/// Removes the marker of a job and sink.
+/// Removes the markers of a job and sink, of all writers.
 pub(crate) async fn forget(session: &mut Session, table: &TargetName, job: &str, sink: &str) -> Result<()> {
     if TargetTable::read(session, table).await?.is_none() {
         return Ok(());

@@ -58,6 +58,7 @@ impl Sink for PostgresSink {
             marker_table: table,
             job: context.job.clone(),
             sink: context.sink.clone(),
+            writer: context.writer,
             progress: context.progress.clone(),
             counted: 0,
         };
@@ -65,10 +66,10 @@ impl Sink for PostgresSink {
         Ok(OpenSink { writer: Box::new(writer), committer: Box::new(committer), marker })
     }
 
-    async fn committed(&self, job: &str, sink: &str) -> Result<Option<CommitMarker>> {
+    async fn committed(&self, job: &str, sink: &str, writer: u32) -> Result<Option<CommitMarker>> {
         let table = self.settings.marker_name()?;
         let mut session = Session::open(&self.settings).await?;
-        marker::read(&mut session, &table, job, sink).await
+        marker::read(&mut session, &table, (job, sink, writer)).await
     }
 
     async fn forget(&self, job: &str, sink: &str) -> Result<()> {

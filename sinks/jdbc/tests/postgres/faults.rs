@@ -28,7 +28,7 @@ async fn a_server_that_dies_leaves_all_or_nothing() {
         assert_eq!(refused.class(), ErrorClass::Transient, "{refused}");
 
         server.restart().await;
-        let marker = sink.committed(JOB, SINK).await.unwrap().unwrap();
+        let marker = sink.committed(JOB, SINK, 0).await.unwrap().unwrap();
         assert_eq!(marker.checkpoint, 1);
         assert_eq!(people_in(&server, &db, "w").await, ["1 a"]);
         let mut run = Run::open(&sink, 2).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_terminated_session_is_transient_at_every_step_and_leaves_nothing() {
             assert!(failure(run.open.writer.flush().await).class() == ErrorClass::Transient, "{step}");
             run.close().await;
             assert_eq!(people_in(server, &db, "w").await, Vec::<String>::new(), "{step}");
-            assert_eq!(sink.committed(JOB, SINK).await.unwrap().unwrap().checkpoint, 0, "{step}");
+            assert_eq!(sink.committed(JOB, SINK, 0).await.unwrap().unwrap().checkpoint, 0, "{step}");
         }
     })
     .await;
@@ -180,7 +180,7 @@ async fn tls_is_spoken_and_verified_as_asked() {
         let db = server.fresh_database("tls").await;
         let open = async |params: &str| {
             let url = format!("{}?{params}", server.url(&db));
-            sink(&server, &db, &[("url", url.as_str())]).unwrap().committed(JOB, SINK).await
+            sink(&server, &db, &[("url", url.as_str())]).unwrap().committed(JOB, SINK, 0).await
         };
         let trusting = |path: &std::path::Path| format!("sslmode=verify-full&sslrootcert={}", path.display());
         assert_eq!(open("sslmode=require").await.unwrap(), None);

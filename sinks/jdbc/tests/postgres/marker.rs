@@ -12,7 +12,7 @@ async fn rows_and_marker_share_one_transaction() {
         let db = server.fresh_database("atomic").await;
         let source = people("w", &["id"], RowKindSet::ALL);
         let sink = sink(server, &db, &[]).unwrap();
-        assert_eq!(sink.committed(JOB, SINK).await.unwrap(), None);
+        assert_eq!(sink.committed(JOB, SINK, 0).await.unwrap(), None);
         let mut run = Run::start(&sink, std::slice::from_ref(&source)).await.unwrap();
         assert_eq!(run.open.marker, None);
         run.deliver(rows(&source, &[("+I", 1, "a")])).await.unwrap();
@@ -20,7 +20,7 @@ async fn rows_and_marker_share_one_transaction() {
         // Prepared and not committed: neither rows nor marker.
         run.write(rows(&source, &[("+I", 2, "b")])).await.unwrap();
         run.open.writer.prepare_commit(&run.marker()).await.unwrap();
-        assert_eq!(sink.committed(JOB, SINK).await.unwrap().unwrap().checkpoint, 1);
+        assert_eq!(sink.committed(JOB, SINK, 0).await.unwrap().unwrap().checkpoint, 1);
         run.close().await;
         assert_eq!(people_in(server, &db, "w").await, ["1 a"]);
 
@@ -30,11 +30,11 @@ async fn rows_and_marker_share_one_transaction() {
         let state = SourceState { enumerator: vec![1, 2], reader: vec![0, 255, b'\''] };
         assert_eq!(marker.source, Some(state));
         run.close().await;
-        let committed = sink.committed(JOB, SINK).await.unwrap().unwrap();
+        let committed = sink.committed(JOB, SINK, 0).await.unwrap().unwrap();
         assert_eq!((committed.checkpoint, committed.epoch), (1, 5));
-        assert_eq!(sink.committed("another", SINK).await.unwrap(), None);
+        assert_eq!(sink.committed("another", SINK, 0).await.unwrap(), None);
         sink.forget(JOB, SINK).await.unwrap();
-        assert_eq!(sink.committed(JOB, SINK).await.unwrap(), None);
+        assert_eq!(sink.committed(JOB, SINK, 0).await.unwrap(), None);
         // Forgetting takes the marker, not the rows.
         assert_eq!(people_in(server, &db, "w").await, ["1 a"]);
     })
@@ -122,7 +122,7 @@ async fn runs_that_begin_at_once_make_the_marker_once() {
             }
         }
         assert!(done >= 1);
-        assert!(sink.committed(JOB, SINK).await.unwrap().is_some());
+        assert!(sink.committed(JOB, SINK, 0).await.unwrap().is_some());
     })
     .await;
 }
@@ -188,7 +188,7 @@ async fn a_check_finds_what_the_start_would_refuse_and_writes_nothing() {
         server.execute(&db, &["ALTER TABLE w ADD PRIMARY KEY (id)"]).await;
         let findings = checked(&sink, &[people("w", &["id"], RowKindSet::INSERT_ONLY)]).await;
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning));
-        assert_eq!(sink.committed(JOB, SINK).await.unwrap(), None);
+        assert_eq!(sink.committed(JOB, SINK, 0).await.unwrap(), None);
     })
     .await;
 }
