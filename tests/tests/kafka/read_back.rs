@@ -1,5 +1,7 @@
 //! What the sink writes in a format, the decoder of that format reads back as the same rows.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use arrow_array::types::Decimal256Type;
@@ -83,7 +85,7 @@ fn changes(table: &str) -> ChangeBatch {
         rows,
         kinds,
         positions,
-        transactions: vec![Arc::from("t")],
+        transactions: vec![culvert_api::Transaction::logged("t", None)],
         unavailable: Vec::new(),
     }
 }

@@ -87,7 +87,7 @@ impl Rows {
             rows,
             kinds: taken.kinds,
             positions: taken.positions,
-            transactions: vec![Arc::from(name)],
+            transactions: vec![culvert_api::Transaction::logged(name, None)],
             unavailable,
         })
     }
