@@ -61,19 +61,27 @@ pub(crate) struct Ports {
     pub(crate) behind_proxy: u16,
     /// Clients log in.
     pub(crate) sasl: u16,
+    /// By TLS, where the options have certificates.
+    pub(crate) secure: u16,
     pub(crate) controller: u16,
 }
 
 impl Ports {
     fn free() -> Ports {
         let mut ports: Vec<u16> = Vec::new();
-        while ports.len() < 4 {
+        while ports.len() < 5 {
             let port = free_port();
             if !ports.contains(&port) {
                 ports.push(port);
             }
         }
-        Ports { plain: ports[0], behind_proxy: ports[1], sasl: ports[2], controller: ports[3] }
+        Ports {
+            plain: ports[0],
+            behind_proxy: ports[1],
+            sasl: ports[2],
+            secure: ports[3],
+            controller: ports[4],
+        }
     }
 }
 
@@ -125,6 +133,11 @@ impl Kafka {
     /// Where clients log in by SASL PLAIN.
     pub fn sasl_bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.ports.sasl)
+    }
+
+    /// What clients connect to by TLS.
+    pub fn secure_bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.secure)
     }
 
     /// The broker's own log as it is now.

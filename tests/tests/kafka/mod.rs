@@ -12,3 +12,4 @@ mod kill;
 mod read_back;
 pub(crate) mod replay;
 mod scene;
+mod tls;
