@@ -313,11 +313,17 @@ impl Scene {
         [Verdict::of_history(&history, &there), Verdict::of_rows(&found, &rows)]
     }
 
-    /// Gives the replication slot back: a server has a limit of them.
+    /// Leaves the servers as they were: they have a limit of replication slots, and every start of a job
+    /// looks through all tables.
     async fn leave(&self) {
         if self.source.is_postgres() {
             let slot = JobSpec::slot(&self.job.name);
             self.source.run(&[&format!("SELECT pg_drop_replication_slot('{slot}')")]).await;
+        }
+        for database in
+            self.log.iter().chain([self.source.as_ref()]).filter(|database| !database.is_postgres())
+        {
+            database.run(&[&format!("DROP DATABASE {}", database.quoted(database.name()))]).await;
         }
     }
 

@@ -26,10 +26,14 @@ async fn a_broker_is_verified_before_anything_is_said() {
         TestJob::new(&topic, &job_text(&source, &["w"], "", &sink))
     };
     // A stranger's authority, and no TLS where the broker speaks nothing else.
-    for (what, job) in [("authority", job(&strangers, "ssl")), ("protocol", job(&certificates, "plaintext"))]
-    {
+    let wrong = [("authority", job(&strangers, "ssl")), ("protocol", job(&certificates, "plaintext"))];
+    // Both at once: each waits for a broker that it can speak to.
+    let checks = wrong.map(|(what, job)| {
         let file = job.file.to_string_lossy().into_owned();
-        let checked = Culvert::new(&["check", "-c", &file, "--connect"]).run(LIMIT);
+        (what, Culvert::new(&["check", "-c", &file, "--connect"]).start())
+    });
+    for (what, check) in checks {
+        let checked = check.wait(LIMIT);
         let said = checked.stdout.clone() + &checked.stderr;
         assert_ne!(checked.code, Some(0), "the wrong {what}: {said}");
         assert!(said.contains("broker"), "the wrong {what}: {said}");
