@@ -63,6 +63,8 @@ pub(super) fn config(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).set("group.id", "culvert-tests");
     config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+    // Tests read to the end and go.
+    config.set("fetch.wait.max.ms", "10");
     config
 }
 

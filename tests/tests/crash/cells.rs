@@ -82,9 +82,15 @@ pub(crate) struct Cell {
 
 /// Times that a `kill -9` cell is played in a whole matrix, each at another pass.
 const KILLS_PER_CELL: usize = 3;
+/// The same at the hand-over into Kafka, where every cell needs topics of its own.
+const KILLS_PER_CELL_OF_TOPICS: usize = 1;
 
 /// The cells of a phase and a target. A point that cannot be passed there is none.
 pub(crate) fn cells(phase: Phase, kafka: bool, all: bool) -> Vec<Cell> {
+    let kills = match phase {
+        Phase::HandOver if kafka => KILLS_PER_CELL_OF_TOPICS,
+        _ => KILLS_PER_CELL,
+    };
     let mut cells = Vec::new();
     for step in STEPS {
         let elsewhere = if kafka { "jdbc." } else { "kafka." };
@@ -93,7 +99,7 @@ pub(crate) fn cells(phase: Phase, kafka: bool, all: bool) -> Vec<Cell> {
         }
         for (side, failure) in [("before", Action::Error), ("after", Action::LostAnswer)] {
             for action in [failure, Action::Panic, Action::Kill] {
-                let times = if all && action == Action::Kill { KILLS_PER_CELL } else { 1 };
+                let times = if all && action == Action::Kill { kills } else { 1 };
                 let cell = Cell { point: format!("{step}.{side}"), action };
                 cells.extend(std::iter::repeat_n(cell, times));
             }

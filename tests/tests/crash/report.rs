@@ -198,7 +198,7 @@ takes, again and again, while its source is written to. In the end the target is
 (`api/src/failpoint.rs`). At each of them the step fails (*error*, before it), takes effect without an answer (*lost answer*, behind it), the task panics, or the process
 is ended by SIGKILL. Each of these happens while a snapshot is read, at the hand-over from snapshot to stream, in the stream, and
 while tables change their shape; from MySQL, MariaDB and PostgreSQL, into MySQL, PostgreSQL and Kafka. Kills come three times each, at another
-pass of their point.
+pass of their point; once at the hand-over into Kafka.
 
 **The judge.** The job appends every change, with its kind, to log tables (SQL) or topics (Kafka, read as `read_committed`). Each change of a source row is
 unique, so the judge can tell for each whether it is missing or there twice, and whether the history of every row is in order and

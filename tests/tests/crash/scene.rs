@@ -233,6 +233,10 @@ impl Scene {
             *running = Some(job);
             return;
         }
+        if *action == Action::Panic && self.outlived(&mut job, point).await {
+            *running = Some(job);
+            return;
+        }
         let finished = job.wait(LIMIT);
         if std::env::var_os("CULVERT_CRASH_TIMES").is_some() {
             eprintln!("LOG {}\n{}", self.job.name, finished.stderr);
@@ -246,6 +250,21 @@ impl Scene {
                 tail(&finished.stderr)
             ),
         }
+    }
+
+    /// Whether the job has gone on behind a panic: one of a sink's task whose attempt had failed already ends
+    /// nothing more.
+    async fn outlived(&self, job: &mut Running, point: &str) -> bool {
+        let said = format!("the fail point {point} was reached");
+        wait::until_ok(LIMIT, "the panicked job to end or to go on", async || {
+            if job.ended().is_some() {
+                return Ok(false);
+            }
+            let log = job.stderr();
+            let behind = log.rsplit_once(&said).map_or("", |(_, behind)| behind);
+            if behind.contains("INFO starting") { Ok(true) } else { Err(tail(&log)) }
+        })
+        .await
     }
 
     /// Whether every row of the start has left the snapshot.
