@@ -1,9 +1,20 @@
 //! What a logged `ALTER TABLE` says about columns beyond their new shape: which were renamed, and what
 //! rows that are there get in new ones.
 
-use culvert_api::{SchemaChange, TableSchema};
+use culvert_api::{Error, ErrorKind, SchemaChange, TableSchema};
 
 use crate::scan::{Lexis, tokens};
+
+/// What to do where a target lacks columns of the source.
+pub(crate) const ADD_MISSING: &str = "add the missing columns to the target, or drop them with a transform";
+/// What to do where a column of the target does not hold what the source's holds.
+pub(crate) const CHANGE_TYPE: &str = "change the target column's type to the source's";
+
+/// Whether a target is unfit in a way that it would be after it followed a change of shape that the source
+/// has not come to again: a column is gone or has another name, or another type.
+pub(crate) fn may_have_been_followed(error: &Error) -> bool {
+    error.kind() == ErrorKind::Schema && matches!(error.hint_text(), Some(ADD_MISSING | CHANGE_TYPE))
+}
 
 /// Whether two column names mean the same column.
 pub(crate) fn same_name(a: &str, b: &str) -> bool {

@@ -235,7 +235,7 @@ mod tests {
         let mut sent = Vec::new();
         server.read_to_end(&mut sent).await.unwrap();
         let asked: Vec<u8> = sent.chunks(39).map(|message| message[38]).collect();
-        assert_eq!(asked, [0, 0, 0, 1, 1, 1]);
+        assert_eq!(asked, [0, 1, 1, 1, 1, 1]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -243,7 +243,7 @@ async fn nothing_is_acknowledged_that_was_not_returned() {
     tokio::time::sleep(Duration::from_secs(25)).await;
     drop(stream);
     let reports = reports(server).await;
-    assert_eq!(reports.last(), Some(&(0x208, false)));
+    assert_eq!(reports.last().map(|report| report.0), Some(0x208));
     assert!(reports.contains(&(0x208, true)), "{reports:?}");
 }
 

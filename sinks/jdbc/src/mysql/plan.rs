@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use culvert_api::{Dialect, Error, ErrorKind, Finding, Result, TableSchema};
 
+use crate::alteration;
 use crate::mysql::column_type;
 use crate::mysql::connect::Server;
 use crate::mysql::encode::Form;
@@ -204,7 +205,7 @@ fn slots(source: &TableSchema, target: &TargetTable) -> Result<Vec<Slot>> {
                 ),
             )
             .context("table", &source.id)
-            .hint("change the target column's type to the source's"));
+            .hint(alteration::CHANGE_TYPE));
         }
         if slots.iter().any(|slot| slot.name == found.name) {
             return Err(Error::new(
@@ -224,7 +225,7 @@ fn slots(source: &TableSchema, target: &TargetTable) -> Result<Vec<Slot>> {
             ErrorKind::Schema,
             format!("{} has no column {} that {} has", target.name, identifiers(missing), source.id),
         )
-        .hint("add the missing columns to the target, or drop them with a transform"));
+        .hint(alteration::ADD_MISSING));
     }
     let unfilled: Vec<&str> = target
         .columns

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use culvert_api::{Dialect, Error, ErrorKind, Finding, Result, RowKind, TableSchema};
 use culvert_postgres::quote::{identifier, identifiers};
 
+use crate::alteration;
 use crate::alteration::same_name;
 use crate::postgres::column_type::{self, Form};
 use crate::postgres::connect::Server;
@@ -276,7 +277,7 @@ fn slots(source: &TableSchema, target: &TargetTable) -> Result<Vec<Slot>> {
                 ),
             )
             .context("table", &source.id)
-            .hint("change the target column's type to the source's"));
+            .hint(alteration::CHANGE_TYPE));
         }
         if slots.iter().any(|slot| slot.name == found.name) {
             return Err(Error::new(
@@ -293,7 +294,7 @@ fn slots(source: &TableSchema, target: &TargetTable) -> Result<Vec<Slot>> {
             ErrorKind::Schema,
             format!("{} has no column {} that {} has", target.name, identifiers(missing), source.id),
         )
-        .hint("add the missing columns to the target, or drop them with a transform"));
+        .hint(alteration::ADD_MISSING));
     }
     refuse_unfilled(source, target)?;
     Ok(slots)

@@ -14,6 +14,7 @@ use culvert_api::{
 };
 use tokio::sync::Mutex;
 
+use crate::alteration;
 use crate::options::{DataSaveMode, SchemaSaveMode};
 use crate::placeholder;
 use crate::postgres::connect::Session;
@@ -329,7 +330,7 @@ impl SinkWriter for JdbcWriter {
                 // The change comes again; a row that does not fit all the same is refused when it comes.
                 Err(error)
                     if !fresh
-                        && error.kind() == ErrorKind::Schema
+                        && alteration::may_have_been_followed(&error)
                         && schema_is_generated(&self.settings, schema)? =>
                 {
                     tracing::warn!(table = %schema.id, "the target is not as at the last checkpoint: {error}");
