@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use culvert_api::{Error, ErrorKind, Result};
+use culvert_api::Result;
 use culvert_config::{OptionDef, Options, Rule};
 
-use crate::client_config::ClientSettings;
 use crate::encode::{Encoder, Layout};
 use crate::template::{self, Template};
+use culvert_kafka::error::option as config;
+use culvert_kafka::{ClientSettings, Refused};
 
 const LOSES: &str = "its values cannot tell NULL from an empty text; use one of the JSON formats";
 
@@ -73,6 +74,18 @@ pub const OPTIONS: &[OptionDef] = &[
         .ignored("one producer writes all tables, so that one commit covers them").doc("How many writers share the tables."),
 ];
 
+/// Settings of the client that the promise rests on.
+const REFUSED: &[Refused] = &[
+    ("acks", &["all", "-1"], "a message must be at all replicas before it counts"),
+    ("request.required.acks", &["all", "-1"], "a message must be at all replicas before it counts"),
+    ("enable.idempotence", &["true"], "without it a retry repeats and reorders messages"),
+    ("transactional.id", &[], "it is made from transaction_prefix, job and sink"),
+    ("isolation.level", &[], "commit markers are read as their protocol needs it"),
+    ("delivery.report.only.error", &["false"], "every delivery is checked"),
+    ("group.id", &[], "the sink is no member of a group"),
+    ("enable.partition.eof", &["true"], "commit markers are read as their protocol needs it"),
+];
+
 /// What must be set together.
 pub const RULES: &[Rule] = &[Rule::AtMostOne(&["partition", "partition_key_fields"])];
 
@@ -105,7 +118,8 @@ impl Settings {
         if topic.fixed() == Some(progress_topic.as_str()) {
             return Err(config("progress_topic", "is the topic of the messages"));
         }
-        let client = ClientSettings::new(options.str("bootstrap.servers"), options.map("kafka.config"))?;
+        let client =
+            ClientSettings::new(options.str("bootstrap.servers"), options.map("kafka.config"), REFUSED)?;
         Ok(Settings {
             client,
             exactly_once: options.enum_value("semantics") == "EXACTLY_ONCE",
@@ -156,11 +170,6 @@ fn layout(format: &str) -> Result<Layout> {
         }
         _ => Err(refused("it is not there yet; use one of the JSON formats")),
     }
-}
-
-/// An error about an option.
-pub(crate) fn config(option: &str, what: &str) -> Error {
-    Error::new(ErrorKind::Config, format!("option '{option}' {what}"))
 }
 
 #[cfg(test)]

@@ -11,13 +11,14 @@ use culvert_api::{
     TableId, TableSchema, WriterContext,
 };
 
-use crate::cluster::{Cluster, blocking};
+use crate::cluster::Cluster;
 use crate::encode::Message;
 use crate::link::{Failure, Link, Record};
 use crate::marker::{self, Entry, Owner};
 use crate::options::Settings;
 use crate::plan::TablePlan;
 use crate::progress::{ID_HEADER, PARTITION, ProgressReader};
+use culvert_kafka::blocking;
 
 /// The header of the layout `json`.
 const KIND_HEADER: &str = "row_kind";

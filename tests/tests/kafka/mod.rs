@@ -11,5 +11,5 @@ mod jobs;
 mod kill;
 mod read_back;
 pub(crate) mod replay;
-mod scene;
+pub(crate) mod scene;
 mod tls;
