@@ -1,7 +1,7 @@
 //! A sink at a real target, what a user of the target sees, and rows for it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
@@ -10,6 +10,7 @@ use culvert_api::{
     SourceState, SourceType, TableId, TableSchema, WriterContext,
 };
 use culvert_config::{Block, Entry, OptionDef, Options, Place, Role, Value};
+use culvert_sink_console::ConsoleSink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
 use culvert_tests::{
@@ -25,6 +26,40 @@ pub(crate) const SINK: &str = "sïnk.1";
 pub(crate) enum Stand {
     Sql { database: Database<'static>, proxy: Proxy },
     Topics { kafka: &'static Kafka, prefix: String, semantics: &'static str },
+    Lines(Lines),
+}
+
+/// What was printed.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panics while printing").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// The ids and values of the printed rows, `… : ID, VALUE` each.
+    fn rows(&self) -> Vec<(i64, String)> {
+        let bytes = self.0.lock().expect("nobody panics while printing").clone();
+        let text = String::from_utf8(bytes).expect("lines of text");
+        let row = |line: &str| {
+            let (id, value) = line.rsplit_once(" : ")?.1.split_once(", ")?;
+            Some((id.parse().ok()?, value.to_owned()))
+        };
+        let rows: Vec<(i64, String)> = text
+            .lines()
+            .filter(|line| !line.starts_with("output rowType"))
+            .map(|line| row(line).unwrap_or_else(|| panic!("no row: {line}")))
+            .collect();
+        rows
+    }
 }
 
 /// A broker with a proxy, for all tests of this suite, which break it one after the other.
@@ -62,6 +97,7 @@ impl Stand {
         match self {
             Stand::Sql { database, .. } => format!("Jdbc at port {}", database.port()),
             Stand::Topics { semantics, .. } => format!("Kafka {semantics}"),
+            Stand::Lines(_) => "Console".to_owned(),
         }
     }
 
@@ -69,6 +105,10 @@ impl Stand {
         match self {
             Stand::Sql { database, .. } => self.jdbc(database.port()),
             Stand::Topics { kafka, .. } => self.kafka_at(&kafka.bootstrap()),
+            Stand::Lines(lines) => {
+                let options = options("Console", culvert_sink_console::OPTIONS, &[]);
+                Arc::new(ConsoleSink::to(&options, Box::new(lines.clone())))
+            }
         }
     }
 
@@ -77,6 +117,7 @@ impl Stand {
         match self {
             Stand::Sql { proxy, .. } => self.jdbc(proxy.port()),
             Stand::Topics { kafka, .. } => self.kafka_at(&kafka.proxied_bootstrap()),
+            Stand::Lines(_) => self.sink(),
         }
     }
 
@@ -84,6 +125,7 @@ impl Stand {
         match self {
             Stand::Sql { proxy, .. } => proxy,
             Stand::Topics { kafka, .. } => kafka.proxy(),
+            Stand::Lines(_) => panic!("there is no way to cut"),
         }
     }
 
@@ -141,6 +183,7 @@ impl Stand {
                 });
                 rows.collect()
             }
+            Stand::Lines(lines) => lines.rows(),
             Stand::Topics { .. } => {
                 let mut rows: BTreeMap<i64, Vec<String>> = BTreeMap::new();
                 for message in self.messages(table).await {
