@@ -5,15 +5,19 @@
 //! row after it alone is an update whose earlier state is not known.
 
 mod canal;
+pub(crate) mod connect;
 mod debezium;
 mod maxwell;
 mod object;
 mod ogg;
 pub(crate) mod value;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind};
 
 use crate::plan::TablePlan;
+use connect::ConnectPlan;
 use object::Row;
 
 /// How a change is laid out in a message.
@@ -23,6 +27,8 @@ pub(crate) enum Layout {
     Json,
     /// Debezium's envelope without a schema.
     Debezium,
+    /// Debezium's envelope with its schemas.
+    Connect,
     /// Canal's flat message.
     Canal,
     /// Maxwell's.
@@ -37,6 +43,8 @@ pub(crate) struct Encoder {
     pub(crate) layout: Layout,
     pub(crate) decimals_as_text: bool,
     pub(crate) tombstones: bool,
+    /// BIGINT UNSIGNED is a decimal in Debezium's schemas; an int64 otherwise.
+    pub(crate) unsigned_as_decimal: bool,
     /// What stands for a value the log left out, in Debezium's envelope.
     pub(crate) unavailable: String,
 }
@@ -75,8 +83,13 @@ impl<'a> Event<'a> {
 impl Encoder {
     /// The messages of a batch, in order.
     pub(crate) fn messages(&self, plan: &TablePlan, batch: &ChangeBatch) -> Result<Vec<Message>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.messages_at(plan, batch, i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn messages_at(&self, plan: &TablePlan, batch: &ChangeBatch, now_ms: i64) -> Result<Vec<Message>> {
         let mut messages = Vec::with_capacity(batch.len());
-        let row = |index| Row { encoder: self, plan, batch, index };
+        let row = |index| Row { encoder: self, plan, batch, index, now_ms };
         let mut index = 0;
         while let Some(kind) = batch.kinds.get(index) {
             if self.layout == Layout::Json {
@@ -108,9 +121,14 @@ impl Encoder {
             Layout::Canal => canal::append(event, &mut text)?,
             Layout::Maxwell => maxwell::append(event, &mut text)?,
             Layout::Ogg => ogg::append(event, &mut text)?,
+            Layout::Connect => connect::append(event, connected(row)?, &mut text)?,
             Layout::Json => row.object(&mut text)?,
         }
-        let (topic, key) = (row.topic()?, row.key()?);
+        let key = match self.layout {
+            Layout::Connect => connect::key(row, connected(row)?)?,
+            _ => row.key()?,
+        };
+        let topic = row.topic()?;
         let tombstone = self.tombstones && matches!(event, Event::Delete(_)) && key.is_some();
         let after =
             tombstone.then(|| Message { topic: topic.clone(), key: key.clone(), value: None, kind: None });
@@ -135,6 +153,12 @@ impl Encoder {
         messages.push(Message { topic, key, value, kind: Some(kind) });
         Ok(())
     }
+}
+
+/// The plan of a table whose messages have schemas.
+fn connected(row: Row<'_>) -> Result<&ConnectPlan> {
+    let missing = || Error::new(ErrorKind::Internal, "a table was planned for another format");
+    row.plan.connect.as_ref().ok_or_else(missing)
 }
 
 /// An error about a value: the column is named, the value never.

@@ -42,12 +42,12 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::choice(
         "format",
         &[
-            "json", "debezium_json", "canal_json", "maxwell_json", "ogg_json", "text", "avro", "protobuf",
-            "compatible_debezium_json", "compatible_kafka_connect_json", "native",
+            "json", "debezium_json", "compatible_debezium_json", "canal_json", "maxwell_json", "ogg_json", "text",
+            "avro", "protobuf", "compatible_kafka_connect_json", "native",
         ],
     )
     .default("json")
-    .doc("How a change becomes a message; docs/kafka.md shows each. The last six are refused: text, avro, protobuf, compatible_debezium_json, compatible_kafka_connect_json, native."),
+    .doc("How a change becomes a message; docs/kafka.md shows each. The last five are refused: text, avro, protobuf, compatible_kafka_connect_json, native."),
     OptionDef::string("field_delimiter").refused(LOSES).doc("What stands between the values of the format `text`."),
     OptionDef::string("protobuf_schema").refused("there is no format protobuf").doc("The schema of the format protobuf."),
     OptionDef::string("protobuf_message_name").refused("there is no format protobuf").doc("The message of the format protobuf."),
@@ -61,7 +61,11 @@ pub const OPTIONS: &[OptionDef] = &[
          the format `json` it stands in its place, and rows before an update are left out.",
     ),
     OptionDef::string("unavailable_placeholder").default("__debezium_unavailable_value").doc(
-        "Format debezium_json: what stands for a value that the source's log left out. Other formats leave the field out.",
+        "Formats debezium_json and compatible_debezium_json: what stands for a value that the source's log left out. Other formats leave the field out.",
+    ),
+    OptionDef::choice("bigint_unsigned_handling_mode", &["long", "precise"]).default("long").doc(
+        "Format compatible_debezium_json: BIGINT UNSIGNED as an int64, where a value past its range is an error, or as a \
+         decimal; Debezium's `bigint.unsigned.handling.mode`.",
     ),
     OptionDef::boolean("create_topics").default("true").doc("Whether topics that are missing are created."),
     OptionDef::int_in("topic_partitions", 1, 100_000).doc("Partitions of created topics; the broker's default otherwise."),
@@ -117,6 +121,7 @@ impl Settings {
             encoder: Encoder {
                 layout: layout(options.enum_value("format"))?,
                 decimals_as_text: options.enum_value("decimal_format") == "STRING",
+                unsigned_as_decimal: options.enum_value("bigint_unsigned_handling_mode") == "precise",
                 tombstones: options.bool("tombstones_on_delete"),
                 unavailable: options.str("unavailable_placeholder").to_owned(),
             },
@@ -147,13 +152,11 @@ fn layout(format: &str) -> Result<Layout> {
     match format {
         "json" => Ok(Layout::Json),
         "debezium_json" => Ok(Layout::Debezium),
+        "compatible_debezium_json" => Ok(Layout::Connect),
         "canal_json" => Ok(Layout::Canal),
         "maxwell_json" => Ok(Layout::Maxwell),
         "ogg_json" => Ok(Layout::Ogg),
         "text" => Err(refused(LOSES)),
-        "compatible_debezium_json" => {
-            Err(refused("it carries values in the forms of Debezium's schemas; use debezium_json"))
-        }
         _ => Err(refused("it is not there yet; use one of the JSON formats")),
     }
 }

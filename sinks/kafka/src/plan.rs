@@ -2,7 +2,8 @@
 
 use culvert_api::{Error, ErrorKind, Result, TableSchema};
 
-use crate::encode::value;
+use crate::encode::connect::ConnectPlan;
+use crate::encode::{Layout, value};
 use crate::options::Settings;
 use crate::template::{Piece, is_topic_name};
 
@@ -23,6 +24,8 @@ pub(crate) struct TablePlan {
     /// Messages without a key all go to one partition, so that the table's history keeps its order:
     /// the one with this number, of as many as there are.
     pub(crate) without_key: u32,
+    /// What messages with Debezium's schemas need besides.
+    pub(crate) connect: Option<ConnectPlan>,
 }
 
 /// A piece of a topic's name.
@@ -76,14 +79,23 @@ impl TablePlan {
                 arrow_schema::DataType::Decimal128(_, _) | arrow_schema::DataType::Decimal256(_, _)
             )
         };
+        let key = key(settings, table)?;
+        let connect = match settings.encoder.layout {
+            Layout::Connect => {
+                let unsigned = settings.encoder.unsigned_as_decimal;
+                Some(ConnectPlan::new(table, fixed(&topic).as_deref(), &key, unsigned)?)
+            }
+            _ => None,
+        };
         Ok(TablePlan {
             labels: labels.collect(),
             names: table.columns.iter().map(|column| column.name.clone()).collect(),
             decimals: table.columns.iter().enumerate().filter(decimal).map(|(place, _)| place).collect(),
             primary_key: table.key_indices(),
-            key: key(settings, table)?,
+            key,
             topic,
             without_key: crc32fast::hash(table.id.to_string().as_bytes()),
+            connect,
         })
     }
 

@@ -1,6 +1,6 @@
 //! One row: as a JSON object, its key, its topic.
 
-use culvert_api::{ChangeBatch, Result, TableId};
+use culvert_api::{ChangeBatch, Error, Result, TableId};
 
 use super::value::{self, Form};
 use super::{Encoder, column_error};
@@ -14,6 +14,8 @@ pub(crate) struct Row<'a> {
     pub(super) plan: &'a TablePlan,
     pub(super) batch: &'a ChangeBatch,
     pub(super) index: usize,
+    /// When the message is made, in milliseconds since 1970.
+    pub(super) now_ms: i64,
 }
 
 impl std::fmt::Debug for Row<'_> {
@@ -184,6 +186,13 @@ impl Row<'_> {
         Ok(changed)
     }
 
+    /// The key needs what the log does not have.
+    pub(super) fn key_left_out(self, column: usize) -> Error {
+        let what = "the source's log left out a value that the message's key needs";
+        column_error(self, column, what)
+            .hint("ALTER TABLE … REPLICA IDENTITY FULL on the source makes its log complete")
+    }
+
     /// The message's key: an object of the key's columns.
     pub(super) fn key(self) -> Result<Option<Vec<u8>>> {
         if self.plan.key.is_empty() {
@@ -192,9 +201,7 @@ impl Row<'_> {
         let mut out = String::from("{");
         for (place, column) in self.plan.key.iter().enumerate() {
             if self.is_unavailable(*column) {
-                let what = "the source's log left out a value that the message's key needs";
-                return Err(column_error(self, *column, what)
-                    .hint("ALTER TABLE … REPLICA IDENTITY FULL on the source makes its log complete"));
+                return Err(self.key_left_out(*column));
             }
             if place > 0 {
                 out.push(',');

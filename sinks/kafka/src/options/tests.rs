@@ -106,7 +106,7 @@ fn values_of_settings_are_never_shown() {
 
 #[test]
 fn formats_that_are_not_there_are_refused_by_name() {
-    for format in ["text", "avro", "protobuf", "compatible_debezium_json", "native"] {
+    for format in ["text", "avro", "protobuf", "native"] {
         refused(&[("format", format)], &["format", format]);
     }
 }
