@@ -1,6 +1,6 @@
 //! From rows to messages.
 //!
-//! The two rows of an update make one message in every layout but `json`, whose messages are rows.
+//! The two rows of an update make one message in every layout but `json` and `text`, whose messages are rows.
 //! A row before an update that has lost the row after it (FilterRowKind can do that) is a delete; the
 //! row after it alone is an update whose earlier state is not known.
 
@@ -10,6 +10,7 @@ mod debezium;
 mod maxwell;
 mod object;
 mod ogg;
+mod text;
 pub(crate) mod value;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,6 +26,8 @@ use object::Row;
 pub(crate) enum Layout {
     /// The row, flat.
     Json,
+    /// The row's values, with a delimiter between them.
+    Text,
     /// Debezium's envelope without a schema.
     Debezium,
     /// Debezium's envelope with its schemas.
@@ -37,6 +40,13 @@ pub(crate) enum Layout {
     Ogg,
 }
 
+impl Layout {
+    /// Whether every row is a message of its own, and a header says what happened to it.
+    pub(crate) fn is_flat(self) -> bool {
+        matches!(self, Layout::Json | Layout::Text)
+    }
+}
+
 /// What decides about messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
@@ -45,7 +55,9 @@ pub(crate) struct Encoder {
     pub(crate) tombstones: bool,
     /// BIGINT UNSIGNED is a decimal in Debezium's schemas; an int64 otherwise.
     pub(crate) unsigned_as_decimal: bool,
-    /// What stands for a value the log left out, in Debezium's envelope.
+    /// What stands between the values of a text.
+    pub(crate) delimiter: String,
+    /// What stands for a value the log left out, in Debezium's envelope and in texts.
     pub(crate) unavailable: String,
 }
 
@@ -92,7 +104,7 @@ impl Encoder {
         let row = |index| Row { encoder: self, plan, batch, index, now_ms };
         let mut index = 0;
         while let Some(kind) = batch.kinds.get(index) {
-            if self.layout == Layout::Json {
+            if self.layout.is_flat() {
                 self.flat(row(index), *kind, &mut messages)?;
                 index += 1;
                 continue;
@@ -123,6 +135,7 @@ impl Encoder {
             Layout::Ogg => ogg::append(event, &mut text)?,
             Layout::Connect => connect::append(event, connected(row)?, &mut text)?,
             Layout::Json => row.object(&mut text)?,
+            Layout::Text => text::append(row, &mut text)?,
         }
         let key = match self.layout {
             Layout::Connect => connect::key(row, connected(row)?)?,
@@ -137,7 +150,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// The layout `json`: every row is a message, and a header says what happened to it.
+    /// The layouts `json` and `text`: every row is a message, and a header says what happened to it.
     fn flat(&self, row: Row<'_>, kind: RowKind, messages: &mut Vec<Message>) -> Result<()> {
         if self.tombstones && kind == RowKind::UpdateBefore {
             return Ok(());
@@ -147,7 +160,10 @@ impl Encoder {
             None
         } else {
             let mut text = String::new();
-            row.object(&mut text)?;
+            match self.layout {
+                Layout::Text => text::append(row, &mut text)?,
+                _ => row.object(&mut text)?,
+            }
             Some(text.into_bytes())
         };
         messages.push(Message { topic, key, value, kind: Some(kind) });

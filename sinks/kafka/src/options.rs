@@ -9,8 +9,6 @@ use crate::client_config::ClientSettings;
 use crate::encode::{Encoder, Layout};
 use crate::template::{self, Template};
 
-const LOSES: &str = "its values cannot tell NULL from an empty text; use one of the JSON formats";
-
 /// The options of the sink `Kafka`.
 pub const OPTIONS: &[OptionDef] = &[
     OptionDef::string("bootstrap.servers").required().doc("Brokers to begin with: `host:port`, several with commas between them."),
@@ -42,13 +40,13 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::choice(
         "format",
         &[
-            "json", "debezium_json", "compatible_debezium_json", "canal_json", "maxwell_json", "ogg_json", "text",
+            "json", "text", "debezium_json", "compatible_debezium_json", "canal_json", "maxwell_json", "ogg_json",
             "avro", "protobuf", "compatible_kafka_connect_json", "native",
         ],
     )
     .default("json")
-    .doc("How a change becomes a message; docs/kafka.md shows each. The last five are refused: text, avro, protobuf, compatible_kafka_connect_json, native."),
-    OptionDef::string("field_delimiter").refused(LOSES).doc("What stands between the values of the format `text`."),
+    .doc("How a change becomes a message; docs/kafka.md shows each. The last four are refused: avro, protobuf, compatible_kafka_connect_json, native."),
+    OptionDef::string("field_delimiter").default(",").doc("What stands between the values of the format `text`."),
     OptionDef::string("protobuf_schema").refused("there is no format protobuf").doc("The schema of the format protobuf."),
     OptionDef::string("protobuf_message_name").refused("there is no format protobuf").doc("The message of the format protobuf."),
     OptionDef::list("kafka_headers_fields").refused("columns go into the value only").doc("Columns that are sent as headers."),
@@ -58,10 +56,10 @@ pub const OPTIONS: &[OptionDef] = &[
     ),
     OptionDef::boolean("tombstones_on_delete").default("false").doc(
         "For compacted topics: a deleted row's key gets a message without a value, behind the message of the delete. In \
-         the format `json` it stands in its place, and rows before an update are left out.",
+         the formats `json` and `text` it stands in its place, and rows before an update are left out.",
     ),
     OptionDef::string("unavailable_placeholder").default("__debezium_unavailable_value").doc(
-        "Formats debezium_json and compatible_debezium_json: what stands for a value that the source's log left out. Other formats leave the field out.",
+        "Formats debezium_json, compatible_debezium_json and text: what stands for a value that the source's log left out. Other formats leave the field out.",
     ),
     OptionDef::choice("bigint_unsigned_handling_mode", &["long", "precise"]).default("long").doc(
         "Format compatible_debezium_json: BIGINT UNSIGNED as an int64, where a value past its range is an error, or as a \
@@ -109,6 +107,9 @@ impl Settings {
         if topic.fixed() == Some(progress_topic.as_str()) {
             return Err(config("progress_topic", "is the topic of the messages"));
         }
+        if options.str("field_delimiter").is_empty() {
+            return Err(config("field_delimiter", "is empty"));
+        }
         let client = ClientSettings::new(options.str("bootstrap.servers"), options.map("kafka.config"))?;
         Ok(Settings {
             client,
@@ -123,6 +124,7 @@ impl Settings {
                 decimals_as_text: options.enum_value("decimal_format") == "STRING",
                 unsigned_as_decimal: options.enum_value("bigint_unsigned_handling_mode") == "precise",
                 tombstones: options.bool("tombstones_on_delete"),
+                delimiter: options.str("field_delimiter").to_owned(),
                 unavailable: options.str("unavailable_placeholder").to_owned(),
             },
             create_topics: options.bool("create_topics"),
@@ -151,12 +153,12 @@ fn layout(format: &str) -> Result<Layout> {
     let refused = |why: &str| config("format", &format!("does not take {format}: {why}"));
     match format {
         "json" => Ok(Layout::Json),
+        "text" => Ok(Layout::Text),
         "debezium_json" => Ok(Layout::Debezium),
         "compatible_debezium_json" => Ok(Layout::Connect),
         "canal_json" => Ok(Layout::Canal),
         "maxwell_json" => Ok(Layout::Maxwell),
         "ogg_json" => Ok(Layout::Ogg),
-        "text" => Err(refused(LOSES)),
         _ => Err(refused("it is not there yet; use one of the JSON formats")),
     }
 }

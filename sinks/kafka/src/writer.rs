@@ -19,7 +19,7 @@ use crate::options::Settings;
 use crate::plan::TablePlan;
 use crate::progress::{ID_HEADER, PARTITION, ProgressReader};
 
-/// The header of the layout `json`.
+/// The header of the layouts `json` and `text`.
 const KIND_HEADER: &str = "row_kind";
 
 /// What makes a writer exactly once: its transactional id, and the way to look at the marker.

@@ -142,7 +142,7 @@ impl Row<'_> {
         self.batch.transaction(self.index)?.committed_us
     }
 
-    fn text(self, column: usize, text: &mut String) -> Result<Form> {
+    pub(super) fn text(self, column: usize, text: &mut String) -> Result<Form> {
         let array = self.batch.rows.columns().get(column);
         let form = array.and_then(|array| value::append(array.as_ref(), self.index, text));
         form.ok_or_else(|| column_error(self, column, "a value of a type that has no form in a message"))

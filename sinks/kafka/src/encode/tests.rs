@@ -89,7 +89,8 @@ fn shown(pairs: &[(&str, &str)], batch: &ChangeBatch) -> Vec<String> {
         format!("{kind}{} {} {}", message.topic, text(&message.key), text(&message.value))
     };
     let lines: Vec<String> = messages.iter().map(line).collect();
-    for message in messages.iter().filter_map(|message| message.value.as_ref()) {
+    let json = settings.encoder.layout != Layout::Text;
+    for message in messages.iter().filter_map(|message| message.value.as_ref()).filter(|_| json) {
         serde_json::from_slice::<serde_json::Value>(message).unwrap();
     }
     lines
@@ -124,6 +125,29 @@ fn json_is_the_row_and_a_header() {
     // Without a key there is nothing a tombstone could be for.
     let keyless = shown(&pairs, &changes(&table(None, &[])));
     assert_eq!(keyless[2], r#"-D t - {"id":1,"name":"b","price":null}"#);
+}
+
+#[test]
+fn text_is_the_values_with_delimiters() {
+    assert_eq!(
+        shown(&[("format", "text")], &changes(&table(None, &["id"]))),
+        [
+            r#"+I t {"id":1} 1,a"é,12.50"#,
+            r#"-U t {"id":1} 1,a"é,12.50"#,
+            r#"+U t {"id":1} 1,b,"#,
+            r#"-D t {"id":1} 1,b,"#,
+        ]
+    );
+    let pairs = [("format", "text"), ("field_delimiter", "||"), ("tombstones_on_delete", "true")];
+    let lines = shown(&pairs, &changes(&table(None, &["id"])));
+    assert_eq!(lines[1..], [r#"+U t {"id":1} 1||b||"#, r#"-D t {"id":1} -"#]);
+    let left_out = shown(&[("format", "text")], &left_out(&table(Some("public"), &["id"])));
+    assert_eq!(left_out[1], r#"+U t {"id":1} 1,__debezium_unavailable_value,0.05"#);
+    let columns = vec![Column::derived("at", DataType::Timestamp(TimeUnit::Microsecond, None), true)];
+    let schema = Arc::new(TableSchema::new(TableId::new("d", "t"), 1, columns, vec![], RowKindSet::ALL));
+    let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![Some(500_000)]));
+    let rows = of_columns(&schema, vec![times], vec![RowKind::Insert]);
+    assert_eq!(shown(&[("format", "text")], &rows), ["+I t - 1970-01-01 00:00:00.5"]);
 }
 
 #[test]

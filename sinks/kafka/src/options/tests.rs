@@ -106,7 +106,7 @@ fn values_of_settings_are_never_shown() {
 
 #[test]
 fn formats_that_are_not_there_are_refused_by_name() {
-    for format in ["text", "avro", "protobuf", "native"] {
+    for format in ["avro", "protobuf", "native"] {
         refused(&[("format", format)], &["format", format]);
     }
 }
@@ -117,4 +117,5 @@ fn topics_are_names() {
     refused(&[("topic", "${open")], &["topic"]);
     refused(&[("progress_topic", "")], &["progress_topic"]);
     refused(&[("topic", "culvert_commit")], &["progress_topic"]);
+    refused(&[("field_delimiter", "")], &["field_delimiter"]);
 }
