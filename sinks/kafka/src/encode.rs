@@ -70,6 +70,17 @@ pub(crate) struct Message {
     pub(crate) value: Option<Vec<u8>>,
     /// The header `row_kind`; the layouts that say it in the value have none.
     pub(crate) kind: Option<RowKind>,
+    /// Columns that are sent as headers; a tombstone has none.
+    pub(crate) headers: Vec<Header>,
+}
+
+/// A column's name, and its value as text.
+pub(crate) type Header = (String, Option<String>);
+
+impl Message {
+    fn tombstone(topic: &str, key: Option<&Vec<u8>>) -> Message {
+        Message { topic: topic.to_owned(), key: key.cloned(), value: None, kind: None, headers: Vec::new() }
+    }
 }
 
 /// What happened to a row.
@@ -143,9 +154,9 @@ impl Encoder {
         };
         let topic = row.topic()?;
         let tombstone = self.tombstones && matches!(event, Event::Delete(_)) && key.is_some();
-        let after =
-            tombstone.then(|| Message { topic: topic.clone(), key: key.clone(), value: None, kind: None });
-        messages.push(Message { topic, key, value: Some(text.into_bytes()), kind: None });
+        let after = tombstone.then(|| Message::tombstone(&topic, key.as_ref()));
+        let headers = row.headers()?;
+        messages.push(Message { topic, key, value: Some(text.into_bytes()), kind: None, headers });
         messages.extend(after);
         Ok(())
     }
@@ -166,7 +177,8 @@ impl Encoder {
             }
             Some(text.into_bytes())
         };
-        messages.push(Message { topic, key, value, kind: Some(kind) });
+        let headers = if value.is_some() { row.headers()? } else { Vec::new() };
+        messages.push(Message { topic, key, value, kind: Some(kind), headers });
         Ok(())
     }
 }

@@ -49,8 +49,12 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::string("field_delimiter").default(",").doc("What stands between the values of the format `text`."),
     OptionDef::string("protobuf_schema").refused("there is no format protobuf").doc("The schema of the format protobuf."),
     OptionDef::string("protobuf_message_name").refused("there is no format protobuf").doc("The message of the format protobuf."),
-    OptionDef::list("kafka_headers_fields").refused("columns go into the value only").doc("Columns that are sent as headers."),
-    OptionDef::list("kafka_message_value_fields").refused("all columns go into the value").doc("Columns that are sent in the value."),
+    OptionDef::list("kafka_headers_fields").doc(
+        "Columns that are sent as headers, as texts, and are left out of the value.",
+    ),
+    OptionDef::list("kafka_message_value_fields").doc(
+        "The columns that make up the value; otherwise all but those of `kafka_headers_fields`.",
+    ),
     OptionDef::choice("decimal_format", &["NUMBER", "STRING"]).default("NUMBER").doc(
         "Whether decimals are JSON numbers, with every digit, or texts, for consumers that read numbers as doubles.",
     ),
@@ -87,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) progress_topic: String,
     pub(crate) topic: Template,
     pub(crate) key_fields: Vec<String>,
+    pub(crate) header_fields: Vec<String>,
+    pub(crate) value_fields: Vec<String>,
     pub(crate) partition: Option<i32>,
     pub(crate) encoder: Encoder,
     pub(crate) create_topics: bool,
@@ -110,6 +116,15 @@ impl Settings {
         if options.str("field_delimiter").is_empty() {
             return Err(config("field_delimiter", "is empty"));
         }
+        let layout = layout(options.enum_value("format"))?;
+        for name in ["kafka_headers_fields", "kafka_message_value_fields"] {
+            if layout == Layout::Connect && !options.list(name).is_empty() {
+                return Err(config(
+                    name,
+                    "does not go with compatible_debezium_json, whose schemas have all columns",
+                ));
+            }
+        }
         let client = ClientSettings::new(options.str("bootstrap.servers"), options.map("kafka.config"))?;
         Ok(Settings {
             client,
@@ -118,9 +133,11 @@ impl Settings {
             progress_topic,
             topic,
             key_fields: options.list("partition_key_fields").to_vec(),
+            header_fields: options.list("kafka_headers_fields").to_vec(),
+            value_fields: options.list("kafka_message_value_fields").to_vec(),
             partition: narrow(options, "partition"),
             encoder: Encoder {
-                layout: layout(options.enum_value("format"))?,
+                layout,
                 decimals_as_text: options.enum_value("decimal_format") == "STRING",
                 unsigned_as_decimal: options.enum_value("bigint_unsigned_handling_mode") == "precise",
                 tombstones: options.bool("tombstones_on_delete"),

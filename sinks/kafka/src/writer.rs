@@ -86,6 +86,7 @@ impl Session {
                 key: Some(&entry.key),
                 value: entry.value.as_deref(),
                 header: Some((ID_HEADER, id)),
+                headers: &[],
             })?;
         }
         Ok(())
@@ -258,11 +259,14 @@ impl SinkWriter for KafkaWriter {
 }
 
 fn record(partition: Option<i32>, message: &Message) -> Record<'_> {
+    // A column of this name says it in its place: RowKindExtractor makes one.
+    let named = message.headers.iter().any(|(name, _)| name == KIND_HEADER);
     Record {
         topic: &message.topic,
         partition,
         key: message.key.as_deref(),
         value: message.value.as_deref(),
-        header: message.kind.map(|kind: RowKind| (KIND_HEADER, kind.short())),
+        header: message.kind.filter(|_| !named).map(|kind: RowKind| (KIND_HEADER, kind.short())),
+        headers: &message.headers,
     }
 }

@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout)] // figures of a run, beside its seed
 
+mod compatible;
 mod fire;
 mod jobs;
 mod kill;

@@ -3,7 +3,7 @@
 use culvert_api::{ChangeBatch, Error, Result, TableId};
 
 use super::value::{self, Form};
-use super::{Encoder, column_error};
+use super::{Encoder, Header, column_error};
 use crate::plan::{TablePlan, TopicPiece};
 use crate::template::is_topic_name;
 
@@ -85,7 +85,7 @@ impl Row<'_> {
         self.object_of(|_| true, LeftOut::Omitted, Typing::Typed, out)
     }
 
-    /// The columns that `wanted` picks, as an object.
+    /// The columns of the value that `wanted` picks, as an object.
     pub(super) fn object_of(
         self,
         wanted: impl Fn(usize) -> bool,
@@ -95,7 +95,7 @@ impl Row<'_> {
     ) -> Result<()> {
         out.push('{');
         let mut first = true;
-        for (column, label) in self.plan.labels.iter().enumerate() {
+        for column in self.plan.value.iter().copied() {
             let unavailable = self.is_unavailable(column);
             if !wanted(column) || unavailable && left_out == LeftOut::Omitted {
                 continue;
@@ -104,7 +104,7 @@ impl Row<'_> {
                 out.push(',');
             }
             first = false;
-            out.push_str(label);
+            out.push_str(self.plan.labels.get(column).map_or("", String::as_str));
             if unavailable {
                 quote(&self.encoder.unavailable, out);
             } else {
@@ -211,6 +211,18 @@ impl Row<'_> {
         }
         out.push('}');
         Ok(Some(out.into_bytes()))
+    }
+
+    /// The columns that are sent as headers. A value that the log left out has none.
+    pub(super) fn headers(self) -> Result<Vec<Header>> {
+        let mut headers = Vec::with_capacity(self.plan.headers.len());
+        for column in self.plan.headers.iter().copied().filter(|column| !self.is_unavailable(*column)) {
+            let mut text = String::new();
+            let form = self.text(column, &mut text)?;
+            let name = self.plan.column_name(column).to_owned();
+            headers.push((name, (form != Form::Null).then_some(text)));
+        }
+        Ok(headers)
     }
 
     /// The message's topic.

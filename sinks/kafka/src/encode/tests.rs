@@ -306,6 +306,45 @@ fn a_key_that_the_log_left_out_is_an_error_without_values() {
 }
 
 #[test]
+fn columns_as_headers_and_columns_of_the_value() {
+    let schema = table(None, &["id"]);
+    let rows = batch(&schema, &[(RowKind::Insert, 1, Some("north"), None)]);
+    assert_eq!(shown(&[("kafka_headers_fields", "name")], &rows), [r#"+I t {"id":1} {"id":1,"price":null}"#]);
+    assert_eq!(
+        shown(&[("kafka_message_value_fields", "name")], &rows),
+        [r#"+I t {"id":1} {"name":"north"}"#]
+    );
+    let both = [("kafka_headers_fields", "name,price"), ("kafka_message_value_fields", "price,name")];
+    let text = [both[0], both[1], ("format", "text")];
+    assert_eq!(shown(&text, &rows), [r#"+I t {"id":1} ,north"#]);
+    let headers = |pairs: &[(&str, &str)], batch: &ChangeBatch| -> Vec<Vec<Header>> {
+        let settings = settings(pairs).unwrap();
+        let plan = TablePlan::new(&settings, &batch.schema).unwrap();
+        let messages = settings.encoder.messages(&plan, batch).unwrap();
+        messages.into_iter().map(|message| message.headers).collect()
+    };
+    let north = vec![("name".to_owned(), Some("north".to_owned())), ("price".to_owned(), None)];
+    assert_eq!(headers(&both, &rows), [north]);
+    // A tombstone has none, and what the log left out is not said to be NULL.
+    let gone = batch(&schema, &[(RowKind::Delete, 1, Some("north"), None)]);
+    let pairs = [both[0], ("format", "debezium_json"), ("tombstones_on_delete", "true")];
+    assert_eq!(headers(&pairs, &gone).iter().map(Vec::len).collect::<Vec<usize>>(), [2, 0]);
+    let left_out = headers(&both[..1], &left_out(&schema));
+    assert_eq!(left_out.iter().map(Vec::len).collect::<Vec<usize>>(), [0, 1, 0]);
+    let canal = shown(&[("format", "canal_json"), ("kafka_message_value_fields", "name")], &changes(&schema));
+    assert!(
+        canal[1].contains(r#""data":[{"name":"b"}]"#) && canal[1].contains(r#""old":[{"name":"a\"é"}]"#),
+        "{canal:?}"
+    );
+    assert!(canal[1].contains(r#""mysqlType":{"name":"varchar(50)"}"#), "{canal:?}");
+    for option in ["kafka_headers_fields", "kafka_message_value_fields"] {
+        let settings = settings(&[(option, "nothing")]).unwrap();
+        let error = TablePlan::new(&settings, &schema).unwrap_err().to_string();
+        assert!(error.contains(option) && error.contains("nothing"), "{error}");
+    }
+}
+
+#[test]
 fn keys_and_topics_by_columns() {
     let schema = table(None, &["id"]);
     let rows = batch(

@@ -1,4 +1,5 @@
-//! `text`: the row's values with a delimiter between them, in the order of the columns.
+//! `text`: the row's values with a delimiter between them, in the order of the columns, or of
+//! `kafka_message_value_fields`.
 //!
 //! ```text
 //! 1,Alice,2026-11-20 10:00:00.5
@@ -13,8 +14,8 @@ use culvert_api::Result;
 use super::object::Row;
 
 pub(super) fn append(row: Row<'_>, out: &mut String) -> Result<()> {
-    for column in 0..row.plan.labels.len() {
-        if column > 0 {
+    for (place, column) in row.plan.value.iter().copied().enumerate() {
+        if place > 0 {
             out.push_str(&row.encoder.delimiter);
         }
         if row.is_unavailable(column) {

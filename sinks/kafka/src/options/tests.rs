@@ -112,6 +112,13 @@ fn formats_that_are_not_there_are_refused_by_name() {
 }
 
 #[test]
+fn schemas_have_all_columns() {
+    for option in ["kafka_headers_fields", "kafka_message_value_fields"] {
+        refused(&[("format", "compatible_debezium_json"), (option, "id")], &[option]);
+    }
+}
+
+#[test]
 fn topics_are_names() {
     refused(&[("topic", "a b")], &["topic"]);
     refused(&[("topic", "${open")], &["topic"]);
