@@ -40,6 +40,13 @@ pub(crate) async fn run(settings: &Arc<Settings>, tables: &[Arc<TableSchema>]) -
             }
         }
     }
+    if let Some(topic) = &settings.transaction_topic {
+        if topics.contains(topic) {
+            let what = "messages of a table would go to the topic of transactions";
+            findings.push(Finding::error(topic, what).hint("set transaction_topic to another name"));
+        }
+        findings.extend(messages(settings, &cluster, topic).await?);
+    }
     if settings.exactly_once {
         findings.extend(progress(settings, &cluster).await?);
         if let Some(broker) = broker {

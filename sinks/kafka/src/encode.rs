@@ -8,7 +8,7 @@ mod canal;
 pub(crate) mod connect;
 mod debezium;
 mod maxwell;
-mod object;
+pub(crate) mod object;
 mod ogg;
 mod text;
 pub(crate) mod value;
@@ -17,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind};
 
+use crate::ledger::{Block, Ledger};
 use crate::plan::TablePlan;
 use connect::ConnectPlan;
 use object::Row;
@@ -105,12 +106,25 @@ impl<'a> Event<'a> {
 
 impl Encoder {
     /// The messages of a batch, in order.
-    pub(crate) fn messages(&self, plan: &TablePlan, batch: &ChangeBatch) -> Result<Vec<Message>> {
+    ///
+    /// With a ledger every change is counted in its transaction, and its message says so.
+    pub(crate) fn messages(
+        &self,
+        plan: &TablePlan,
+        batch: &ChangeBatch,
+        ledger: Option<&mut Ledger>,
+    ) -> Result<Vec<Message>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.messages_at(plan, batch, i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+        self.messages_at(plan, batch, ledger, i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
     }
 
-    fn messages_at(&self, plan: &TablePlan, batch: &ChangeBatch, now_ms: i64) -> Result<Vec<Message>> {
+    fn messages_at(
+        &self,
+        plan: &TablePlan,
+        batch: &ChangeBatch,
+        mut ledger: Option<&mut Ledger>,
+        now_ms: i64,
+    ) -> Result<Vec<Message>> {
         let mut messages = Vec::with_capacity(batch.len());
         let row = |index| Row { encoder: self, plan, batch, index, now_ms };
         let mut index = 0;
@@ -130,21 +144,25 @@ impl Encoder {
                 RowKind::UpdateAfter => Event::Update(None, row(index)),
                 RowKind::UpdateBefore | RowKind::Delete => Event::Delete(row(index)),
             };
-            self.event(event, &mut messages)?;
+            let block = match &mut ledger {
+                Some(ledger) => ledger.count(batch, index)?,
+                None => None,
+            };
+            self.event(event, block.as_ref(), &mut messages)?;
             index += 1;
         }
         Ok(messages)
     }
 
-    fn event(&self, event: Event<'_>, messages: &mut Vec<Message>) -> Result<()> {
+    fn event(&self, event: Event<'_>, block: Option<&Block>, messages: &mut Vec<Message>) -> Result<()> {
         let row = event.row();
         let mut text = String::new();
         match self.layout {
-            Layout::Debezium => debezium::append(event, &mut text)?,
+            Layout::Debezium => debezium::append(event, block, &mut text)?,
             Layout::Canal => canal::append(event, &mut text)?,
             Layout::Maxwell => maxwell::append(event, &mut text)?,
             Layout::Ogg => ogg::append(event, &mut text)?,
-            Layout::Connect => connect::append(event, connected(row)?, &mut text)?,
+            Layout::Connect => connect::append(event, connected(row)?, block, &mut text)?,
             Layout::Json => row.object(&mut text)?,
             Layout::Text => text::append(row, &mut text)?,
         }

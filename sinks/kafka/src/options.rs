@@ -69,6 +69,13 @@ pub const OPTIONS: &[OptionDef] = &[
         "Format compatible_debezium_json: BIGINT UNSIGNED as an int64, where a value past its range is an error, or as a \
          decimal; Debezium's `bigint.unsigned.handling.mode`.",
     ),
+    OptionDef::boolean("provide_transaction_metadata").default("false").doc(
+        "Debezium formats: messages tell their transaction, and `transaction_topic` gets a begin and an end with counts for \
+         each; Debezium's `provide.transaction.metadata`.",
+    ),
+    OptionDef::string("transaction_topic").default("culvert_transactions").doc(
+        "provide_transaction_metadata: the topic of begins and ends. Partition 0 alone is used.",
+    ),
     OptionDef::boolean("create_topics").default("true").doc("Whether topics that are missing are created."),
     OptionDef::int_in("topic_partitions", 1, 100_000).doc("Partitions of created topics; the broker's default otherwise."),
     OptionDef::int_in("topic_replication_factor", 1, 1000).doc(
@@ -89,6 +96,8 @@ pub(crate) struct Settings {
     pub(crate) exactly_once: bool,
     pub(crate) transaction_prefix: String,
     pub(crate) progress_topic: String,
+    /// Where begins and ends of the source's transactions go; `None`: nowhere.
+    pub(crate) transaction_topic: Option<String>,
     pub(crate) topic: Template,
     pub(crate) key_fields: Vec<String>,
     pub(crate) header_fields: Vec<String>,
@@ -116,7 +125,21 @@ impl Settings {
         if options.str("field_delimiter").is_empty() {
             return Err(config("field_delimiter", "is empty"));
         }
+        let transaction_topic =
+            options.bool("provide_transaction_metadata").then(|| options.str("transaction_topic").to_owned());
+        if let Some(name) = &transaction_topic {
+            if !template::is_topic_name(name) {
+                return Err(config("transaction_topic", "is no name of a topic"));
+            }
+            if *name == progress_topic || topic.fixed() == Some(name) {
+                return Err(config("transaction_topic", "is the topic of something else"));
+            }
+        }
         let layout = layout(options.enum_value("format"))?;
+        if transaction_topic.is_some() && !matches!(layout, Layout::Debezium | Layout::Connect) {
+            let what = "needs the format debezium_json or compatible_debezium_json";
+            return Err(config("provide_transaction_metadata", what));
+        }
         for name in ["kafka_headers_fields", "kafka_message_value_fields"] {
             if layout == Layout::Connect && !options.list(name).is_empty() {
                 return Err(config(
@@ -131,6 +154,7 @@ impl Settings {
             exactly_once: options.enum_value("semantics") == "EXACTLY_ONCE",
             transaction_prefix: options.str("transaction_prefix").to_owned(),
             progress_topic,
+            transaction_topic,
             topic,
             key_fields: options.list("partition_key_fields").to_vec(),
             header_fields: options.list("kafka_headers_fields").to_vec(),

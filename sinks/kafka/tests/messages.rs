@@ -40,6 +40,22 @@ async fn json_carries_the_row_kind_in_a_header() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn columns_as_headers_beside_a_text() {
+    let kafka = kafka_shared().await;
+    let stage = Stage::new(kafka, "headers");
+    let source = people("w", &["id"]);
+    let pairs =
+        [("format", "text"), ("kafka_headers_fields", "name"), ("kafka_message_value_fields", "name,id")];
+    let sink = stage.sink(&kafka.bootstrap(), &pairs);
+    let mut run = stage.start(&sink, &source).await;
+    run.deliver(rows(&source, &CHANGES[..1])).await.unwrap();
+    run.close().await;
+    let records = kafka.read(&stage.topic, Isolation::Committed).await;
+    assert_eq!(shown(&records), [("+I", r#"{"id":1}"#, "a,1")]);
+    assert_eq!(records[0].header("name"), Some("a"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn debezium_json_with_tombstones() {
     let kafka = kafka_shared().await;
     let stage = Stage::new(kafka, "debezium");

@@ -14,3 +14,4 @@ mod read_back;
 pub(crate) mod replay;
 mod scene;
 mod tls;
+mod transactions;

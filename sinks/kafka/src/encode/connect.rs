@@ -22,6 +22,7 @@ use culvert_api::{Column, Dialect, Error, ErrorKind, Result, TableSchema};
 
 use super::object::{Row, quote};
 use super::{Event, column_error};
+use crate::ledger::Block;
 use form::Form;
 
 /// What the messages of a table have in common.
@@ -141,7 +142,12 @@ enum Side {
     Key,
 }
 
-pub(super) fn append(event: Event<'_>, plan: &ConnectPlan, out: &mut String) -> Result<()> {
+pub(super) fn append(
+    event: Event<'_>,
+    plan: &ConnectPlan,
+    block: Option<&Block>,
+    out: &mut String,
+) -> Result<()> {
     let (before, after, op) = match event {
         Event::Insert(row) if row.is_snapshot() => (None, Some(row), "r"),
         Event::Insert(row) => (None, Some(row), "c"),
@@ -162,7 +168,12 @@ pub(super) fn append(event: Event<'_>, plan: &ConnectPlan, out: &mut String) -> 
     }
     let row = event.row();
     source::append(row, plan, out);
-    out.push_str(&format!(",\"op\":\"{op}\",\"ts_ms\":{},\"transaction\":null}}}}", row.now_ms));
+    out.push_str(&format!(",\"op\":\"{op}\",\"ts_ms\":{},\"transaction\":", row.now_ms));
+    match block {
+        Some(block) => block.append(out),
+        None => out.push_str("null"),
+    }
+    out.push_str("}}");
     Ok(())
 }
 

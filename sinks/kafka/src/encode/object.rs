@@ -44,7 +44,7 @@ pub(super) enum Typing {
 }
 
 /// A text as JSON has it.
-pub(super) fn quote(text: &str, out: &mut String) {
+pub(crate) fn quote(text: &str, out: &mut String) {
     // Only a type's own refusal could fail here, and texts have none.
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
@@ -63,7 +63,7 @@ pub(super) fn names(name: &str, list: &[String], out: &mut String) {
 }
 
 /// `"name":"text",`
-pub(super) fn field(name: &str, text: &str, out: &mut String) {
+pub(crate) fn field(name: &str, text: &str, out: &mut String) {
     quote(name, out);
     out.push(':');
     quote(text, out);

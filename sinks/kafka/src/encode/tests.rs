@@ -83,7 +83,7 @@ fn shown(pairs: &[(&str, &str)], batch: &ChangeBatch) -> Vec<String> {
         Some(bytes) => String::from_utf8(bytes.clone()).unwrap(),
         None => "-".to_owned(),
     };
-    let messages = settings.encoder.messages(&plan, batch).unwrap();
+    let messages = settings.encoder.messages(&plan, batch, None).unwrap();
     let line = |message: &Message| {
         let kind = message.kind.map(|kind| format!("{kind} ")).unwrap_or_default();
         format!("{kind}{} {} {}", message.topic, text(&message.key), text(&message.value))
@@ -99,7 +99,7 @@ fn shown(pairs: &[(&str, &str)], batch: &ChangeBatch) -> Vec<String> {
 fn failure(pairs: &[(&str, &str)], batch: &ChangeBatch) -> Error {
     let settings = settings(pairs).unwrap();
     let plan = TablePlan::new(&settings, &batch.schema).unwrap();
-    settings.encoder.messages(&plan, batch).unwrap_err()
+    settings.encoder.messages(&plan, batch, None).unwrap_err()
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn columns_as_headers_and_columns_of_the_value() {
     let headers = |pairs: &[(&str, &str)], batch: &ChangeBatch| -> Vec<Vec<Header>> {
         let settings = settings(pairs).unwrap();
         let plan = TablePlan::new(&settings, &batch.schema).unwrap();
-        let messages = settings.encoder.messages(&plan, batch).unwrap();
+        let messages = settings.encoder.messages(&plan, batch, None).unwrap();
         messages.into_iter().map(|message| message.headers).collect()
     };
     let north = vec![("name".to_owned(), Some("north".to_owned())), ("price".to_owned(), None)];

@@ -119,6 +119,18 @@ fn schemas_have_all_columns() {
 }
 
 #[test]
+fn transactions_have_a_topic_of_their_own_and_a_format() {
+    let on = ("provide_transaction_metadata", "true");
+    refused(&[on], &["provide_transaction_metadata", "debezium_json"]);
+    let format = ("format", "debezium_json");
+    for topic in ["t", "culvert_commit", "a b"] {
+        refused(&[on, format, ("transaction_topic", topic)], &["transaction_topic"]);
+    }
+    assert_eq!(settings(&[on, format]).unwrap().transaction_topic.as_deref(), Some("culvert_transactions"));
+    assert_eq!(settings(&[format]).unwrap().transaction_topic, None);
+}
+
+#[test]
 fn topics_are_names() {
     refused(&[("topic", "a b")], &["topic"]);
     refused(&[("topic", "${open")], &["topic"]);

@@ -74,7 +74,7 @@ fn messages(pairs: &[(&str, &str)], batch: &ChangeBatch) -> Result<Vec<Message>>
         .collect();
     let settings = settings(&pairs).unwrap();
     let plan = TablePlan::new(&settings, &batch.schema)?;
-    settings.encoder.messages_at(&plan, batch, NOW)
+    settings.encoder.messages_at(&plan, batch, None, NOW)
 }
 
 fn parsed(bytes: Option<&Vec<u8>>) -> Value {
