@@ -113,7 +113,7 @@ fn mysql(row: Row<'_>, place: Option<&LogPlace>, out: &mut String) {
     };
     let position = row.batch.positions.get(row.index);
     let (event, number) = position.map_or((0, 0), |position| (position.event, position.row));
-    let position = offset.saturating_add(u64::from(event));
+    let position = place.map_or(0, |_| offset.saturating_add(u64::from(event)));
     out.push_str("\"sequence\":null,");
     field("table", &row.batch.schema.id.table, out);
     out.push_str(&format!("\"server_id\":{server_id},\"gtid\":"));

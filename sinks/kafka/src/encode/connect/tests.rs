@@ -307,7 +307,7 @@ fn rows_of_a_snapshot_are_as_of_now() {
     let payload = &parsed(made[0].value.as_ref())["payload"];
     assert_eq!((&payload["op"], &payload["source"]["snapshot"]), (&json!("r"), &json!("true")));
     assert_eq!((&payload["source"]["ts_ms"], &payload["source"]["file"]), (&json!(NOW), &json!("")));
-    assert_eq!(payload["source"]["name"], "item");
+    assert_eq!((&payload["source"]["pos"], &payload["source"]["name"]), (&json!(0), &json!("item")));
 }
 
 #[test]
