@@ -45,7 +45,8 @@ pub(crate) async fn run(settings: &Arc<Settings>, tables: &[Arc<TableSchema>]) -
             let what = "messages of a table would go to the topic of transactions";
             findings.push(Finding::error(topic, what).hint("set transaction_topic to another name"));
         }
-        findings.extend(messages(settings, &cluster, topic).await?);
+        // `partition` is about the messages of tables.
+        findings.extend(there(settings, &cluster, topic).await?.err());
     }
     if settings.exactly_once {
         findings.extend(progress(settings, &cluster).await?);
@@ -73,18 +74,25 @@ fn ambiguous(settings: &Settings, table: &TableSchema) -> Option<Finding> {
 
 /// A topic of messages.
 async fn messages(settings: &Settings, cluster: &Cluster, topic: &str) -> Result<Option<Finding>> {
-    let Some(partitions) = found(topic, cluster.partitions(topic).await)? else {
-        return Ok((!settings.create_topics).then(|| {
-            Finding::todo(topic, "the topic is missing, and create_topics is false").hint("create it")
-        }));
-    };
-    match partitions {
-        Err(finding) => Ok(Some(finding)),
-        Ok(partitions) => Ok(settings.partition.filter(|wanted| *wanted >= partitions).map(|wanted| {
+    Ok(match there(settings, cluster, topic).await? {
+        Err(finding) => Some(finding),
+        Ok(None) => None,
+        Ok(Some(partitions)) => settings.partition.filter(|wanted| *wanted >= partitions).map(|wanted| {
             let what = format!("option 'partition' is {wanted}, and the topic has {partitions} partitions");
             Finding::error(topic, what)
-        })),
-    }
+        }),
+    })
+}
+
+/// How many partitions a topic has; `None` where it will be created.
+async fn there(settings: &Settings, cluster: &Cluster, topic: &str) -> Result<Result<Option<i32>, Finding>> {
+    Ok(match found(topic, cluster.partitions(topic).await)? {
+        Some(partitions) => partitions.map(Some),
+        None if settings.create_topics => Ok(None),
+        None => {
+            Err(Finding::todo(topic, "the topic is missing, and create_topics is false").hint("create it"))
+        }
+    })
 }
 
 /// The topic of commit markers.
