@@ -73,6 +73,13 @@ pub trait Sink: Send + Sync {
     /// What it promises, with the options it was given.
     fn contract(&self) -> DeliveryContract;
 
+    /// Whether several writers may work on its tables at once, each with its own marker; the reason why
+    /// not, as an operator error. A sink whose options would drop rows at a start has to refuse: the rows
+    /// may be another writer's.
+    fn shareable(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Connects, reads rights and target tables for these upstream tables, writes nothing. `Err`
     /// only when the check itself could not run.
     async fn check(&self, tables: &[Arc<TableSchema>]) -> Result<Vec<Finding>>;

@@ -14,6 +14,7 @@ use crate::batch::ChangeBatch;
 use crate::check::Finding;
 use crate::checkpoint::SourceState;
 use crate::error::Result;
+use crate::group::Group;
 use crate::progress::JobProgress;
 use crate::schema::{SchemaChange, TableSchema};
 
@@ -85,6 +86,12 @@ pub trait Source: Send + Sync {
 
     /// Whether it ends by itself.
     fn boundedness(&self) -> Boundedness;
+
+    /// Who shares its work, for a source that several processes can read together. The engine then works
+    /// on the shares it is given, each a source of its own, and asks this one for no enumerator or reader.
+    fn group(&self) -> Option<Arc<dyn Group>> {
+        None
+    }
 
     /// Connects, reads server settings, rights and tables, writes nothing. `Err` only when the
     /// check itself could not run.

@@ -6,6 +6,11 @@ use crate::error::Result;
 /// State of one job, held by one process. Calls block on the disk; the engine keeps them off
 /// its event loop.
 pub trait StateStore: Send + Sync {
+    /// What it is, for messages to people.
+    fn name(&self) -> String {
+        "the state folder".to_owned()
+    }
+
     /// All saved checkpoints, oldest first.
     fn load(&self) -> Result<Vec<Checkpoint>>;
 

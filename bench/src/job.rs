@@ -77,7 +77,7 @@ pub(crate) fn build(text: &str, state: &Path, instead: Option<Arc<dyn Sink>>) ->
     Ok(Job {
         name: NAME.to_owned(),
         graph: JobGraph { nodes },
-        store: Arc::new(RocksStore::open(&state.join("store"), &identity)?),
+        store: Some(Arc::new(RocksStore::open(&state.join("store"), &identity)?)),
         spool: None,
         settings,
         progress: Arc::new(JobProgress::default()),

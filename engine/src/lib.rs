@@ -1,12 +1,14 @@
 //! The one path: splits → batches → transforms → writers → checkpoint.
 //!
 //! [`pipeline::run`] is one attempt of a job and reads like the list in `ARCHITECTURE.md`;
-//! [`supervisor::run`] repeats attempts after transient failures. Knows traits only, never a
+//! [`supervisor::run`] repeats attempts after transient failures, and `group` does so for every share of a
+//! work that several processes do together. Knows traits only, never a
 //! concrete connector.
 
 mod branch;
 mod checkpointer;
 mod graph;
+mod group;
 mod lane;
 mod opener;
 mod pipeline;
@@ -17,6 +19,7 @@ mod supervisor;
 mod watchdog;
 
 pub use graph::{Branch, FailurePolicy, JobGraph, Node, NodeKind, needs_spool, refuse_unfit_targets};
+pub use group::fit;
 pub use pipeline::Ended;
 pub use settings::{Settings, StopSignal, stop_channel};
 pub use supervisor::{Job, run};

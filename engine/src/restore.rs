@@ -135,7 +135,8 @@ async fn find(attempt: &Attempt<'_>, answers: Vec<Answer>) -> Result<Option<Chec
     let job = attempt.job.to_owned();
     let names: Vec<String> = attempt.branches.iter().map(|branch| branch.name.clone()).collect();
     let spool = attempt.spool.cloned();
-    off_loop(move || restart_point(&job, &names, answers, saved, spool.as_deref())).await
+    let store = attempt.store.name();
+    off_loop(move || restart_point((&job, &store), &names, answers, saved, spool.as_deref())).await
 }
 
 /// Puts what the sinks answered, the store's checkpoints and the spool together.
@@ -144,7 +145,7 @@ async fn find(attempt: &Attempt<'_>, answers: Vec<Answer>) -> Result<Option<Chec
 /// checkpoint is the place: no sink can be past it, because it is saved before any commits it, and the spool
 /// has what the others lack.
 fn restart_point(
-    job: &str,
+    (job, store): (&str, &str),
     names: &[String],
     answers: Vec<Answer>,
     saved: Vec<Checkpoint>,
@@ -171,17 +172,17 @@ fn restart_point(
         }
     } else if !apart {
         return match markers.into_iter().max_by_key(|(_, marker)| marker.is_none()) {
-            Some((sink, marker)) => reconcile(job, sink, marker.as_ref(), saved),
+            Some((sink, marker)) => reconcile((job, store), sink, marker.as_ref(), saved),
             None => Ok(saved.into_iter().last()),
         };
     }
     for (sink, marker) in &markers {
         if marker.is_none() && !saved.is_empty() {
-            return reconcile(job, sink, None, saved);
+            return reconcile((job, store), sink, None, saved);
         }
     }
     let Some(point) = saved.into_iter().last() else {
-        return Err(stand_apart(job, &markers, "the state folder was lost"));
+        return Err(stand_apart(job, &markers, &format!("{store} was lost")));
     };
     let Some(spool) = spool else {
         return Err(Error::new(ErrorKind::Internal, "a job of several sinks without a spool"));
@@ -225,7 +226,7 @@ fn stand_apart(job: &str, markers: &[(&str, Option<CommitMarker>)], why: &str) -
 
 /// Puts the sink's marker and the store's checkpoints together.
 fn reconcile(
-    job: &str,
+    (job, store): (&str, &str),
     sink: &str,
     marker: Option<&CommitMarker>,
     saved: Vec<Checkpoint>,
@@ -235,7 +236,7 @@ fn reconcile(
         return Err(Error::new(
             ErrorKind::StateMismatch,
             format!(
-                "the state folder knows checkpoint {} of job '{job}', but sink '{sink}' has no commit marker \
+                "{store} knows checkpoint {} of job '{job}', but sink '{sink}' has no commit marker \
                  of it: the target was replaced or its marker table was removed",
                 newest.id
             ),
@@ -253,7 +254,7 @@ fn reconcile(
         }
         warn!(
             checkpoint = marker.checkpoint,
-            sink, "the state folder differs from the sink's marker; the marker is the truth"
+            sink, "{store} differs from the sink's marker; the marker is the truth"
         );
     } else {
         info!(checkpoint = marker.checkpoint, sink, "state rebuilt from the sink's commit marker");
@@ -261,10 +262,7 @@ fn reconcile(
     let Some(source) = marker.source.clone() else {
         return Err(Error::new(
             ErrorKind::StateMismatch,
-            format!(
-                "sink '{sink}' is at checkpoint {}, which the state folder does not have",
-                marker.checkpoint
-            ),
+            format!("sink '{sink}' is at checkpoint {}, which {store} does not have", marker.checkpoint),
         )
         .hint("restore the state folder from a backup, or start over with --fresh"));
     };
@@ -291,30 +289,44 @@ mod tests {
 
     #[test]
     fn a_checkpoint_saved_but_not_committed_is_not_the_restart_point() {
-        let found =
-            reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(4, "four"), saved(5, "five")]);
+        let found = reconcile(
+            ("j", "the state folder"),
+            "s",
+            Some(&marker(4, Some("four"))),
+            vec![saved(4, "four"), saved(5, "five")],
+        );
         assert_eq!(found.unwrap(), Some(saved(4, "four")));
     }
 
     #[test]
     fn a_lost_store_is_rebuilt_from_the_marker() {
-        let found = reconcile("j", "s", Some(&marker(4, Some("four"))), vec![]).unwrap().unwrap();
+        let found = reconcile(("j", "the state folder"), "s", Some(&marker(4, Some("four"))), vec![])
+            .unwrap()
+            .unwrap();
         assert_eq!((found.id, found.source), (4, state("four")));
     }
 
     #[test]
     fn a_store_that_was_rolled_back_gives_way_to_the_marker() {
         let found =
-            reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(2, "two")]).unwrap().unwrap();
+            reconcile(("j", "the state folder"), "s", Some(&marker(4, Some("four"))), vec![saved(2, "two")])
+                .unwrap()
+                .unwrap();
         assert_eq!((found.id, found.source), (4, state("four")));
-        let other =
-            reconcile("j", "s", Some(&marker(4, Some("four"))), vec![saved(4, "other")]).unwrap().unwrap();
+        let other = reconcile(
+            ("j", "the state folder"),
+            "s",
+            Some(&marker(4, Some("four"))),
+            vec![saved(4, "other")],
+        )
+        .unwrap()
+        .unwrap();
         assert_eq!(other.source, state("four"));
     }
 
     #[test]
     fn a_lost_marker_is_refused_and_never_a_new_snapshot() {
-        let error = reconcile("j", "s", None, vec![saved(7, "seven")]).unwrap_err();
+        let error = reconcile(("j", "the state folder"), "s", None, vec![saved(7, "seven")]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StateMismatch);
         assert!(error.to_string().contains("checkpoint 7"), "{error}");
         assert!(error.hint_text().unwrap().contains("--fresh"));
@@ -322,7 +334,10 @@ mod tests {
 
     #[test]
     fn nothing_committed_is_a_fresh_start() {
-        assert_eq!(reconcile("j", "s", None, vec![]).unwrap(), None);
-        assert_eq!(reconcile("j", "s", Some(&marker(0, None)), vec![saved(1, "one")]).unwrap(), None);
+        assert_eq!(reconcile(("j", "the state folder"), "s", None, vec![]).unwrap(), None);
+        assert_eq!(
+            reconcile(("j", "the state folder"), "s", Some(&marker(0, None)), vec![saved(1, "one")]).unwrap(),
+            None
+        );
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use culvert_api::{ErrorClass, JobProgress, Phase, Result, Spool, StateStore};
+use culvert_api::{Error, ErrorClass, ErrorKind, JobProgress, Phase, Result, Spool, StateStore};
 use tracing::{info, warn};
 
 use crate::graph::JobGraph;
+use crate::group;
 use crate::pipeline::{self, Attempt, Ended};
 use crate::settings::{Settings, StopSignal};
 use crate::watchdog::Watchdog;
@@ -18,8 +19,8 @@ pub struct Job {
     pub name: String,
     /// What it does.
     pub graph: JobGraph,
-    /// Its state.
-    pub store: Arc<dyn StateStore>,
+    /// Its state. `None` where a group shares the work: each share brings its own.
+    pub store: Option<Arc<dyn StateStore>>,
     /// What its sinks do not all hold; where [`crate::needs_spool`] says so.
     pub spool: Option<Arc<dyn Spool>>,
     /// Its limits.
@@ -29,54 +30,93 @@ pub struct Job {
 }
 
 /// Runs a job until it is stopped, has finished, or needs a person.
-///
-/// A transient failure tears the attempt down and starts the next one from the markers, after a
-/// wait that doubles up to a limit. The budget of attempts refills with every completed
-/// checkpoint. While waiting, a stop takes effect at once.
-pub async fn run(job: &Job, mut stop: StopSignal) -> Result<Ended> {
+pub async fn run(job: &Job, stop: StopSignal) -> Result<Ended> {
     let (source, branches) = job.graph.branches()?;
+    let _watchdog = Watchdog::start(&job.name, &job.progress, job.settings.stall_after);
+    if let Some(group) = source.group() {
+        group::fit(source.as_ref(), &branches)?;
+        return group::run(job, group.as_ref(), &branches, stop).await;
+    }
+    let Some(store) = &job.store else {
+        return Err(Error::new(ErrorKind::Internal, "a job without a state store"));
+    };
     let attempt = Attempt {
         job: &job.name,
         writer: 0,
         source: &source,
         branches: &branches,
-        store: &job.store,
+        store,
         spool: job.spool.as_ref(),
         settings: &job.settings,
         progress: &job.progress,
     };
-    let _watchdog = Watchdog::start(&job.name, &job.progress, job.settings.stall_after);
-    let mut failures = 0u32;
-    let mut checkpoints_seen = 0;
+    let mut tries = Tries::new(&job.name, &job.settings, &job.progress);
     loop {
-        let error = match pipeline::run(&attempt, &stop).await {
+        match pipeline::run(&attempt, &stop).await {
             Ok(ended) => return Ok(ended),
-            Err(error) => error,
-        };
-        let checkpoints = job.progress.checkpoints.load(Relaxed);
-        if checkpoints > checkpoints_seen {
-            checkpoints_seen = checkpoints;
-            failures = 0;
-        }
-        failures += 1;
-        if error.class() != ErrorClass::Transient || failures > job.settings.retry_budget {
-            return Err(error);
-        }
-        if stop.is_set() {
-            warn!(job = job.name, "{error}; stopping as asked, the restart point is the last checkpoint");
-            return Ok(Ended::Stopped);
-        }
-        let wait = back_off(&job.settings, failures);
-        job.progress.set_phase(Phase::Waiting);
-        job.progress.restarts.fetch_add(1, Relaxed);
-        warn!(job = job.name, attempt = failures, "{error}; next attempt in {:.1} s", wait.as_secs_f64());
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stop.wait() => {
-                info!(job = job.name, "stopped while waiting; the restart point is the last checkpoint");
-                return Ok(Ended::Stopped);
+            Err(error) => {
+                if !tries.another_after(error, &stop).await? {
+                    return Ok(Ended::Stopped);
+                }
             }
         }
+    }
+}
+
+/// How often something is tried again that fails by what passes.
+///
+/// A transient failure tears the attempt down and starts the next one from the markers, after a
+/// wait that doubles up to a limit. The budget of attempts refills with every completed
+/// checkpoint. While waiting, a stop takes effect at once.
+pub(crate) struct Tries<'a> {
+    name: &'a str,
+    settings: &'a Settings,
+    progress: &'a JobProgress,
+    failures: u32,
+    checkpoints_seen: u64,
+}
+
+impl<'a> Tries<'a> {
+    pub(crate) fn new(name: &'a str, settings: &'a Settings, progress: &'a JobProgress) -> Tries<'a> {
+        let checkpoints_seen = progress.checkpoints.load(Relaxed);
+        Tries { name, settings, progress, failures: 0, checkpoints_seen }
+    }
+
+    /// Waits for the time of the next attempt; `false` when stopping was asked for instead. The error comes
+    /// back when waiting does not help.
+    pub(crate) async fn another_after(&mut self, error: Error, stop: &StopSignal) -> Result<bool> {
+        let checkpoints = self.progress.checkpoints.load(Relaxed);
+        if checkpoints > self.checkpoints_seen {
+            self.checkpoints_seen = checkpoints;
+            self.failures = 0;
+        }
+        self.failures += 1;
+        if error.class() != ErrorClass::Transient || self.failures > self.settings.retry_budget {
+            return Err(error);
+        }
+        let (name, failures) = (self.name, self.failures);
+        if stop.is_set() {
+            warn!(job = name, "{error}; stopping as asked, the restart point is the last checkpoint");
+            return Ok(false);
+        }
+        let wait = back_off(self.settings, failures);
+        self.progress.set_phase(Phase::Waiting);
+        self.progress.restarts.fetch_add(1, Relaxed);
+        warn!(job = name, attempt = failures, "{error}; next attempt in {:.1} s", wait.as_secs_f64());
+        let on = pause(wait, stop).await;
+        if !on {
+            info!(job = name, "stopped while waiting; the restart point is the last checkpoint");
+        }
+        Ok(on)
+    }
+}
+
+/// Waits; `false` when stopping was asked for meanwhile.
+pub(crate) async fn pause(wait: Duration, stop: &StopSignal) -> bool {
+    let mut stop = stop.clone();
+    tokio::select! {
+        () = tokio::time::sleep(wait) => true,
+        () = stop.wait() => false,
     }
 }
 

@@ -7,6 +7,7 @@ use culvert_config::{Block, OptionDef, Options, Place, Problem, ProblemKind, Rol
 use culvert_sink_console::ConsoleSink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
+use culvert_source_kafka::KafkaSource;
 use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
 use culvert_transforms::{FilterRowKind, RowKindExtractor};
@@ -44,6 +45,12 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         build: Build::Source(|options, parallelism| {
             Ok(Arc::new(PostgresSource::from_options(options, parallelism)?))
         }),
+    },
+    Plugin {
+        name: culvert_source_kafka::PLUGIN,
+        options: culvert_source_kafka::OPTIONS,
+        rules: culvert_source_kafka::RULES,
+        build: Build::Source(|options, _| Ok(Arc::new(KafkaSource::from_options(options)?))),
     },
     Plugin {
         name: "RowKindExtractor",

@@ -7,7 +7,7 @@ use culvert_api::{Boundedness, DeliveryContract, Error, ErrorKind, Sink, Source}
 use culvert_config::{
     JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, load, parse_variables,
 };
-use culvert_engine::{FailurePolicy, JobGraph, Node, NodeKind, Settings, refuse_unfit_targets};
+use culvert_engine::{FailurePolicy, JobGraph, Node, NodeKind, Settings, fit, refuse_unfit_targets};
 
 use crate::arguments::JobArguments;
 use crate::connectors::{Build, find, refused};
@@ -122,7 +122,7 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
         return None;
     }
     let graph = JobGraph { nodes };
-    if let Err(error) = graph.branches() {
+    if let Err(error) = graph.branches().and_then(|(source, branches)| fit(source.as_ref(), &branches)) {
         problems.push(refused(&file.env, &error));
         return None;
     }

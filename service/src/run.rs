@@ -28,15 +28,14 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
     };
     job.problems.iter().for_each(|problem| complain(&problem.to_string()));
     let Some(graph) = job.graph else { return 2 };
-    let folder = options.state.unwrap_or_else(|| default_folder(&job.name));
-    let (store, spool) = match open_state(&graph, &job.name, &folder, options.fresh).await {
+    let (store, spool) = match state(&graph, &job.name, options.state, options.fresh).await {
         Ok(state) => state,
         Err(error) => {
             complain(&format!("error: {error}"));
             return 2;
         }
     };
-    tracing::info!(job = job.name, state = %folder.display(), delivery = contract(&graph), "job read");
+    tracing::info!(job = job.name, delivery = contract(&graph), "job read");
     let running = Job {
         name: job.name,
         graph,
@@ -96,8 +95,36 @@ fn default_folder(name: &str) -> PathBuf {
     base.unwrap_or_else(|| PathBuf::from(".")).join("culvert").join(safe)
 }
 
-/// The store, and the spool of a job whose sinks can stand apart.
-type State = (Arc<dyn StateStore>, Option<Arc<dyn Spool>>);
+/// The store of a job that one process does, and the spool where its sinks can stand apart.
+type State = (Option<Arc<dyn StateStore>>, Option<Arc<dyn Spool>>);
+
+async fn state(graph: &JobGraph, name: &str, folder: Option<PathBuf>, fresh: bool) -> Result<State, Error> {
+    let (source, _) = job::ends(graph)?;
+    let Some(group) = source.group() else {
+        let folder = folder.unwrap_or_else(|| default_folder(name));
+        tracing::info!(job = name, state = %folder.display(), "opening the state folder");
+        return open_state(graph, name, &folder, fresh).await;
+    };
+    if folder.is_some() {
+        tracing::warn!(
+            "--state has no effect: what processes share has its state at the sink and in the group"
+        );
+    }
+    if fresh {
+        job::refuse_unfit(graph).await?;
+        group.forget(name).await?;
+        forget_markers(graph, name).await?;
+    }
+    Ok((None, None))
+}
+
+async fn forget_markers(graph: &JobGraph, name: &str) -> Result<(), Error> {
+    for (sink_name, sink) in job::sinks(graph)? {
+        sink.forget(name, &sink_name).await?;
+    }
+    tracing::warn!(job = name, "starting over: state and commit markers are forgotten");
+    Ok(())
+}
 
 async fn open_state(
     graph: &JobGraph,
@@ -122,16 +149,13 @@ async fn open_state(
             FileSpool::reset(&path)?;
         }
         let spool = if spooled { Some(Arc::new(FileSpool::open(&path)?) as Arc<dyn Spool>) } else { None };
-        Ok((Arc::new(store), spool))
+        Ok((Some(Arc::new(store) as Arc<dyn StateStore>), spool))
     });
     let state = opened.await.map_err(|error| {
         Error::new(ErrorKind::Internal, "opening the state folder failed").caused_by(error)
     })??;
     if fresh {
-        for (sink_name, sink) in job::sinks(graph)? {
-            sink.forget(name, &sink_name).await?;
-        }
-        tracing::warn!(job = name, "starting over: state and commit markers are forgotten");
+        forget_markers(graph, name).await?;
     }
     Ok(state)
 }

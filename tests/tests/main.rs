@@ -13,3 +13,4 @@ mod postgres;
 mod state;
 mod tidy;
 mod types;
+mod workers;

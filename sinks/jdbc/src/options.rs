@@ -203,6 +203,23 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Several writers can share tables unless a start would drop or judge what others have written.
+    pub(crate) fn shareable(&self) -> Result<()> {
+        let refused = |option: &str, value: &str, instead: &str| {
+            let why = "does something to the whole table at the start of each of its writers, and here there are several";
+            Err(config(option, &format!("is {value}, which {why}")).hint(format!("set {option} = {instead}")))
+        };
+        match (self.schema_save_mode, self.data_save_mode) {
+            (SchemaSaveMode::Recreate, _) => {
+                refused("schema_save_mode", "RECREATE_SCHEMA", "CREATE_SCHEMA_WHEN_NOT_EXIST")
+            }
+            (_, DataSaveMode::Drop) => refused("data_save_mode", "DROP_DATA", "APPEND_DATA"),
+            (_, DataSaveMode::Custom) => refused("data_save_mode", "CUSTOM_PROCESSING", "APPEND_DATA"),
+            (_, DataSaveMode::Error) => refused("data_save_mode", "ERROR_WHEN_DATA_EXISTS", "APPEND_DATA"),
+            (_, DataSaveMode::Append) => Ok(()),
+        }
+    }
+
     /// Checks the options against each other. `batch_rows` counts when the user set no `batch_size`.
     pub(crate) fn from_options(options: &Options, url: &JdbcUrl, batch_rows: usize) -> Result<Shared> {
         refuse_other_family(options, url.family())?;

@@ -49,6 +49,10 @@ impl Sink for JdbcSink {
         self.half.contract()
     }
 
+    fn shareable(&self) -> Result<()> {
+        self.half.shareable()
+    }
+
     async fn check(&self, tables: &[Arc<TableSchema>]) -> Result<Vec<Finding>> {
         self.half.check(tables).await
     }

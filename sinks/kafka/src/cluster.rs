@@ -9,19 +9,13 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::aside::Aside;
-use crate::error;
 use crate::options::Settings;
-use crate::watch::Watch;
+use culvert_kafka::Watch;
+use culvert_kafka::error;
+use culvert_kafka::{Aside, ask, blocking};
 
-/// How long one question waits before it is asked again.
-const STEP: Duration = Duration::from_secs(1);
-/// How long after an answer that is none.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How long an answer may take.
+/// How long an answer to a client for administration may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it may go without any contact to a broker.
-const CONTACT_PATIENCE: Duration = Duration::from_secs(8);
 /// How long a new topic may take to be known everywhere.
 const NEW_TOPIC_PATIENCE: Duration = Duration::from_secs(30);
 const NEW_TOPIC_STEP: Duration = Duration::from_millis(50);
@@ -33,53 +27,6 @@ const PROGRESS_SEGMENT_BYTES: &str = "16777216";
 pub(crate) struct Cluster {
     settings: Arc<Settings>,
     asker: Arc<Aside<BaseConsumer<Watch>>>,
-}
-
-/// Asks, again if need be: a topic that was just made is not known to every broker yet. A refused
-/// login ends it at once, and a broker that cannot be reached for a while soon. For threads that may
-/// block.
-pub(crate) fn ask<T>(
-    consumer: &BaseConsumer<Watch>,
-    doing: &str,
-    question: impl Fn(Duration) -> Result<T, KafkaError>,
-) -> Result<T> {
-    let begun = Instant::now();
-    loop {
-        let failure = match question(STEP) {
-            Ok(answer) => {
-                consumer.client().context().calm();
-                return Ok(answer);
-            }
-            Err(failure) => failure,
-        };
-        // What librdkafka has to say is told to those who poll.
-        while consumer.poll(Duration::ZERO).is_some() {}
-        let watch = consumer.client().context();
-        let trouble = watch.trouble();
-        let reason = trouble.as_ref().map(|(_, reason)| reason.clone());
-        if let Some(code) = watch.refused_login() {
-            return Err(error::told(error::of_code(code, doing), reason));
-        }
-        let transient = error::convert(&failure, doing).class() == culvert_api::ErrorClass::Transient;
-        let repeated = transient || failure.rdkafka_error_code().is_some_and(error::is_missing);
-        let limit = if trouble.is_some() { CONTACT_PATIENCE } else { PATIENCE };
-        if !repeated || begun.elapsed() >= limit {
-            let known = trouble.filter(|_| transient);
-            let failed = match known {
-                Some((code, _)) => error::of_code(code, doing),
-                None => error::convert(&failure, doing),
-            };
-            return Err(error::told(failed, reason));
-        }
-        std::thread::sleep(PAUSE);
-    }
-}
-
-/// Runs what blocks on a thread that may.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let given_up =
-        |cause| Error::new(ErrorKind::Internal, "work at the broker was given up").caused_by(cause);
-    tokio::task::spawn_blocking(work).await.map_err(given_up)
 }
 
 impl Cluster {

@@ -20,13 +20,10 @@
 //! | `marker`, `progress` | the commit marker as it is stored, and how it is read |
 //! | `writer`, `committer`, `check`, `sink` | the promises of the sink interface |
 
-mod aside;
 mod check;
-mod client_config;
 mod cluster;
 mod committer;
 mod encode;
-mod error;
 mod ledger;
 mod link;
 mod marker;
@@ -35,7 +32,6 @@ mod plan;
 mod progress;
 mod sink;
 mod template;
-mod watch;
 mod writer;
 
 pub use options::{OPTIONS, RULES};

@@ -12,10 +12,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
-use crate::aside::Aside;
-use crate::error;
 use crate::options::Settings;
-use crate::watch::{Deliveries, Watch};
+use culvert_kafka::Aside;
+use culvert_kafka::error;
+use culvert_kafka::watch::{Deliveries, Watch};
 
 /// How long one call into librdkafka waits before it looks up again.
 const STEP: Duration = Duration::from_secs(1);

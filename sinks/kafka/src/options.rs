@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use culvert_api::{Error, ErrorKind, Result};
+use culvert_api::Result;
 use culvert_config::{OptionDef, Options, Rule};
 
-use crate::client_config::ClientSettings;
 use crate::encode::{Encoder, Layout};
 use crate::template::{self, Template};
+use culvert_kafka::error::option as config;
+use culvert_kafka::{ClientSettings, Refused};
 
 /// The options of the sink `Kafka`.
 pub const OPTIONS: &[OptionDef] = &[
@@ -86,6 +87,18 @@ pub const OPTIONS: &[OptionDef] = &[
         .ignored("one producer writes all tables, so that one commit covers them").doc("How many writers share the tables."),
 ];
 
+/// Settings of the client that the promise rests on.
+const REFUSED: &[Refused] = &[
+    ("acks", &["all", "-1"], "a message must be at all replicas before it counts"),
+    ("request.required.acks", &["all", "-1"], "a message must be at all replicas before it counts"),
+    ("enable.idempotence", &["true"], "without it a retry repeats and reorders messages"),
+    ("transactional.id", &[], "it is made from transaction_prefix, job and sink"),
+    ("isolation.level", &[], "commit markers are read as their protocol needs it"),
+    ("delivery.report.only.error", &["false"], "every delivery is checked"),
+    ("group.id", &[], "the sink is no member of a group"),
+    ("enable.partition.eof", &["true"], "commit markers are read as their protocol needs it"),
+];
+
 /// What must be set together.
 pub const RULES: &[Rule] = &[Rule::AtMostOne(&["partition", "partition_key_fields"])];
 
@@ -125,30 +138,21 @@ impl Settings {
         if options.str("field_delimiter").is_empty() {
             return Err(config("field_delimiter", "is empty"));
         }
-        let transaction_topic =
-            options.bool("provide_transaction_metadata").then(|| options.str("transaction_topic").to_owned());
-        if let Some(name) = &transaction_topic {
-            if !template::is_topic_name(name) {
-                return Err(config("transaction_topic", "is no name of a topic"));
-            }
-            if *name == progress_topic || topic.fixed() == Some(name) {
-                return Err(config("transaction_topic", "is the topic of something else"));
-            }
-        }
         let layout = layout(options.enum_value("format"))?;
-        if transaction_topic.is_some() && !matches!(layout, Layout::Debezium | Layout::Connect) {
-            let what = "needs the format debezium_json or compatible_debezium_json";
-            return Err(config("provide_transaction_metadata", what));
+        let transaction_topic = transaction_topic(options, layout)?;
+        if let Some(name) = &transaction_topic
+            && (*name == progress_topic || topic.fixed() == Some(name))
+        {
+            return Err(config("transaction_topic", "is the topic of something else"));
         }
         for name in ["kafka_headers_fields", "kafka_message_value_fields"] {
             if layout == Layout::Connect && !options.list(name).is_empty() {
-                return Err(config(
-                    name,
-                    "does not go with compatible_debezium_json, whose schemas have all columns",
-                ));
+                let what = "does not go with compatible_debezium_json, whose schemas have all columns";
+                return Err(config(name, what));
             }
         }
-        let client = ClientSettings::new(options.str("bootstrap.servers"), options.map("kafka.config"))?;
+        let client =
+            ClientSettings::new(options.str("bootstrap.servers"), options.map("kafka.config"), REFUSED)?;
         Ok(Settings {
             client,
             exactly_once: options.enum_value("semantics") == "EXACTLY_ONCE",
@@ -190,6 +194,22 @@ fn narrow(options: &Options, name: &str) -> Option<i32> {
     options.opt_int(name).and_then(|number| i32::try_from(number).ok())
 }
 
+/// Where transactions of the source are told of, if they are.
+fn transaction_topic(options: &Options, layout: Layout) -> Result<Option<String>> {
+    if !options.bool("provide_transaction_metadata") {
+        return Ok(None);
+    }
+    if !matches!(layout, Layout::Debezium | Layout::Connect) {
+        let what = "needs the format debezium_json or compatible_debezium_json";
+        return Err(config("provide_transaction_metadata", what));
+    }
+    let name = options.str("transaction_topic");
+    if !template::is_topic_name(name) {
+        return Err(config("transaction_topic", "is no name of a topic"));
+    }
+    Ok(Some(name.to_owned()))
+}
+
 fn layout(format: &str) -> Result<Layout> {
     let refused = |why: &str| config("format", &format!("does not take {format}: {why}"));
     match format {
@@ -202,11 +222,6 @@ fn layout(format: &str) -> Result<Layout> {
         "ogg_json" => Ok(Layout::Ogg),
         _ => Err(refused("it is not there yet; use one of the JSON formats")),
     }
-}
-
-/// An error about an option.
-pub(crate) fn config(option: &str, what: &str) -> Error {
-    Error::new(ErrorKind::Config, format!("option '{option}' {what}"))
 }
 
 #[cfg(test)]

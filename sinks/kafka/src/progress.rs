@@ -25,12 +25,12 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::aside::Aside;
-use crate::cluster::{ask, blocking};
-use crate::error;
 use crate::marker::{self, Head, Key, Owner};
 use crate::options::Settings;
-use crate::watch::Watch;
+use culvert_kafka::Aside;
+use culvert_kafka::Watch;
+use culvert_kafka::error;
+use culvert_kafka::{ask, blocking};
 
 /// Where markers lie.
 pub(crate) const PARTITION: i32 = 0;

@@ -9,13 +9,14 @@ use culvert_api::{
 use culvert_config::Options;
 
 use crate::check;
-use crate::cluster::{Cluster, blocking};
+use crate::cluster::Cluster;
 use crate::committer::KafkaCommitter;
 use crate::link::{Failure, Link};
 use crate::marker::{self, Entry, Head, Owner};
 use crate::options::Settings;
 use crate::progress::{Found, ProgressReader};
 use crate::writer::{KafkaWriter, Session, Transactional, taken_over};
+use culvert_kafka::blocking;
 
 /// The plugin's name as users write it.
 pub const PLUGIN: &str = "Kafka";

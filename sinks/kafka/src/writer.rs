@@ -11,7 +11,7 @@ use culvert_api::{
     TableId, TableSchema, WriterContext,
 };
 
-use crate::cluster::{Cluster, blocking};
+use crate::cluster::Cluster;
 use crate::encode::{Layout, Message};
 use crate::ledger::Ledger;
 use crate::link::{Failure, Link, Record};
@@ -19,6 +19,7 @@ use crate::marker::{self, Entry, Owner};
 use crate::options::Settings;
 use crate::plan::TablePlan;
 use crate::progress::{ID_HEADER, PARTITION, ProgressReader};
+use culvert_kafka::blocking;
 
 /// The header of the layouts `json` and `text`.
 const KIND_HEADER: &str = "row_kind";

@@ -5,7 +5,7 @@
 //!
 //! A field that is not there is not NULL. Our sink leaves fields out where the first source's log left
 //! the values out, so such a value is *unavailable*, as it was; in a new row, where nothing stands for
-//! it, the message is refused. [`Decoder::missing_is_null`] is for topics of others, whose writers drop
+//! it, the message is refused. [`Missing`] is for topics of others, whose writers drop
 //! nulls.
 
 mod batch;
@@ -43,6 +43,18 @@ pub enum Layout {
     Ogg,
 }
 
+/// What a field means that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// NULL.
+    Null,
+    /// The value is unavailable: it did not change, or was not told.
+    Unavailable,
+    /// NULL in flat messages that do not say what happened to the row, which are others'; unavailable
+    /// elsewhere.
+    ByMessage,
+}
+
 /// What decides how messages are read.
 #[derive(Clone, Debug)]
 pub struct Decoder {
@@ -50,10 +62,12 @@ pub struct Decoder {
     pub layout: Layout,
     /// The table that their rows belong to.
     pub schema: Arc<TableSchema>,
+    /// Whether its name was declared, and messages of other tables are refused.
+    pub is_named: bool,
     /// What stands for a value the first source's log left out, in Debezium's envelope.
     pub unavailable: String,
-    /// Whether a field that is not there is NULL, and not unavailable.
-    pub missing_is_null: bool,
+    /// What a field means that is not there.
+    pub missing: Missing,
 }
 
 /// A message as a broker hands it out.
@@ -191,12 +205,21 @@ impl Decoder {
         object: &Object<'a>,
         value: impl Fn(usize, Json<'a>) -> Result<Cell, Unreadable>,
     ) -> Result<Row, Unreadable> {
+        let absent = if self.missing == Missing::Null { Cell::Null } else { Cell::LeftOut };
+        self.row_or(object, &absent, value)
+    }
+
+    fn row_or<'a>(
+        &self,
+        object: &Object<'a>,
+        absent: &Cell,
+        value: impl Fn(usize, Json<'a>) -> Result<Cell, Unreadable>,
+    ) -> Result<Row, Unreadable> {
         let mut row = Vec::with_capacity(self.schema.columns.len());
         for (at, column) in self.schema.columns.iter().enumerate() {
             let cell = match object.get(&column.name)? {
                 Some(json) => value(at, json).map_err(|failed| failed.field(&column.name))?,
-                None if self.missing_is_null => Cell::Null,
-                None => Cell::LeftOut,
+                None => absent.clone(),
             };
             if cell == Cell::Null && !column.nullable {
                 return Err(self.of_column("has a null for a column that takes none", at));
@@ -216,15 +239,18 @@ impl Decoder {
         value::read(json, &column.data_type)
     }
 
-    /// Refuses a message that names another table. A message that names none is taken.
+    /// Refuses a message that names another table than the one that was declared. A message that names none is
+    /// taken, as is any where no name was declared.
     fn same_table(
         &self,
         table: Option<Cow<'_, str>>,
         database: Option<Cow<'_, str>>,
     ) -> Result<(), Unreadable> {
         let id = &self.schema.id;
-        let other =
-            table.is_some_and(|name| name != id.table) || database.is_some_and(|name| name != id.database);
+        let differs = |found: Option<Cow<'_, str>>, declared: &str| {
+            !declared.is_empty() && found.is_some_and(|name| name != declared)
+        };
+        let other = self.is_named && (differs(table, &id.table) || differs(database, &id.database));
         if other { Err(Unreadable::new("is about another table")) } else { Ok(()) }
     }
 }

@@ -1,6 +1,29 @@
-//! Changes read back from Kafka messages.
+//! The source `Kafka`: every message is a change, or several.
 //!
-//! [`decode`] turns one message into rows, in each of the layouts that `sinks/kafka` writes, and rows
-//! into change batches. Nothing here connects to a broker yet.
+//! The partitions of a topic are shared by the processes of a consumer group. Each partition is a small
+//! source of its own (a *share*), with its own place in the commit markers: exactly once does not rest on
+//! what the group thinks, only on the markers. `docs/kafka.md` tells it from the user's side, and
+//! `culvert_engine`'s `group` is where shares are worked on.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `options`, `columns` | what the user wrote, checked; the table that messages are rows of |
+//! | `source`, `check` | the source as the engine sees it |
+//! | `member`, `start` | this process in the group; where a partition begins |
+//! | `memory` | what the group remembers of a partition, and what is told to it |
+//! | `partition`, `reader` | one partition as a source |
+//! | [`decode`] | from messages to rows |
 
+mod check;
+mod columns;
 pub mod decode;
+mod member;
+mod memory;
+mod options;
+mod partition;
+mod reader;
+mod source;
+mod start;
+
+pub use options::{OPTIONS, RULES};
+pub use source::{KafkaSource, PLUGIN};

@@ -12,6 +12,6 @@ mod jobs;
 mod kill;
 mod read_back;
 pub(crate) mod replay;
-mod scene;
+pub(crate) mod scene;
 mod tls;
 mod transactions;

@@ -18,7 +18,7 @@ use culvert_api::{
 };
 use culvert_config::{Block, Entry, Options, Place, Role, Value};
 use culvert_sink_kafka::{KafkaSink, OPTIONS};
-use culvert_source_kafka::decode::{Decoder, Layout, Message, Rows};
+use culvert_source_kafka::decode::{Decoder, Layout, Message, Missing, Rows};
 use culvert_tests::{Isolation, kafka_shared};
 
 /// Values at the ends of what their types hold: of the row as it came, and as it is after an update.
@@ -137,7 +137,8 @@ async fn every_format_comes_back_as_the_same_rows() {
                 layout,
                 schema: Arc::clone(&batch.schema),
                 unavailable: "__debezium_unavailable_value".into(),
-                missing_is_null: false,
+                missing: Missing::ByMessage,
+                is_named: true,
             };
             let mut rows = Rows::default();
             for record in kafka.read(&topic, Isolation::Committed).await {

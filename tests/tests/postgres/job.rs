@@ -156,6 +156,14 @@ impl TestJob {
         Culvert::new(&arguments)
     }
 
+    /// As one of several processes: its state is not in a folder.
+    pub(crate) fn shared(&self, more: &[&str]) -> Culvert {
+        let file = self.file.to_string_lossy().into_owned();
+        let mut arguments = vec!["run", "-c", &file, "-n", &self.name];
+        arguments.extend(more);
+        Culvert::new(&arguments)
+    }
+
     pub(crate) fn start(&self) -> Job {
         self.start_with(&[])
     }
@@ -198,6 +206,10 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    pub(crate) fn of(running: Running) -> Job {
+        Job { running: Mutex::new(running) }
+    }
+
     pub(crate) fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -348,7 +348,7 @@ impl Scene {
         Job {
             name: "numbers".into(),
             graph,
-            store: Arc::clone(&self.store) as Arc<dyn StateStore>,
+            store: Some(Arc::clone(&self.store) as Arc<dyn StateStore>),
             spool: spooled.then(|| Arc::clone(&self.spool) as Arc<dyn Spool>),
             settings: Settings {
                 checkpoint_interval: Duration::ZERO,

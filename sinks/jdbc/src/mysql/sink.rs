@@ -41,6 +41,10 @@ impl Sink for MySqlSink {
         DeliveryContract::ExactlyOnce
     }
 
+    fn shareable(&self) -> Result<()> {
+        self.settings.shared.shareable()
+    }
+
     async fn check(&self, tables: &[Arc<TableSchema>]) -> Result<Vec<Finding>> {
         check::run(&self.settings, tables).await
     }

@@ -46,6 +46,11 @@ impl Rows {
         self.kinds.is_empty()
     }
 
+    /// Whether the last row is the first half of an update, whose other half is in the next message.
+    pub fn ends_half_way(&self) -> bool {
+        self.kinds.last() == Some(&RowKind::UpdateBefore)
+    }
+
     /// Bytes that the rows hold.
     pub fn memory_bytes(&self) -> usize {
         self.bytes

@@ -3,15 +3,21 @@
 use culvert_api::RowKind;
 
 use super::json::Object;
-use super::{Change, Decoder, Unreadable};
+use super::{Cell, Change, Decoder, Missing, Unreadable};
 
-pub(super) fn read(decoder: &Decoder, value: &[u8], kind: Option<&[u8]>) -> Result<Change, Unreadable> {
-    let kind = match kind {
+pub(super) fn read(decoder: &Decoder, value: &[u8], header: Option<&[u8]>) -> Result<Change, Unreadable> {
+    let kind = match header {
         None => RowKind::Insert,
-        Some(header) => RowKind::ALL
+        Some(named) => RowKind::ALL
             .into_iter()
-            .find(|kind| kind.short().as_bytes() == header)
+            .find(|kind| kind.short().as_bytes() == named)
             .ok_or_else(|| Unreadable::new("has a header that is no row kind").field("row_kind"))?,
     };
-    Ok(Change::One(kind, decoder.row(&Object::parse(value)?)?))
+    let absent = match decoder.missing {
+        Missing::Null => Cell::Null,
+        Missing::ByMessage if header.is_none() => Cell::Null,
+        Missing::ByMessage | Missing::Unavailable => Cell::LeftOut,
+    };
+    let row = decoder.row_or(&Object::parse(value)?, &absent, |at, json| decoder.cell(at, &json))?;
+    Ok(Change::One(kind, row))
 }

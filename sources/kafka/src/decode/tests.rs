@@ -19,8 +19,9 @@ fn decoder(layout: Layout) -> Decoder {
     Decoder {
         layout,
         schema: Arc::new(schema),
+        is_named: true,
         unavailable: "__debezium_unavailable_value".into(),
-        missing_is_null: false,
+        missing: Missing::Unavailable,
     }
 }
 
@@ -185,7 +186,7 @@ fn what_the_log_left_out_is_not_null() {
     let batch = read(&json, &[(left, Some("+U")), (r#"{"id":1}"#, Some("-D"))]).unwrap();
     assert_eq!(shown(&batch), ["+U 1 ~ 1.00", "-D 1 ~ ~"]);
     assert_eq!(wrong(Layout::Json, left), "has a new row without a value for a column: name");
-    let lenient = Decoder { missing_is_null: true, ..decoder(Layout::Json) };
+    let lenient = Decoder { missing: Missing::Null, ..decoder(Layout::Json) };
     assert_eq!(shown(&read(&lenient, &[(left, None)]).unwrap()), ["+I 1 null 1.00"]);
     let held = r#"{"id":1,"name":"__debezium_unavailable_value","price":1,"at":null}"#;
     let message = format!(r#"{{"before":null,"after":{held},"op":"u"}}"#);

@@ -3,11 +3,11 @@
 use std::ops::Deref;
 
 /// A client that a thread of its own ends.
-pub(crate) struct Aside<T: Send + 'static>(Option<T>);
+pub struct Aside<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> Aside<T> {
     /// Takes a client over.
-    pub(crate) fn new(client: T) -> Aside<T> {
+    pub fn new(client: T) -> Aside<T> {
         Aside(Some(client))
     }
 }

@@ -19,7 +19,7 @@ enum Cause {
 }
 
 /// Turns an error of the client into ours. `doing` completes "could not …".
-pub(crate) fn convert(error: &KafkaError, doing: &str) -> Error {
+pub fn convert(error: &KafkaError, doing: &str) -> Error {
     match error {
         KafkaError::ClientConfig(_, _, name, _) => config(name),
         KafkaError::ClientCreation(told) => Error::new(ErrorKind::Config, format!("could not {doing}"))
@@ -36,7 +36,7 @@ pub(crate) fn convert(error: &KafkaError, doing: &str) -> Error {
 }
 
 /// A setting that librdkafka does not take.
-pub(crate) fn config(name: &str) -> Error {
+pub fn config(name: &str) -> Error {
     Error::new(
         ErrorKind::Config,
         format!("option 'kafka.config' has no setting '{name}', or not with this value"),
@@ -44,8 +44,13 @@ pub(crate) fn config(name: &str) -> Error {
     .hint("the settings are librdkafka's; docs/kafka.md says what stands for those of the Java client")
 }
 
+/// An error about an option of ours.
+pub fn option(option: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("option '{option}' {what}"))
+}
+
 /// Turns a code into our error.
-pub(crate) fn of_code(code: RDKafkaErrorCode, doing: &str) -> Error {
+pub fn of_code(code: RDKafkaErrorCode, doing: &str) -> Error {
     let error = Error::new(kind(code), format!("could not {doing}")).caused_by(Cause::Code(code));
     match hint(code) {
         Some(hint) => error.hint(hint),
@@ -54,7 +59,7 @@ pub(crate) fn of_code(code: RDKafkaErrorCode, doing: &str) -> Error {
 }
 
 /// Adds what librdkafka told about the connection.
-pub(crate) fn told(error: Error, reason: Option<String>) -> Error {
+pub fn told(error: Error, reason: Option<String>) -> Error {
     match reason {
         Some(reason) => error.context("client", reason),
         None => error,
@@ -63,23 +68,23 @@ pub(crate) fn told(error: Error, reason: Option<String>) -> Error {
 
 /// Whether another producer of our transactional id has taken over, or the broker has given the
 /// transaction up.
-pub(crate) fn is_fenced(error: &KafkaError) -> bool {
+pub fn is_fenced(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| kind(code) == ErrorKind::Fenced)
 }
 
 /// Whether the account or its password is wrong.
-pub(crate) fn is_refused_login(code: RDKafkaErrorCode) -> bool {
+pub fn is_refused_login(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{Authentication, SaslAuthenticationFailed, UnsupportedSASLMechanism};
     matches!(code, Authentication | SaslAuthenticationFailed | UnsupportedSASLMechanism)
 }
 
 /// Whether it says why a broker cannot be reached.
-pub(crate) fn is_about_connecting(code: RDKafkaErrorCode) -> bool {
+pub fn is_about_connecting(code: RDKafkaErrorCode) -> bool {
     is_refused_login(code) || code == RDKafkaErrorCode::SSL || kind(code) == ErrorKind::Connection
 }
 
 /// Whether there is no such topic or partition.
-pub(crate) fn is_missing(code: RDKafkaErrorCode) -> bool {
+pub fn is_missing(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
     matches!(code, UnknownPartition | UnknownTopic | UnknownTopicOrPartition)
 }
@@ -142,9 +147,10 @@ fn hint(code: RDKafkaErrorCode) -> Option<&'static str> {
             "lower transaction.timeout.ms in `kafka.config` to the broker's transaction.max.timeout.ms, or raise that"
         }
         C::TopicAuthorizationFailed => {
-            "give the account Write and Describe on the topic, and Read as well on the progress topic; \
-             Create where topics are to be created"
+            "a sink's account needs Write and Describe on the topic, Read as well on the progress topic, and Create \
+             where topics are to be created; a source's account needs Read and Describe"
         }
+        C::GroupAuthorizationFailed => "give the account Read on the consumer group",
         C::TransactionalIdAuthorizationFailed => {
             "give the account Write and Describe on the transactional ids that begin with `transaction_prefix`"
         }

@@ -14,7 +14,7 @@ use crate::error;
 
 /// The context of a client of ours.
 #[derive(Default)]
-pub(crate) struct Watch {
+pub struct Watch {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -34,11 +34,15 @@ struct State {
 }
 
 /// How the messages that were handed over fare.
-pub(crate) struct Deliveries {
-    pub(crate) waiting: u64,
-    pub(crate) reports: u64,
-    pub(crate) failed: Option<(KafkaError, String)>,
-    pub(crate) closed: bool,
+pub struct Deliveries {
+    /// Handed over and not yet reported.
+    pub waiting: u64,
+    /// Reports so far.
+    pub reports: u64,
+    /// The first message that was not delivered: why, and for which topic.
+    pub failed: Option<(KafkaError, String)>,
+    /// Nobody is to wait any more.
+    pub closed: bool,
 }
 
 impl Watch {
@@ -47,23 +51,23 @@ impl Watch {
     }
 
     /// A message is about to be handed over.
-    pub(crate) fn hand_over(&self) {
+    pub fn hand_over(&self) {
         self.state().waiting += 1;
     }
 
     /// It was not taken after all.
-    pub(crate) fn take_back(&self) {
+    pub fn take_back(&self) {
         let mut state = self.state();
         state.waiting = state.waiting.saturating_sub(1);
     }
 
     /// The state as of now.
-    pub(crate) fn deliveries(&self) -> Deliveries {
+    pub fn deliveries(&self) -> Deliveries {
         Deliveries::of(&self.state())
     }
 
     /// Waits until there are more reports than these, or nothing is left to wait for.
-    pub(crate) fn wait_beyond(&self, reports: u64, limit: Duration) -> Deliveries {
+    pub fn wait_beyond(&self, reports: u64, limit: Duration) -> Deliveries {
         let waits = |state: &mut State| {
             state.reports <= reports && state.waiting > 0 && state.failed.is_none() && !state.closed
         };
@@ -72,33 +76,33 @@ impl Watch {
     }
 
     /// Forgets a failure: what it belonged to was aborted.
-    pub(crate) fn forgive(&self) {
+    pub fn forgive(&self) {
         self.state().failed = None;
     }
 
     /// Wakes who waits, for good.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.state().closed = true;
         self.changed.notify_all();
     }
 
     /// Whether nobody is to wait any more.
-    pub(crate) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.state().closed
     }
 
     /// A broker has answered: what was said about the connection is over.
-    pub(crate) fn calm(&self) {
+    pub fn calm(&self) {
         self.state().trouble = None;
     }
 
     /// What was last said about the connection.
-    pub(crate) fn trouble(&self) -> Option<(RDKafkaErrorCode, String)> {
+    pub fn trouble(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.state().trouble.clone()
     }
 
     /// A refused login, which no waiting helps.
-    pub(crate) fn refused_login(&self) -> Option<RDKafkaErrorCode> {
+    pub fn refused_login(&self) -> Option<RDKafkaErrorCode> {
         self.trouble().map(|(code, _)| code).filter(|code| error::is_refused_login(*code))
     }
 }
@@ -133,6 +137,12 @@ impl ClientContext for Watch {
 }
 
 impl ConsumerContext for Watch {}
+
+impl AsRef<Watch> for Watch {
+    fn as_ref(&self) -> &Watch {
+        self
+    }
+}
 
 impl ProducerContext for Watch {
     type DeliveryOpaque = ();

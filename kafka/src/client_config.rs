@@ -7,7 +7,6 @@ use culvert_api::Result;
 use rdkafka::ClientConfig;
 
 use crate::error;
-use crate::options::config;
 
 /// Messages that wait for delivery at most, all topics together; a full queue waits.
 const QUEUE_KBYTES_MAX: u64 = 64 << 10;
@@ -17,24 +16,24 @@ const QUEUE_MESSAGES_MAX: u64 = 500_000;
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long a message may wait for its broker.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes that wait in front of the reader of one partition.
+const PREFETCH_KBYTES_MAX: u64 = 8 << 10;
+/// How long a broker may be silent before a question to it is given up.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a member may be silent before its partitions are given to others.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(15);
 /// The consumer group of reads of the progress topic. Nothing is stored for it.
 const GROUP: &str = "culvert";
 
 const OWN_OPTION: &str = "it is an option of its own: bootstrap.servers";
 
-/// Settings that a user may not make, and why. The second column names the values that are as good as
-/// not set.
-const REFUSED: &[(&str, &[&str], &str)] = &[
-    ("acks", &["all", "-1"], "a message must be at all replicas before it counts"),
-    ("request.required.acks", &["all", "-1"], "a message must be at all replicas before it counts"),
-    ("enable.idempotence", &["true"], "without it a retry repeats and reorders messages"),
-    ("transactional.id", &[], "it is made from transaction_prefix, job and sink"),
-    ("isolation.level", &[], "commit markers are read as their protocol needs it"),
-    ("delivery.report.only.error", &["false"], "every delivery is checked"),
+/// A setting that a user may not make: its name, the values that are as good as not set, and why.
+pub type Refused = (&'static str, &'static [&'static str], &'static str);
+
+/// What no client of ours lets a user set.
+const ALWAYS_REFUSED: &[Refused] = &[
     ("bootstrap.servers", &[], OWN_OPTION),
     ("metadata.broker.list", &[], OWN_OPTION),
-    ("group.id", &[], "the sink is no member of a group"),
-    ("enable.partition.eof", &["true"], "commit markers are read as their protocol needs it"),
     ("sasl.jaas.config", &[], "this client takes sasl.username and sasl.password instead"),
     ("ssl.truststore.location", &[], "this client takes ssl.ca.location (PEM) instead"),
     ("ssl.truststore.password", &[], "this client takes ssl.ca.location (PEM) instead"),
@@ -46,16 +45,19 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Settings of the Java client that mean nothing here.
-const WITHOUT_MEANING: &[&str] = &["key.serializer", "value.serializer", "max.block.ms"];
+const WITHOUT_MEANING: &[&str] =
+    &["key.serializer", "value.serializer", "key.deserializer", "value.deserializer", "max.block.ms"];
 
 /// How clients are made.
 #[derive(Clone)]
-pub(crate) struct ClientSettings {
+pub struct ClientSettings {
     servers: String,
     /// The user's settings, by librdkafka's names.
     user: Vec<(String, String)>,
-    pub(crate) transaction_timeout: Duration,
-    pub(crate) message_timeout: Duration,
+    /// How long a transaction may take.
+    pub transaction_timeout: Duration,
+    /// How long a message may wait for its broker.
+    pub message_timeout: Duration,
 }
 
 impl fmt::Debug for ClientSettings {
@@ -67,7 +69,11 @@ impl fmt::Debug for ClientSettings {
 
 impl ClientSettings {
     /// Takes the user's settings over, each checked by librdkafka itself.
-    pub(crate) fn new(servers: &str, pairs: &[(String, String)]) -> Result<ClientSettings> {
+    pub fn new(
+        servers: &str,
+        pairs: &[(String, String)],
+        refused: &'static [Refused],
+    ) -> Result<ClientSettings> {
         let mut settings = ClientSettings {
             servers: servers.to_owned(),
             user: Vec::new(),
@@ -75,7 +81,7 @@ impl ClientSettings {
             message_timeout: MESSAGE_TIMEOUT,
         };
         for (name, value) in pairs {
-            settings.take(name.strip_prefix("kafka.").unwrap_or(name), value)?;
+            settings.take(name.strip_prefix("kafka.").unwrap_or(name), value, refused)?;
         }
         settings.message_timeout = settings.message_timeout.min(settings.transaction_timeout);
         // Each by itself, so that the error names the one that is wrong.
@@ -87,15 +93,16 @@ impl ClientSettings {
         Ok(settings)
     }
 
-    fn take(&mut self, name: &str, value: &str) -> Result<()> {
-        if let Some((_, harmless, why)) = REFUSED.iter().find(|(refused, _, _)| *refused == name) {
+    fn take(&mut self, name: &str, value: &str, refused: &[Refused]) -> Result<()> {
+        let mut all = ALWAYS_REFUSED.iter().chain(refused);
+        if let Some((_, harmless, why)) = all.find(|(refused, _, _)| *refused == name) {
             if harmless.iter().any(|word| word.eq_ignore_ascii_case(value)) {
                 return Ok(());
             }
-            return Err(config("kafka.config", &format!("does not take '{name}': {why}")));
+            return Err(error::option("kafka.config", &format!("does not take '{name}': {why}")));
         }
         let number = || {
-            let wanted = || config("kafka.config", &format!("needs a whole number for '{name}'"));
+            let wanted = || error::option("kafka.config", &format!("needs a whole number for '{name}'"));
             value.trim().parse::<u64>().map_err(|_| wanted())
         };
         let mut set = |name: &str, value: String| self.user.push((name.to_owned(), value));
@@ -103,7 +110,7 @@ impl ClientSettings {
             name if WITHOUT_MEANING.contains(&name) => {}
             "retries" | "message.send.max.retries" if number()? == 0 => {
                 let what = format!("does not take '{name}' = 0: a lost answer must be asked for again");
-                return Err(config("kafka.config", &what));
+                return Err(error::option("kafka.config", &what));
             }
             "transaction.timeout.ms" => self.transaction_timeout = Duration::from_millis(number()?),
             "message.timeout.ms" | "delivery.timeout.ms" => {
@@ -132,7 +139,7 @@ impl ClientSettings {
     }
 
     /// A producer: idempotent, and so with all replicas' acknowledgement; transactional with an id.
-    pub(crate) fn producer(&self, transactional_id: Option<&str>) -> ClientConfig {
+    pub fn producer(&self, transactional_id: Option<&str>) -> ClientConfig {
         let mut config = self.common();
         config.set("enable.idempotence", "true");
         config.set("queue.buffering.max.kbytes", QUEUE_KBYTES_MAX.to_string());
@@ -148,7 +155,7 @@ impl ClientSettings {
     }
 
     /// A consumer that stores nothing and makes no topics by asking for them.
-    pub(crate) fn consumer(&self, isolation: &str) -> ClientConfig {
+    pub fn consumer(&self, isolation: &str) -> ClientConfig {
         let mut config = self.with_user(self.common());
         config.set("group.id", GROUP).set("enable.auto.commit", "false");
         config.set("enable.partition.eof", "true").set("isolation.level", isolation);
@@ -158,8 +165,42 @@ impl ClientSettings {
         config
     }
 
+    /// A member of a consumer group that reads nothing itself: partitions are paused as they come.
+    pub fn member(&self, group: &str, discovery: Duration) -> ClientConfig {
+        let mut config = self.common();
+        // A process that is gone is missed soon; who wants it otherwise sets it.
+        config.set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string());
+        let mut config = self.with_user(config);
+        config.set("group.id", group).set("partition.assignment.strategy", "cooperative-sticky");
+        config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+        config.set("allow.auto.create.topics", "false");
+        config.set("topic.metadata.refresh.interval.ms", discovery.as_millis().to_string());
+        config
+    }
+
+    /// A reader of one partition, from an offset it is given.
+    pub fn partition(&self, group: &str) -> ClientConfig {
+        let mut config = self.common();
+        config.set("queued.max.messages.kbytes", PREFETCH_KBYTES_MAX.to_string());
+        config.set("fetch.queue.backoff.ms", "10").set("fetch.wait.max.ms", "100");
+        config.set("socket.timeout.ms", SOCKET_TIMEOUT.as_millis().to_string());
+        let mut config = self.with_user(config);
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        config.set("isolation.level", "read_committed").set("auto.offset.reset", "error");
+        config.set("allow.auto.create.topics", "false");
+        config
+    }
+
+    /// Asks about a group and its topics, and is no member.
+    pub fn asker(&self, group: &str) -> ClientConfig {
+        let mut config = self.with_user(self.common());
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        config.set("allow.auto.create.topics", "false");
+        config
+    }
+
     /// A client for administration.
-    pub(crate) fn admin(&self) -> ClientConfig {
+    pub fn admin(&self) -> ClientConfig {
         self.with_user(self.common())
     }
 }

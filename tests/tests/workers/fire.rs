@@ -1,0 +1,95 @@
+//! Processes of a group are killed, frozen and added while the source is written to.
+
+use culvert_tests::database::Kind;
+use culvert_tests::tied::Signal;
+use culvert_tests::{Flavor, PgVersion, kafka_shared, postgres_shared, random, seed, shared, wait};
+use rand::Rng;
+
+use super::scene::{Makes, Scene, Worker, logs};
+use crate::postgres::job::LIMIT;
+use crate::postgres::writers::Writers;
+
+/// Kills of one process in a normal run; `CULVERT_KILLS` asks for more.
+const KILLS: u32 = 5;
+/// Rows of the table at the start.
+const ROWS: u64 = 2_000;
+
+const OURS: &str = "partitions are ours";
+
+fn kills() -> u32 {
+    std::env::var("CULVERT_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS)
+}
+
+/// How often any of these took partitions.
+fn takes(workers: &[Worker]) -> usize {
+    workers.iter().map(|worker| worker.job().stderr().matches(OURS).count()).sum()
+}
+
+async fn shared_under_fire<'a>(what: &str, target: impl Into<Kind<'a>>, makes: Makes) {
+    let seed = seed();
+    let mut random = random::generator(seed);
+    let kafka = kafka_shared().await;
+    let scene = Scene::new(shared(Flavor::MariaDb).await, kafka, target, (makes, ROWS)).await;
+    let producer = scene.producer.start();
+    let writers = Writers::start(&scene.source, 2, ROWS, seed).await;
+    // The topic is made by the first job.
+    wait::until(LIMIT, "the topic", async || kafka.partitions(&scene.topic).await > 0).await;
+    let mut workers: Vec<Worker> = (0..3).map(|_| scene.worker()).collect();
+    workers.iter_mut().for_each(Worker::start);
+    for worker in &workers {
+        worker.job().until_said(OURS).await;
+    }
+    for _ in 0..kills() {
+        let hit = random.random_range(0..workers.len());
+        writers.more(20).await;
+        workers[hit].kill();
+        writers.more(20).await;
+        workers[hit].start();
+        workers[hit].job().until_said(OURS).await;
+    }
+    // One stands still until the group gives its partitions to others, and goes on as if nothing were.
+    let (still, others) = workers.split_first().expect("three");
+    let before = takes(others);
+    still.job().running().signal(Signal::Stop);
+    wait::until_ok(LIMIT, "the others to take over", async || {
+        others.iter().for_each(|worker| worker.job().assert_running());
+        if takes(others) > before { Ok(()) } else { Err(logs(others)) }
+    })
+    .await;
+    writers.more(50).await;
+    let lost = still.job().stderr().matches(OURS).count();
+    still.job().running().signal(Signal::Continue);
+    wait::until(LIMIT, "it to be taken in again", async || still.job().stderr().matches(OURS).count() > lost)
+        .await;
+    // A fourth gets its part.
+    let mut fourth = scene.worker();
+    fourth.start();
+    fourth.job().until_said(OURS).await;
+    workers.push(fourth);
+    writers.more(50).await;
+    let committed = writers.stop().await;
+    scene.caught_up(&workers).await;
+    let fenced: usize =
+        workers.iter().map(|worker| worker.job().stderr().matches("waiting for the group").count()).sum();
+    workers.iter_mut().for_each(|worker| {
+        worker.stop();
+    });
+    producer.stop();
+    scene.compare().await;
+    println!(
+        "{what}: {committed} transactions, {} kills, one frozen, one added, fenced {fenced} times, 0 lost, 0 twice",
+        kills()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_change_is_in_the_log_of_a_postgres_once() {
+    let target = postgres_shared(PgVersion::V17).await;
+    shared_under_fire("shared topic to postgres, log", target, Makes::Log).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mysql_mirrors_the_source() {
+    let target = shared(Flavor::MySql).await;
+    shared_under_fire("shared topic to mysql, mirror", target, Makes::Mirror).await;
+}

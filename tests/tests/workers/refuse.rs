@@ -1,0 +1,1 @@
+//! What a group cannot do is refused, and what was lost is never started anew quietly.
