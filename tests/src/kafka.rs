@@ -15,9 +15,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
 
 pub use options::KafkaOptions;
 pub use reader::{Isolation, Record};
@@ -162,6 +166,37 @@ impl Kafka {
             Ok(Some(Ok(_))) => {}
             other => panic!("the topic {name} was not made: {other:?}"),
         }
+    }
+
+    /// Gives a topic as many partitions.
+    pub async fn add_partitions(&self, topic: &str, count: usize) {
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let made = self.admin().create_partitions(&[NewPartitions::new(topic, count)], &options).await;
+        assert!(matches!(made.as_deref(), Ok([Ok(_)])), "{topic} did not get {count} partitions: {made:?}");
+    }
+
+    /// Deletes a partition's messages below this offset, as retention does.
+    pub async fn delete_below(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        self.admin().delete_records(&list, &options).await.expect("messages are deleted");
+    }
+
+    /// Sends messages to a partition and waits until they are there.
+    pub async fn send(&self, topic: &str, partition: i32, values: &[&str]) {
+        let bootstrap = self.bootstrap();
+        let (topic, values) = (topic.to_owned(), values.iter().map(|value| (*value).to_owned()));
+        let values: Vec<String> = values.collect();
+        blocking(move || {
+            let producer: BaseProducer = client(&bootstrap).create().expect("a producer");
+            for value in &values {
+                let record = BaseRecord::<(), str>::to(&topic).partition(partition).payload(value);
+                producer.send(record).map_err(|(cause, _)| cause).expect("the message is taken");
+            }
+            producer.flush(PATIENCE).expect("the messages are there");
+        })
+        .await;
     }
 
     /// One setting of a topic; `None` when there is no such topic.

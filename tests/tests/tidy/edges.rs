@@ -13,14 +13,14 @@ fn allowed(from: &str, to: &str) -> bool {
         // What everything rests on rests on nothing of ours.
         "culvert-api" | "culvert-config" | "culvert-snapshot" | "culvert-tests" => false,
         // The engine knows traits only.
-        "culvert-engine" | "culvert-state" => among(&["culvert-api"]),
+        "culvert-engine" | "culvert-kafka" | "culvert-state" => among(&["culvert-api"]),
         // What source and sink share about PostgreSQL: how to reach it, what its errors mean.
         "culvert-transforms" | "culvert-postgres" => among(&["culvert-api", "culvert-config"]),
         _ if from.starts_with("culvert-source-") => {
-            among(&["culvert-api", "culvert-config", "culvert-postgres", "culvert-snapshot"])
+            among(&["culvert-api", "culvert-config", "culvert-kafka", "culvert-postgres", "culvert-snapshot"])
         }
         _ if from.starts_with("culvert-sink-") => {
-            among(&["culvert-api", "culvert-config", "culvert-postgres"])
+            among(&["culvert-api", "culvert-config", "culvert-kafka", "culvert-postgres"])
         }
         // The program puts everything together, except what is there to test and to measure.
         "culvert" => !among(&["culvert-tests", "culvert-bench"]),

@@ -1,8 +1,12 @@
 //! Processes of a group are killed, frozen and added while the source is written to.
 
 use culvert_tests::database::Kind;
+use std::time::Duration;
+
 use culvert_tests::tied::Signal;
-use culvert_tests::{Flavor, PgVersion, kafka_shared, postgres_shared, random, seed, shared, wait};
+use culvert_tests::{
+    Flavor, Kafka, KafkaOptions, PgVersion, kafka_shared, postgres_shared, random, seed, shared, wait,
+};
 use rand::Rng;
 
 use super::scene::{Makes, Scene, Worker, logs};
@@ -80,6 +84,45 @@ async fn shared_under_fire<'a>(what: &str, target: impl Into<Kind<'a>>, makes: M
         "{what}: {committed} transactions, {} kills, one frozen, one added, fenced {fenced} times, 0 lost, 0 twice",
         kills()
     );
+}
+
+/// The broker crashes, and the ways to it break, while two processes share its topic.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_crashes_and_connections_that_break() {
+    let seed = seed();
+    let mut random = random::generator(seed);
+    let kafka = Kafka::start(KafkaOptions { proxied: true, ..KafkaOptions::default() }).await;
+    let (source, target) = (shared(Flavor::MariaDb).await, postgres_shared(PgVersion::V17).await);
+    let scene = Scene::by(source, (&kafka, kafka.proxied_bootstrap()), target, (Makes::Log, ROWS)).await;
+    let producer = scene.producer.start();
+    let writers = Writers::start(&scene.source, 2, ROWS, seed).await;
+    wait::until(LIMIT, "the topic", async || kafka.partitions(&scene.topic).await > 0).await;
+    let mut workers: Vec<Worker> = (0..2).map(|_| scene.worker()).collect();
+    workers.iter_mut().for_each(Worker::start);
+    for worker in &workers {
+        worker.job().until_said(OURS).await;
+    }
+    for fault in 0..9 {
+        // The moment is random on purpose; nothing is waited for.
+        tokio::time::sleep(Duration::from_millis(random.random_range(200..1500))).await;
+        match fault % 3 {
+            0 => kafka.proxy().cut(),
+            1 => kafka.proxy().cut_after_bytes(random.random_range(1..2000)),
+            _ => {
+                kafka.kill9();
+                kafka.restart().await;
+            }
+        }
+    }
+    kafka.proxy().heal().await;
+    let committed = writers.stop().await;
+    scene.caught_up(&workers).await;
+    workers.iter_mut().for_each(|worker| {
+        worker.stop();
+    });
+    producer.stop();
+    scene.compare().await;
+    println!("shared topic of a broken broker: {committed} transactions, 0 lost, 0 twice");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
