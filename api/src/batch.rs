@@ -21,6 +21,30 @@ pub struct RowPosition {
     pub row: u32,
 }
 
+/// Where a transaction stands in its server's log, in the server's own terms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogPlace {
+    /// The binlog of MySQL or MariaDB.
+    MySql {
+        /// `server_id` of the server where it was committed first.
+        server_id: u32,
+        /// Its GTID, where the server has them.
+        gtid: Option<String>,
+        /// The file it begins in.
+        file: String,
+        /// The offset it begins at.
+        offset: u64,
+    },
+    /// The log of PostgreSQL.
+    Postgres {
+        /// Its number at the server (`xid`).
+        xid: u32,
+        /// The place of its commit.
+        commit_lsn: u64,
+    },
+}
+
 /// A transaction of the source, or a chunk of its snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transaction {
@@ -31,18 +55,26 @@ pub struct Transaction {
     pub committed_us: Option<i64>,
     /// Whether its rows were there before the log was followed.
     pub is_snapshot: bool,
+    /// Where the log has it, for messages that tell it. `None` for a snapshot, and where a source has no log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<LogPlace>,
 }
 
 impl Transaction {
     /// One of a log.
     pub fn logged(name: impl Into<String>, committed_us: Option<i64>) -> Arc<Transaction> {
-        Arc::new(Transaction { name: name.into(), committed_us, is_snapshot: false })
+        Arc::new(Transaction { name: name.into(), committed_us, is_snapshot: false, place: None })
+    }
+
+    /// One of a log whose place there is known.
+    pub fn placed(name: impl Into<String>, committed_us: Option<i64>, place: LogPlace) -> Arc<Transaction> {
+        Arc::new(Transaction { name: name.into(), committed_us, is_snapshot: false, place: Some(place) })
     }
 
     /// A chunk of a snapshot.
     pub fn snapshot(chunk: impl fmt::Display) -> Arc<Transaction> {
         let name = format!("snapshot:{chunk}");
-        Arc::new(Transaction { name, committed_us: None, is_snapshot: true })
+        Arc::new(Transaction { name, committed_us: None, is_snapshot: true, place: None })
     }
 }
 

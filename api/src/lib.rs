@@ -19,7 +19,7 @@ pub mod spool;
 pub mod store;
 pub mod transform;
 
-pub use batch::{ChangeBatch, RowPosition, Transaction, Unavailable};
+pub use batch::{ChangeBatch, LogPlace, RowPosition, Transaction, Unavailable};
 pub use check::{Finding, Severity};
 pub use checkpoint::{Checkpoint, CommitMarker, SourceState};
 pub use error::{Error, ErrorClass, ErrorKind, Result};

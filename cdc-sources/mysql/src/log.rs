@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use culvert_api::{Error, ErrorKind, Result};
+use culvert_api::{Error, ErrorKind, LogPlace, Result};
 use futures_util::{FutureExt, StreamExt};
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinlogStream, BinlogStreamRequest, Sid};
@@ -137,6 +137,8 @@ pub(crate) struct LogStream {
     position: StreamPosition,
     /// Behind the last event.
     read_to: crate::position::BinlogPosition,
+    /// The server that wrote the last event first.
+    server_id: u32,
     transaction: Option<Transaction>,
     flavor: Flavor,
     bytes: u64,
@@ -210,6 +212,7 @@ impl LogStream {
             },
             position,
             read_to,
+            server_id: 0,
             transaction: None,
             flavor: server.flavor,
             bytes: 0,
@@ -250,15 +253,22 @@ impl LogStream {
         };
         let committed_us = transaction.committed_us;
         let name = transaction.name.get_or_insert_with(|| {
-            let name = match &transaction.gtid {
-                Some(Gtid::MySql(gtid)) if !gtid.anonymous => match &gtid.tag {
+            let gtid = match &transaction.gtid {
+                Some(Gtid::MySql(gtid)) if !gtid.anonymous => Some(match &gtid.tag {
                     Some(tag) => format!("{}:{}:{}", gtid.uuid, tag.as_str(), gtid.number),
                     None => format!("{}:{}", gtid.uuid, gtid.number),
-                },
-                Some(Gtid::MariaDb(gtid)) => gtid.to_string(),
-                _ => transaction.begin.to_string(),
+                }),
+                Some(Gtid::MariaDb(gtid)) => Some(gtid.to_string()),
+                _ => None,
             };
-            culvert_api::Transaction::logged(name, committed_us)
+            let name = gtid.clone().unwrap_or_else(|| transaction.begin.to_string());
+            let place = LogPlace::MySql {
+                server_id: self.server_id,
+                gtid,
+                file: transaction.begin.file.clone(),
+                offset: transaction.begin.offset,
+            };
+            culvert_api::Transaction::placed(name, committed_us, place)
         });
         Arc::clone(name)
     }
@@ -319,6 +329,7 @@ impl LogStream {
         let event_type = header.event_type_raw();
         let artificial = header.flags_raw() & event::FLAG_ARTIFICIAL != 0;
         let before = self.read_to.offset;
+        self.server_id = header.server_id();
         if !artificial && header.log_pos() != 0 && event_type != event::kind::FORMAT_DESCRIPTION {
             self.read_to.offset = widen(before, header.log_pos());
         }

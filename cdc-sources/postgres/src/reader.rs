@@ -22,8 +22,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use culvert_api::{
-    Error, ErrorKind, Phase, ReaderContext, Result, SchemaChange, SourceEvent, SourceReader, SourceState,
-    Split,
+    Error, ErrorKind, LogPlace, Phase, ReaderContext, Result, SchemaChange, SourceEvent, SourceReader,
+    SourceState, Split,
 };
 use culvert_postgres::Client;
 use serde::Deserialize;
@@ -348,7 +348,9 @@ impl PgReader {
                 // Its rows may be of a newer shape than the one that was seen before it.
                 self.look_up_shapes(commit_lsn).await?;
                 let skip = std::mem::take(&mut self.skip);
-                let name = culvert_api::Transaction::logged(commit_lsn.to_string(), Some(commit_time_us));
+                let place = LogPlace::Postgres { xid, commit_lsn: commit_lsn.0 };
+                let name =
+                    culvert_api::Transaction::placed(commit_lsn.to_string(), Some(commit_time_us), place);
                 self.transaction = Some(Transaction { xid, name, changes: 0, skip, left_unread: false });
                 self.report_lag(commit_time_us);
                 Ok(())

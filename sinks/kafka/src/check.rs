@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow_schema::DataType;
 use culvert_api::{Error, ErrorKind, Finding, Result, TableSchema};
 
 use crate::cluster::{Cluster, not_compact};
+use crate::encode::Layout;
 use crate::options::Settings;
 use crate::plan::TablePlan;
 
@@ -19,6 +21,7 @@ pub(crate) async fn run(settings: &Arc<Settings>, tables: &[Arc<TableSchema>]) -
         match TablePlan::new(settings, table) {
             Err(error) => findings.push(from_error(&table.id.to_string(), &error)),
             Ok(plan) => {
+                findings.extend(ambiguous(settings, table));
                 let Some(topic) = plan.fixed_topic() else { continue };
                 if settings.exactly_once && topic == settings.progress_topic {
                     let what = "the table's messages would go to the progress topic";
@@ -37,6 +40,14 @@ pub(crate) async fn run(settings: &Arc<Settings>, tables: &[Arc<TableSchema>]) -
             }
         }
     }
+    if let Some(topic) = &settings.transaction_topic {
+        if topics.contains(topic) {
+            let what = "messages of a table would go to the topic of transactions";
+            findings.push(Finding::error(topic, what).hint("set transaction_topic to another name"));
+        }
+        // `partition` is about the messages of tables.
+        findings.extend(there(settings, &cluster, topic).await?.err());
+    }
     if settings.exactly_once {
         findings.extend(progress(settings, &cluster).await?);
         if let Some(broker) = broker {
@@ -46,20 +57,42 @@ pub(crate) async fn run(settings: &Arc<Settings>, tables: &[Arc<TableSchema>]) -
     Ok(findings)
 }
 
+/// In the format `text` NULL is written as an empty text is.
+fn ambiguous(settings: &Settings, table: &TableSchema) -> Option<Finding> {
+    let can_be_empty = |data_type: &DataType| {
+        matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary)
+    };
+    let column = table.columns.iter().find(|column| column.nullable && can_be_empty(&column.data_type))?;
+    (settings.encoder.layout == Layout::Text).then(|| {
+        let what = format!(
+            "in the format text, NULL in column {} cannot be told from an empty value, nor a delimiter from one inside of it",
+            column.name
+        );
+        Finding::warning(table.id.to_string(), what).hint("use one of the JSON formats where that matters")
+    })
+}
+
 /// A topic of messages.
 async fn messages(settings: &Settings, cluster: &Cluster, topic: &str) -> Result<Option<Finding>> {
-    let Some(partitions) = found(topic, cluster.partitions(topic).await)? else {
-        return Ok((!settings.create_topics).then(|| {
-            Finding::todo(topic, "the topic is missing, and create_topics is false").hint("create it")
-        }));
-    };
-    match partitions {
-        Err(finding) => Ok(Some(finding)),
-        Ok(partitions) => Ok(settings.partition.filter(|wanted| *wanted >= partitions).map(|wanted| {
+    Ok(match there(settings, cluster, topic).await? {
+        Err(finding) => Some(finding),
+        Ok(None) => None,
+        Ok(Some(partitions)) => settings.partition.filter(|wanted| *wanted >= partitions).map(|wanted| {
             let what = format!("option 'partition' is {wanted}, and the topic has {partitions} partitions");
             Finding::error(topic, what)
-        })),
-    }
+        }),
+    })
+}
+
+/// How many partitions a topic has; `None` where it will be created.
+async fn there(settings: &Settings, cluster: &Cluster, topic: &str) -> Result<Result<Option<i32>, Finding>> {
+    Ok(match found(topic, cluster.partitions(topic).await)? {
+        Some(partitions) => partitions.map(Some),
+        None if settings.create_topics => Ok(None),
+        None => {
+            Err(Finding::todo(topic, "the topic is missing, and create_topics is false").hint("create it"))
+        }
+    })
 }
 
 /// The topic of commit markers.
@@ -112,5 +145,28 @@ fn from_error(subject: &str, error: &Error) -> Finding {
     match error.hint_text() {
         Some(hint) => finding.hint(hint),
         None => finding,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use culvert_api::{Column, RowKindSet, TableId};
+
+    use super::*;
+    use crate::options::tests::settings;
+
+    #[test]
+    fn text_is_warned_of_where_null_could_be_taken_for_a_value() {
+        let table = |nullable, data_type| {
+            let columns = vec![Column::derived("note", data_type, nullable)];
+            TableSchema::new(TableId::new("d", "t"), 1, columns, vec![], RowKindSet::ALL)
+        };
+        let text = settings(&[("format", "text")]).unwrap();
+        assert!(ambiguous(&text, &table(true, DataType::Utf8)).unwrap().message.contains("column note"));
+        assert!(ambiguous(&text, &table(false, DataType::Utf8)).is_none());
+        assert!(ambiguous(&text, &table(true, DataType::Int32)).is_none());
+        assert!(ambiguous(&settings(&[]).unwrap(), &table(true, DataType::Utf8)).is_none());
     }
 }

@@ -15,6 +15,7 @@
 //! | `error` | what a failure means for the job |
 //! | `template`, `plan` | topics and keys of a table |
 //! | `encode/` | messages: `value` is the form of one value, the others one format each |
+//! | `ledger` | the source's transactions, counted for their own topic |
 //! | `watch`, `link`, `cluster`, `aside` | the producer and its delivery reports; topics and settings of the broker |
 //! | `marker`, `progress` | the commit marker as it is stored, and how it is read |
 //! | `writer`, `committer`, `check`, `sink` | the promises of the sink interface |
@@ -23,6 +24,7 @@ mod check;
 mod cluster;
 mod committer;
 mod encode;
+mod ledger;
 mod link;
 mod marker;
 mod options;

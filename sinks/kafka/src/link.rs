@@ -36,6 +36,8 @@ pub(crate) struct Record<'a> {
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
     pub(crate) header: Option<(&'a str, &'a str)>,
+    /// More of them, without a value where a column is NULL.
+    pub(crate) headers: &'a [(String, Option<String>)],
 }
 
 /// A producer.
@@ -56,6 +58,14 @@ struct Transaction {
     prepared: Option<u64>,
     /// The last checkpoint that was committed here.
     committed: u64,
+}
+
+/// All headers of a message; none at all where there is none.
+fn headers(record: &Record<'_>) -> Option<OwnedHeaders> {
+    let more = record.headers.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
+    let mut all = record.header.map(|(key, value)| (key, Some(value))).into_iter().chain(more).peekable();
+    all.peek()?;
+    Some(all.fold(OwnedHeaders::new(), |made, (key, value)| made.insert(Header { key, value })))
 }
 
 impl Link {
@@ -126,8 +136,7 @@ impl Link {
         made.partition = record.partition;
         made.key = record.key;
         made.payload = record.value;
-        made.headers =
-            record.header.map(|(key, value)| OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+        made.headers = headers(&record);
         loop {
             let before = watch.deliveries();
             self.sound(&before)?;

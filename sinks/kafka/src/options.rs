@@ -10,8 +10,6 @@ use crate::template::{self, Template};
 use culvert_kafka::error::option as config;
 use culvert_kafka::{ClientSettings, Refused};
 
-const LOSES: &str = "its values cannot tell NULL from an empty text; use one of the JSON formats";
-
 /// The options of the sink `Kafka`.
 pub const OPTIONS: &[OptionDef] = &[
     OptionDef::string("bootstrap.servers").required().doc("Brokers to begin with: `host:port`, several with commas between them."),
@@ -43,26 +41,41 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::choice(
         "format",
         &[
-            "json", "debezium_json", "canal_json", "maxwell_json", "ogg_json", "text", "avro", "protobuf",
-            "compatible_debezium_json", "compatible_kafka_connect_json", "native",
+            "json", "text", "debezium_json", "compatible_debezium_json", "canal_json", "maxwell_json", "ogg_json",
+            "avro", "protobuf", "compatible_kafka_connect_json", "native",
         ],
     )
     .default("json")
-    .doc("How a change becomes a message; docs/kafka.md shows each. The last six are refused: text, avro, protobuf, compatible_debezium_json, compatible_kafka_connect_json, native."),
-    OptionDef::string("field_delimiter").refused(LOSES).doc("What stands between the values of the format `text`."),
+    .doc("How a change becomes a message; docs/kafka.md shows each. The last four are refused: avro, protobuf, compatible_kafka_connect_json, native."),
+    OptionDef::string("field_delimiter").default(",").doc("What stands between the values of the format `text`."),
     OptionDef::string("protobuf_schema").refused("there is no format protobuf").doc("The schema of the format protobuf."),
     OptionDef::string("protobuf_message_name").refused("there is no format protobuf").doc("The message of the format protobuf."),
-    OptionDef::list("kafka_headers_fields").refused("columns go into the value only").doc("Columns that are sent as headers."),
-    OptionDef::list("kafka_message_value_fields").refused("all columns go into the value").doc("Columns that are sent in the value."),
+    OptionDef::list("kafka_headers_fields").doc(
+        "Columns that are sent as headers, as texts, and are left out of the value.",
+    ),
+    OptionDef::list("kafka_message_value_fields").doc(
+        "The columns that make up the value; otherwise all but those of `kafka_headers_fields`.",
+    ),
     OptionDef::choice("decimal_format", &["NUMBER", "STRING"]).default("NUMBER").doc(
         "Whether decimals are JSON numbers, with every digit, or texts, for consumers that read numbers as doubles.",
     ),
     OptionDef::boolean("tombstones_on_delete").default("false").doc(
         "For compacted topics: a deleted row's key gets a message without a value, behind the message of the delete. In \
-         the format `json` it stands in its place, and rows before an update are left out.",
+         the formats `json` and `text` it stands in its place, and rows before an update are left out.",
     ),
     OptionDef::string("unavailable_placeholder").default("__debezium_unavailable_value").doc(
-        "Format debezium_json: what stands for a value that the source's log left out. Other formats leave the field out.",
+        "Formats debezium_json, compatible_debezium_json and text: what stands for a value that the source's log left out. Other formats leave the field out.",
+    ),
+    OptionDef::choice("bigint_unsigned_handling_mode", &["long", "precise"]).default("long").doc(
+        "Format compatible_debezium_json: BIGINT UNSIGNED as an int64, where a value past its range is an error, or as a \
+         decimal; Debezium's `bigint.unsigned.handling.mode`.",
+    ),
+    OptionDef::boolean("provide_transaction_metadata").default("false").doc(
+        "Debezium formats: messages tell their transaction, and `transaction_topic` gets a begin and an end with counts for \
+         each; Debezium's `provide.transaction.metadata`.",
+    ),
+    OptionDef::string("transaction_topic").default("culvert_transactions").doc(
+        "provide_transaction_metadata: the topic of begins and ends. Partition 0 alone is used.",
     ),
     OptionDef::boolean("create_topics").default("true").doc("Whether topics that are missing are created."),
     OptionDef::int_in("topic_partitions", 1, 100_000).doc("Partitions of created topics; the broker's default otherwise."),
@@ -96,8 +109,12 @@ pub(crate) struct Settings {
     pub(crate) exactly_once: bool,
     pub(crate) transaction_prefix: String,
     pub(crate) progress_topic: String,
+    /// Where begins and ends of the source's transactions go; `None`: nowhere.
+    pub(crate) transaction_topic: Option<String>,
     pub(crate) topic: Template,
     pub(crate) key_fields: Vec<String>,
+    pub(crate) header_fields: Vec<String>,
+    pub(crate) value_fields: Vec<String>,
     pub(crate) partition: Option<i32>,
     pub(crate) encoder: Encoder,
     pub(crate) create_topics: bool,
@@ -118,6 +135,22 @@ impl Settings {
         if topic.fixed() == Some(progress_topic.as_str()) {
             return Err(config("progress_topic", "is the topic of the messages"));
         }
+        if options.str("field_delimiter").is_empty() {
+            return Err(config("field_delimiter", "is empty"));
+        }
+        let layout = layout(options.enum_value("format"))?;
+        let transaction_topic = transaction_topic(options, layout)?;
+        if let Some(name) = &transaction_topic
+            && (*name == progress_topic || topic.fixed() == Some(name))
+        {
+            return Err(config("transaction_topic", "is the topic of something else"));
+        }
+        for name in ["kafka_headers_fields", "kafka_message_value_fields"] {
+            if layout == Layout::Connect && !options.list(name).is_empty() {
+                let what = "does not go with compatible_debezium_json, whose schemas have all columns";
+                return Err(config(name, what));
+            }
+        }
         let client =
             ClientSettings::new(options.str("bootstrap.servers"), options.map("kafka.config"), REFUSED)?;
         Ok(Settings {
@@ -125,13 +158,18 @@ impl Settings {
             exactly_once: options.enum_value("semantics") == "EXACTLY_ONCE",
             transaction_prefix: options.str("transaction_prefix").to_owned(),
             progress_topic,
+            transaction_topic,
             topic,
             key_fields: options.list("partition_key_fields").to_vec(),
+            header_fields: options.list("kafka_headers_fields").to_vec(),
+            value_fields: options.list("kafka_message_value_fields").to_vec(),
             partition: narrow(options, "partition"),
             encoder: Encoder {
-                layout: layout(options.enum_value("format"))?,
+                layout,
                 decimals_as_text: options.enum_value("decimal_format") == "STRING",
+                unsigned_as_decimal: options.enum_value("bigint_unsigned_handling_mode") == "precise",
                 tombstones: options.bool("tombstones_on_delete"),
+                delimiter: options.str("field_delimiter").to_owned(),
                 unavailable: options.str("unavailable_placeholder").to_owned(),
             },
             create_topics: options.bool("create_topics"),
@@ -156,18 +194,32 @@ fn narrow(options: &Options, name: &str) -> Option<i32> {
     options.opt_int(name).and_then(|number| i32::try_from(number).ok())
 }
 
+/// Where transactions of the source are told of, if they are.
+fn transaction_topic(options: &Options, layout: Layout) -> Result<Option<String>> {
+    if !options.bool("provide_transaction_metadata") {
+        return Ok(None);
+    }
+    if !matches!(layout, Layout::Debezium | Layout::Connect) {
+        let what = "needs the format debezium_json or compatible_debezium_json";
+        return Err(config("provide_transaction_metadata", what));
+    }
+    let name = options.str("transaction_topic");
+    if !template::is_topic_name(name) {
+        return Err(config("transaction_topic", "is no name of a topic"));
+    }
+    Ok(Some(name.to_owned()))
+}
+
 fn layout(format: &str) -> Result<Layout> {
     let refused = |why: &str| config("format", &format!("does not take {format}: {why}"));
     match format {
         "json" => Ok(Layout::Json),
+        "text" => Ok(Layout::Text),
         "debezium_json" => Ok(Layout::Debezium),
+        "compatible_debezium_json" => Ok(Layout::Connect),
         "canal_json" => Ok(Layout::Canal),
         "maxwell_json" => Ok(Layout::Maxwell),
         "ogg_json" => Ok(Layout::Ogg),
-        "text" => Err(refused(LOSES)),
-        "compatible_debezium_json" => {
-            Err(refused("it carries values in the forms of Debezium's schemas; use debezium_json"))
-        }
         _ => Err(refused("it is not there yet; use one of the JSON formats")),
     }
 }

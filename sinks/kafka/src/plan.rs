@@ -2,7 +2,8 @@
 
 use culvert_api::{Error, ErrorKind, Result, TableSchema};
 
-use crate::encode::value;
+use crate::encode::connect::ConnectPlan;
+use crate::encode::{Layout, value};
 use crate::options::Settings;
 use crate::template::{Piece, is_topic_name};
 
@@ -19,10 +20,16 @@ pub(crate) struct TablePlan {
     pub(crate) primary_key: Vec<usize>,
     /// Places of the columns a message's key is made of; without any there is no key.
     pub(crate) key: Vec<usize>,
+    /// Places of the columns that make up the value, in the order of a text.
+    pub(crate) value: Vec<usize>,
+    /// Places of the columns that are sent as headers.
+    pub(crate) headers: Vec<usize>,
     pub(crate) topic: Vec<TopicPiece>,
     /// Messages without a key all go to one partition, so that the table's history keeps its order:
     /// the one with this number, of as many as there are.
     pub(crate) without_key: u32,
+    /// What messages with Debezium's schemas need besides.
+    pub(crate) connect: Option<ConnectPlan>,
 }
 
 /// A piece of a topic's name.
@@ -76,14 +83,30 @@ impl TablePlan {
                 arrow_schema::DataType::Decimal128(_, _) | arrow_schema::DataType::Decimal256(_, _)
             )
         };
+        let key = key(settings, table)?;
+        let headers = places("kafka_headers_fields", &settings.header_fields, table)?;
+        let value = match settings.value_fields.as_slice() {
+            [] => (0..table.columns.len()).filter(|column| !headers.contains(column)).collect(),
+            chosen => places("kafka_message_value_fields", chosen, table)?,
+        };
+        let connect = match settings.encoder.layout {
+            Layout::Connect => {
+                let unsigned = settings.encoder.unsigned_as_decimal;
+                Some(ConnectPlan::new(table, fixed(&topic).as_deref(), &key, unsigned)?)
+            }
+            _ => None,
+        };
         Ok(TablePlan {
             labels: labels.collect(),
             names: table.columns.iter().map(|column| column.name.clone()).collect(),
             decimals: table.columns.iter().enumerate().filter(decimal).map(|(place, _)| place).collect(),
             primary_key: table.key_indices(),
-            key: key(settings, table)?,
+            key,
+            value,
+            headers,
             topic,
             without_key: crc32fast::hash(table.id.to_string().as_bytes()),
+            connect,
         })
     }
 
@@ -115,13 +138,16 @@ fn key(settings: &Settings, table: &TableSchema) -> Result<Vec<usize>> {
         [only] if only == "${primary_key}" || only == "${unique_key}" => return Ok(table.key_indices()),
         _ => {}
     }
+    places("partition_key_fields", &settings.key_fields, table)
+}
+
+/// The places of columns that an option names.
+fn places(option: &str, names: &[String], table: &TableSchema) -> Result<Vec<usize>> {
     let place = |name: &String| {
         table.column_index(name).ok_or_else(|| {
-            let what = format!(
-                "option 'partition_key_fields' names the column {name}, which the table does not have"
-            );
+            let what = format!("option '{option}' names the column {name}, which the table does not have");
             Error::new(ErrorKind::Schema, what).context("table", &table.id)
         })
     };
-    settings.key_fields.iter().map(place).collect()
+    names.iter().map(place).collect()
 }

@@ -12,7 +12,8 @@ use culvert_api::{
 };
 
 use crate::cluster::Cluster;
-use crate::encode::Message;
+use crate::encode::{Layout, Message};
+use crate::ledger::Ledger;
 use crate::link::{Failure, Link, Record};
 use crate::marker::{self, Entry, Owner};
 use crate::options::Settings;
@@ -20,8 +21,11 @@ use crate::plan::TablePlan;
 use crate::progress::{ID_HEADER, PARTITION, ProgressReader};
 use culvert_kafka::blocking;
 
-/// The header of the layout `json`.
+/// The header of the layouts `json` and `text`.
 const KIND_HEADER: &str = "row_kind";
+
+/// Begins and ends of transactions keep their order.
+const TRANSACTIONS_PARTITION: i32 = 0;
 
 /// What makes a writer exactly once: its transactional id, and the way to look at the marker.
 pub(crate) struct Transactional {
@@ -87,6 +91,7 @@ impl Session {
                 key: Some(&entry.key),
                 value: entry.value.as_deref(),
                 header: Some((ID_HEADER, id)),
+                headers: &[],
             })?;
         }
         Ok(())
@@ -118,6 +123,8 @@ pub(crate) struct KafkaWriter {
     /// Topics that are there, and how many partitions they have.
     topics: HashMap<String, i32>,
     rows_since_commit: u64,
+    /// The source's transactions since the last checkpoint, where they are told of.
+    ledger: Option<Ledger>,
 }
 
 struct Planned {
@@ -127,7 +134,9 @@ struct Planned {
 
 impl KafkaWriter {
     pub(crate) fn new(session: Arc<Session>, cluster: Cluster) -> KafkaWriter {
-        KafkaWriter { session, cluster, plans: HashMap::new(), topics: HashMap::new(), rows_since_commit: 0 }
+        let ledger = session.settings.transaction_topic.is_some().then(Ledger::default);
+        let (plans, topics) = (HashMap::new(), HashMap::new());
+        KafkaWriter { session, cluster, plans, topics, rows_since_commit: 0, ledger }
     }
 
     fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<TablePlan>> {
@@ -163,6 +172,32 @@ impl KafkaWriter {
         }
     }
 
+    /// Sends a begin and an end for every transaction of the source since the last checkpoint.
+    async fn tell_transactions(&mut self) -> Result<()> {
+        let settings = &self.session.settings;
+        let (Some(ledger), Some(topic)) = (&mut self.ledger, settings.transaction_topic.clone()) else {
+            return Ok(());
+        };
+        let messages = ledger.take(settings.encoder.layout == Layout::Connect);
+        let transactional = self.session.transactional.is_some();
+        let sent = self.session.at_link(move |link| {
+            if transactional && !messages.is_empty() {
+                link.begin().map_err(Failure::plain)?;
+            }
+            messages.iter().try_for_each(|(key, value)| {
+                link.send(Record {
+                    topic: &topic,
+                    partition: Some(TRANSACTIONS_PARTITION),
+                    key: Some(key),
+                    value: Some(value),
+                    header: None,
+                    headers: &[],
+                })
+            })
+        });
+        sent.await
+    }
+
     /// The partition of a message; `None` leaves it to the key's hash.
     fn partition(&self, plan: &TablePlan, message: &Message) -> Option<i32> {
         if self.session.settings.partition.is_some() {
@@ -180,6 +215,9 @@ impl SinkWriter for KafkaWriter {
         for schema in tables {
             self.prepare(schema).await?;
         }
+        if let Some(topic) = self.session.settings.transaction_topic.clone() {
+            self.cluster.ensure_topic(&topic).await?;
+        }
         Ok(())
     }
 
@@ -188,7 +226,7 @@ impl SinkWriter for KafkaWriter {
             self.topics.clear();
         }
         let plan = self.plan(&batch.schema)?;
-        let messages = self.session.settings.encoder.messages(&plan, &batch)?;
+        let messages = self.session.settings.encoder.messages(&plan, &batch, self.ledger.as_mut())?;
         for message in &messages {
             self.topic(&message.topic).await?;
         }
@@ -225,6 +263,7 @@ impl SinkWriter for KafkaWriter {
     }
 
     async fn prepare_commit(&mut self, marker: &CommitMarker) -> Result<Committable> {
+        self.tell_transactions().await?;
         let rows = std::mem::take(&mut self.rows_since_commit);
         let committable = Committable { checkpoint: marker.checkpoint, body: rows.to_le_bytes().to_vec() };
         let Some(transactional) = &self.session.transactional else {
@@ -259,11 +298,14 @@ impl SinkWriter for KafkaWriter {
 }
 
 fn record(partition: Option<i32>, message: &Message) -> Record<'_> {
+    // A column of this name says it in its place: RowKindExtractor makes one.
+    let named = message.headers.iter().any(|(name, _)| name == KIND_HEADER);
     Record {
         topic: &message.topic,
         partition,
         key: message.key.as_deref(),
         value: message.value.as_deref(),
-        header: message.kind.map(|kind: RowKind| (KIND_HEADER, kind.short())),
+        header: message.kind.filter(|_| !named).map(|kind: RowKind| (KIND_HEADER, kind.short())),
+        headers: &message.headers,
     }
 }

@@ -39,6 +39,68 @@ async fn json_carries_the_row_kind_in_a_header() {
     );
 }
 
+/// Nothing of a transaction is told before its checkpoint is committed, with either promise.
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_are_told_at_the_checkpoint() {
+    let kafka = kafka_shared().await;
+    for semantics in ["EXACTLY_ONCE", "AT_LEAST_ONCE"] {
+        let stage = Stage::new(kafka, "told");
+        let source = people("w", &["id"]);
+        let topic = format!("{}-transactions", stage.topic);
+        let pairs = [
+            ("format", "debezium_json"),
+            ("semantics", semantics),
+            ("provide_transaction_metadata", "true"),
+            ("transaction_topic", topic.as_str()),
+        ];
+        let sink = stage.sink(&kafka.bootstrap(), &pairs);
+        let mut run = stage.start(&sink, &source).await;
+        let mut batch = rows(&source, CHANGES);
+        let place = culvert_api::LogPlace::Postgres { xid: 5, commit_lsn: 77 };
+        batch.transactions = vec![culvert_api::Transaction::placed("t", Some(1000), place)];
+        run.write(batch).await.unwrap();
+        assert_eq!(shown(&kafka.read(&topic, Isolation::Committed).await), []);
+        let committable = run.prepare().await.unwrap();
+        if semantics == "EXACTLY_ONCE" {
+            assert_eq!(shown(&kafka.read(&topic, Isolation::Committed).await), []);
+        }
+        run.open.committer.commit(&committable).await.unwrap();
+        run.close().await;
+        let records = kafka.read(&topic, Isolation::Committed).await;
+        assert_eq!(
+            shown(&records),
+            [
+                (
+                    "",
+                    r#"{"id":"5:77"}"#,
+                    r#"{"status":"BEGIN","id":"5:77","ts_ms":1,"event_count":null,"data_collections":null}"#
+                ),
+                (
+                    "",
+                    r#"{"id":"5:77"}"#,
+                    r#"{"status":"END","id":"5:77","ts_ms":1,"event_count":3,"data_collections":[{"data_collection":"src.w","event_count":3}]}"#
+                ),
+            ]
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_as_headers_beside_a_text() {
+    let kafka = kafka_shared().await;
+    let stage = Stage::new(kafka, "headers");
+    let source = people("w", &["id"]);
+    let pairs =
+        [("format", "text"), ("kafka_headers_fields", "name"), ("kafka_message_value_fields", "name,id")];
+    let sink = stage.sink(&kafka.bootstrap(), &pairs);
+    let mut run = stage.start(&sink, &source).await;
+    run.deliver(rows(&source, &CHANGES[..1])).await.unwrap();
+    run.close().await;
+    let records = kafka.read(&stage.topic, Isolation::Committed).await;
+    assert_eq!(shown(&records), [("+I", r#"{"id":1}"#, "a,1")]);
+    assert_eq!(records[0].header("name"), Some("a"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn debezium_json_with_tombstones() {
     let kafka = kafka_shared().await;

@@ -44,13 +44,15 @@ fn batch(schema: &Arc<TableSchema>, first: i64) -> ChangeBatch {
         Arc::new(BinaryArray::from_opt_vec(vec![Some(b"\0\xff"), None, Some(b"")])),
     ];
     let position = |row| RowPosition { transaction: 1, event: 2, row };
+    let place =
+        culvert_api::LogPlace::MySql { server_id: 3, gtid: None, file: "binlog.000001".into(), offset: 4 };
     ChangeBatch {
         schema: Arc::clone(schema),
         rows: RecordBatch::try_new(Arc::clone(&schema.arrow), columns).unwrap(),
         kinds: vec![RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete],
         positions: (0..3).map(position).collect(),
         transactions: vec![
-            culvert_api::Transaction::logged("one", Some(5)),
+            culvert_api::Transaction::placed("one", Some(5), place),
             culvert_api::Transaction::snapshot("two"),
         ],
         unavailable: vec![Unavailable { column: 1, rows: BooleanBuffer::from(vec![true, false, false]) }],

@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout)] // figures of a run, beside its seed
 
+mod compatible;
 mod fire;
 mod jobs;
 mod kill;
@@ -13,3 +14,4 @@ mod read_back;
 pub(crate) mod replay;
 pub(crate) mod scene;
 mod tls;
+mod transactions;

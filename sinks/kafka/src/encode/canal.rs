@@ -48,8 +48,9 @@ pub(super) fn append(event: Event<'_>, out: &mut String) -> Result<()> {
 
 /// The declared types, of tables that come from MySQL or MariaDB.
 fn types(row: Row<'_>, out: &mut String) {
-    let columns = row.plan.labels.iter().zip(&row.batch.schema.columns);
-    let mut declared = columns.filter_map(|(label, column)| {
+    let columns = &row.batch.schema.columns;
+    let mut declared = row.plan.value.iter().filter_map(|place| {
+        let (label, column) = (row.plan.labels.get(*place)?, columns.get(*place)?);
         let source = column.source_type.as_ref().filter(|source| source.dialect == Dialect::MySql)?;
         Some((label, source.declaration.as_str()))
     });

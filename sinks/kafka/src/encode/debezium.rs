@@ -14,8 +14,9 @@ use culvert_api::Result;
 
 use super::Event;
 use super::object::{LeftOut, Row, Typing, field, quote};
+use crate::ledger::Block;
 
-pub(super) fn append(event: Event<'_>, out: &mut String) -> Result<()> {
+pub(super) fn append(event: Event<'_>, block: Option<&Block>, out: &mut String) -> Result<()> {
     let (before, after, op) = match event {
         Event::Insert(row) if row.is_snapshot() => (None, Some(row), "r"),
         Event::Insert(row) => (None, Some(row), "c"),
@@ -36,6 +37,10 @@ pub(super) fn append(event: Event<'_>, out: &mut String) -> Result<()> {
     source(event.row(), out);
     out.push_str("\"op\":");
     quote(op, out);
+    if let Some(block) = block {
+        out.push_str(",\"transaction\":");
+        block.append(out);
+    }
     out.push('}');
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! One row: as a JSON object, its key, its topic.
 
-use culvert_api::{ChangeBatch, Result, TableId};
+use culvert_api::{ChangeBatch, Error, Result, TableId};
 
 use super::value::{self, Form};
-use super::{Encoder, column_error};
+use super::{Encoder, Header, column_error};
 use crate::plan::{TablePlan, TopicPiece};
 use crate::template::is_topic_name;
 
@@ -14,6 +14,8 @@ pub(crate) struct Row<'a> {
     pub(super) plan: &'a TablePlan,
     pub(super) batch: &'a ChangeBatch,
     pub(super) index: usize,
+    /// When the message is made, in milliseconds since 1970.
+    pub(super) now_ms: i64,
 }
 
 impl std::fmt::Debug for Row<'_> {
@@ -42,7 +44,7 @@ pub(super) enum Typing {
 }
 
 /// A text as JSON has it.
-pub(super) fn quote(text: &str, out: &mut String) {
+pub(crate) fn quote(text: &str, out: &mut String) {
     // Only a type's own refusal could fail here, and texts have none.
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
@@ -61,7 +63,7 @@ pub(super) fn names(name: &str, list: &[String], out: &mut String) {
 }
 
 /// `"name":"text",`
-pub(super) fn field(name: &str, text: &str, out: &mut String) {
+pub(crate) fn field(name: &str, text: &str, out: &mut String) {
     quote(name, out);
     out.push(':');
     quote(text, out);
@@ -83,7 +85,7 @@ impl Row<'_> {
         self.object_of(|_| true, LeftOut::Omitted, Typing::Typed, out)
     }
 
-    /// The columns that `wanted` picks, as an object.
+    /// The columns of the value that `wanted` picks, as an object.
     pub(super) fn object_of(
         self,
         wanted: impl Fn(usize) -> bool,
@@ -93,7 +95,7 @@ impl Row<'_> {
     ) -> Result<()> {
         out.push('{');
         let mut first = true;
-        for (column, label) in self.plan.labels.iter().enumerate() {
+        for column in self.plan.value.iter().copied() {
             let unavailable = self.is_unavailable(column);
             if !wanted(column) || unavailable && left_out == LeftOut::Omitted {
                 continue;
@@ -102,7 +104,7 @@ impl Row<'_> {
                 out.push(',');
             }
             first = false;
-            out.push_str(label);
+            out.push_str(self.plan.labels.get(column).map_or("", String::as_str));
             if unavailable {
                 quote(&self.encoder.unavailable, out);
             } else {
@@ -140,7 +142,7 @@ impl Row<'_> {
         self.batch.transaction(self.index)?.committed_us
     }
 
-    fn text(self, column: usize, text: &mut String) -> Result<Form> {
+    pub(super) fn text(self, column: usize, text: &mut String) -> Result<Form> {
         let array = self.batch.rows.columns().get(column);
         let form = array.and_then(|array| value::append(array.as_ref(), self.index, text));
         form.ok_or_else(|| column_error(self, column, "a value of a type that has no form in a message"))
@@ -184,6 +186,13 @@ impl Row<'_> {
         Ok(changed)
     }
 
+    /// The key needs what the log does not have.
+    pub(super) fn key_left_out(self, column: usize) -> Error {
+        let what = "the source's log left out a value that the message's key needs";
+        column_error(self, column, what)
+            .hint("ALTER TABLE … REPLICA IDENTITY FULL on the source makes its log complete")
+    }
+
     /// The message's key: an object of the key's columns.
     pub(super) fn key(self) -> Result<Option<Vec<u8>>> {
         if self.plan.key.is_empty() {
@@ -192,9 +201,7 @@ impl Row<'_> {
         let mut out = String::from("{");
         for (place, column) in self.plan.key.iter().enumerate() {
             if self.is_unavailable(*column) {
-                let what = "the source's log left out a value that the message's key needs";
-                return Err(column_error(self, *column, what)
-                    .hint("ALTER TABLE … REPLICA IDENTITY FULL on the source makes its log complete"));
+                return Err(self.key_left_out(*column));
             }
             if place > 0 {
                 out.push(',');
@@ -204,6 +211,18 @@ impl Row<'_> {
         }
         out.push('}');
         Ok(Some(out.into_bytes()))
+    }
+
+    /// The columns that are sent as headers. A value that the log left out has none.
+    pub(super) fn headers(self) -> Result<Vec<Header>> {
+        let mut headers = Vec::with_capacity(self.plan.headers.len());
+        for column in self.plan.headers.iter().copied().filter(|column| !self.is_unavailable(*column)) {
+            let mut text = String::new();
+            let form = self.text(column, &mut text)?;
+            let name = self.plan.column_name(column).to_owned();
+            headers.push((name, (form != Form::Null).then_some(text)));
+        }
+        Ok(headers)
     }
 
     /// The message's topic.

@@ -83,13 +83,14 @@ fn shown(pairs: &[(&str, &str)], batch: &ChangeBatch) -> Vec<String> {
         Some(bytes) => String::from_utf8(bytes.clone()).unwrap(),
         None => "-".to_owned(),
     };
-    let messages = settings.encoder.messages(&plan, batch).unwrap();
+    let messages = settings.encoder.messages(&plan, batch, None).unwrap();
     let line = |message: &Message| {
         let kind = message.kind.map(|kind| format!("{kind} ")).unwrap_or_default();
         format!("{kind}{} {} {}", message.topic, text(&message.key), text(&message.value))
     };
     let lines: Vec<String> = messages.iter().map(line).collect();
-    for message in messages.iter().filter_map(|message| message.value.as_ref()) {
+    let json = settings.encoder.layout != Layout::Text;
+    for message in messages.iter().filter_map(|message| message.value.as_ref()).filter(|_| json) {
         serde_json::from_slice::<serde_json::Value>(message).unwrap();
     }
     lines
@@ -98,7 +99,7 @@ fn shown(pairs: &[(&str, &str)], batch: &ChangeBatch) -> Vec<String> {
 fn failure(pairs: &[(&str, &str)], batch: &ChangeBatch) -> Error {
     let settings = settings(pairs).unwrap();
     let plan = TablePlan::new(&settings, &batch.schema).unwrap();
-    settings.encoder.messages(&plan, batch).unwrap_err()
+    settings.encoder.messages(&plan, batch, None).unwrap_err()
 }
 
 #[test]
@@ -124,6 +125,29 @@ fn json_is_the_row_and_a_header() {
     // Without a key there is nothing a tombstone could be for.
     let keyless = shown(&pairs, &changes(&table(None, &[])));
     assert_eq!(keyless[2], r#"-D t - {"id":1,"name":"b","price":null}"#);
+}
+
+#[test]
+fn text_is_the_values_with_delimiters() {
+    assert_eq!(
+        shown(&[("format", "text")], &changes(&table(None, &["id"]))),
+        [
+            r#"+I t {"id":1} 1,a"é,12.50"#,
+            r#"-U t {"id":1} 1,a"é,12.50"#,
+            r#"+U t {"id":1} 1,b,"#,
+            r#"-D t {"id":1} 1,b,"#,
+        ]
+    );
+    let pairs = [("format", "text"), ("field_delimiter", "||"), ("tombstones_on_delete", "true")];
+    let lines = shown(&pairs, &changes(&table(None, &["id"])));
+    assert_eq!(lines[1..], [r#"+U t {"id":1} 1||b||"#, r#"-D t {"id":1} -"#]);
+    let left_out = shown(&[("format", "text")], &left_out(&table(Some("public"), &["id"])));
+    assert_eq!(left_out[1], r#"+U t {"id":1} 1,__debezium_unavailable_value,0.05"#);
+    let columns = vec![Column::derived("at", DataType::Timestamp(TimeUnit::Microsecond, None), true)];
+    let schema = Arc::new(TableSchema::new(TableId::new("d", "t"), 1, columns, vec![], RowKindSet::ALL));
+    let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![Some(500_000)]));
+    let rows = of_columns(&schema, vec![times], vec![RowKind::Insert]);
+    assert_eq!(shown(&[("format", "text")], &rows), ["+I t - 1970-01-01 00:00:00.5"]);
 }
 
 #[test]
@@ -279,6 +303,45 @@ fn a_key_that_the_log_left_out_is_an_error_without_values() {
     let text = error.to_string();
     assert_eq!(error.kind(), ErrorKind::Value);
     assert!(text.contains("column=name") && text.contains("REPLICA IDENTITY FULL"), "{text}");
+}
+
+#[test]
+fn columns_as_headers_and_columns_of_the_value() {
+    let schema = table(None, &["id"]);
+    let rows = batch(&schema, &[(RowKind::Insert, 1, Some("north"), None)]);
+    assert_eq!(shown(&[("kafka_headers_fields", "name")], &rows), [r#"+I t {"id":1} {"id":1,"price":null}"#]);
+    assert_eq!(
+        shown(&[("kafka_message_value_fields", "name")], &rows),
+        [r#"+I t {"id":1} {"name":"north"}"#]
+    );
+    let both = [("kafka_headers_fields", "name,price"), ("kafka_message_value_fields", "price,name")];
+    let text = [both[0], both[1], ("format", "text")];
+    assert_eq!(shown(&text, &rows), [r#"+I t {"id":1} ,north"#]);
+    let headers = |pairs: &[(&str, &str)], batch: &ChangeBatch| -> Vec<Vec<Header>> {
+        let settings = settings(pairs).unwrap();
+        let plan = TablePlan::new(&settings, &batch.schema).unwrap();
+        let messages = settings.encoder.messages(&plan, batch, None).unwrap();
+        messages.into_iter().map(|message| message.headers).collect()
+    };
+    let north = vec![("name".to_owned(), Some("north".to_owned())), ("price".to_owned(), None)];
+    assert_eq!(headers(&both, &rows), [north]);
+    // A tombstone has none, and what the log left out is not said to be NULL.
+    let gone = batch(&schema, &[(RowKind::Delete, 1, Some("north"), None)]);
+    let pairs = [both[0], ("format", "debezium_json"), ("tombstones_on_delete", "true")];
+    assert_eq!(headers(&pairs, &gone).iter().map(Vec::len).collect::<Vec<usize>>(), [2, 0]);
+    let left_out = headers(&both[..1], &left_out(&schema));
+    assert_eq!(left_out.iter().map(Vec::len).collect::<Vec<usize>>(), [0, 1, 0]);
+    let canal = shown(&[("format", "canal_json"), ("kafka_message_value_fields", "name")], &changes(&schema));
+    assert!(
+        canal[1].contains(r#""data":[{"name":"b"}]"#) && canal[1].contains(r#""old":[{"name":"a\"é"}]"#),
+        "{canal:?}"
+    );
+    assert!(canal[1].contains(r#""mysqlType":{"name":"varchar(50)"}"#), "{canal:?}");
+    for option in ["kafka_headers_fields", "kafka_message_value_fields"] {
+        let settings = settings(&[(option, "nothing")]).unwrap();
+        let error = TablePlan::new(&settings, &schema).unwrap_err().to_string();
+        assert!(error.contains(option) && error.contains("nothing"), "{error}");
+    }
 }
 
 #[test]

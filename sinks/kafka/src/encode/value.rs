@@ -146,7 +146,7 @@ fn float(finite: bool, nan: bool, positive: bool, value: &dyn std::fmt::Debug, t
 }
 
 /// The number that a point in time is held as.
-fn instant(array: &dyn Array, unit: &TimeUnit, row: usize) -> i64 {
+pub(super) fn instant(array: &dyn Array, unit: &TimeUnit, row: usize) -> i64 {
     match unit {
         TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value(row),
         TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().value(row),
@@ -181,7 +181,7 @@ pub(super) fn timestamp(value: i64, unit: &TimeUnit, zoned: bool, text: &mut Str
 }
 
 /// `[-]hh:mm:ss[.ffffff]` of microseconds.
-fn span(micros: i64, text: &mut String) {
+pub(super) fn span(micros: i64, text: &mut String) {
     if micros < 0 {
         text.push('-');
     }

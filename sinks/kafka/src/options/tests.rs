@@ -106,9 +106,28 @@ fn values_of_settings_are_never_shown() {
 
 #[test]
 fn formats_that_are_not_there_are_refused_by_name() {
-    for format in ["text", "avro", "protobuf", "compatible_debezium_json", "native"] {
+    for format in ["avro", "protobuf", "native"] {
         refused(&[("format", format)], &["format", format]);
     }
+}
+
+#[test]
+fn schemas_have_all_columns() {
+    for option in ["kafka_headers_fields", "kafka_message_value_fields"] {
+        refused(&[("format", "compatible_debezium_json"), (option, "id")], &[option]);
+    }
+}
+
+#[test]
+fn transactions_have_a_topic_of_their_own_and_a_format() {
+    let on = ("provide_transaction_metadata", "true");
+    refused(&[on], &["provide_transaction_metadata", "debezium_json"]);
+    let format = ("format", "debezium_json");
+    for topic in ["t", "culvert_commit", "a b"] {
+        refused(&[on, format, ("transaction_topic", topic)], &["transaction_topic"]);
+    }
+    assert_eq!(settings(&[on, format]).unwrap().transaction_topic.as_deref(), Some("culvert_transactions"));
+    assert_eq!(settings(&[format]).unwrap().transaction_topic, None);
 }
 
 #[test]
@@ -117,4 +136,5 @@ fn topics_are_names() {
     refused(&[("topic", "${open")], &["topic"]);
     refused(&[("progress_topic", "")], &["progress_topic"]);
     refused(&[("topic", "culvert_commit")], &["progress_topic"]);
+    refused(&[("field_delimiter", "")], &["field_delimiter"]);
 }
