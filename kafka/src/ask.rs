@@ -57,10 +57,7 @@ pub fn ask<T, C: ConsumerContext + AsRef<Watch> + 'static>(
     }
 }
 
-fn watch<C: ConsumerContext + AsRef<Watch>>(consumer: &BaseConsumer<C>) -> &Watch
-where
-    C: 'static,
-{
+fn watch<C: ConsumerContext + AsRef<Watch> + 'static>(consumer: &BaseConsumer<C>) -> &Watch {
     let context: &C = consumer.client().context();
     context.as_ref()
 }

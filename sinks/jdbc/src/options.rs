@@ -207,7 +207,7 @@ impl Shared {
     pub(crate) fn shareable(&self) -> Result<()> {
         let refused = |option: &str, value: &str, instead: &str| {
             let why = "does something to the whole table at the start of each of its writers, and here there are several";
-            Err(config(option, &format!("is {value}, which {why}")).hint(format!("set {option} = {instead}")))
+            Err(config(option, format!("is {value}, which {why}")).hint(format!("set {option} = {instead}")))
         };
         match (self.schema_save_mode, self.data_save_mode) {
             (SchemaSaveMode::Recreate, _) => {

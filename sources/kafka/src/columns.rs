@@ -115,3 +115,40 @@ fn data_type(column: &str, declared: &str) -> Result<DataType> {
         _ => return Err(refused()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn types_are_those_of_job_files() {
+        let is = |declared: &str| data_type("c", declared).unwrap();
+        assert_eq!(is("BIGINT"), DataType::Int64);
+        assert_eq!(is(" bigint unsigned "), DataType::UInt64);
+        assert_eq!(is("decimal(12, 2)"), DataType::Decimal128(12, 2));
+        assert_eq!(is("decimal(65,30)"), DataType::Decimal256(65, 30));
+        assert_eq!(is("decimal(10)"), DataType::Decimal128(10, 0));
+        assert_eq!(is("timestamp"), DataType::Timestamp(TimeUnit::Microsecond, None));
+        for refused in [
+            "decimal",
+            "decimal(0,0)",
+            "decimal(5,6)",
+            "decimal(77,0)",
+            "decimal(5,-1)",
+            "row",
+            "map<string,int>",
+            "",
+        ] {
+            let error = data_type("c", refused).unwrap_err();
+            assert!(error.to_string().contains(refused) && error.to_string().contains("column c"), "{error}");
+        }
+    }
+
+    #[test]
+    fn tables_have_as_many_levels_as_they_are_written_with() {
+        assert_eq!(id(None, "topic").table, "topic");
+        assert_eq!(id(Some("shop.orders"), "t"), TableId::new("shop", "orders"));
+        assert_eq!(id(Some("db.public.orders"), "t").schema.as_deref(), Some("public"));
+    }
+}

@@ -156,3 +156,54 @@ impl StateStore for GroupStore {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn note(checkpoint: u64) -> Note {
+        Note { checkpoint, partitions: 6, job: "orders to \"w\"".to_owned() }
+    }
+
+    fn checkpoint(id: u64, offset: i64) -> Checkpoint {
+        let place = Place { topic: "t".to_owned(), partition: 2, offset };
+        Checkpoint { id, epoch: 1, created_ms: 0, source: place.state().unwrap() }
+    }
+
+    #[test]
+    fn notes_are_told_from_what_others_left() {
+        assert_eq!(Note::parse(&note(7).text()), Some(note(7)));
+        for other in ["", "culvert1", "culvert1 x 6 j", "culvert1 7 6", "culvert2 7 6 j", "NULL"] {
+            assert_eq!(Note::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_group_is_told_of_what_every_sink_holds_and_of_nothing_else() {
+        let outbox = Arc::new(Outbox::default());
+        let store = GroupStore::new("g", 2, note(4), Some(checkpoint(4, 40)), &outbox);
+        assert_eq!(store.load().unwrap(), [checkpoint(4, 40)]);
+        store.save(&checkpoint(5, 50)).unwrap();
+        assert!(outbox.take("t").is_none(), "it is saved, not committed");
+        store.completed(&checkpoint(5, 50).source).unwrap();
+        store.completed(&checkpoint(9, 90).source).unwrap();
+        let list = outbox.take("t").unwrap();
+        let told: Vec<_> =
+            list.elements().iter().map(|e| (e.partition(), e.offset(), e.metadata().to_owned())).collect();
+        assert_eq!(told, [(2, Offset::Offset(50), note(5).text())]);
+        assert!(outbox.take("t").is_none(), "once");
+    }
+
+    #[test]
+    fn it_remembers_a_bounded_number_of_checkpoints_and_epochs_rise() {
+        let store = GroupStore::new("g", 2, note(0), None, &Arc::new(Outbox::default()));
+        for id in 1..=20 {
+            store.save(&checkpoint(id, 0)).unwrap();
+        }
+        let ids: Vec<u64> = store.load().unwrap().iter().map(|kept| kept.id).collect();
+        assert_eq!(ids, (13..=20).collect::<Vec<u64>>());
+        assert_eq!(store.next_epoch(7).unwrap(), 8);
+        assert_eq!(store.next_epoch(0).unwrap(), 9);
+    }
+}
