@@ -96,7 +96,11 @@ fn process(mut command: Command, output: &Path, errors: &Path) -> Result<Usage> 
         let stat = Stat::parse(&stat).context("/proc/PID/stat does not read")?;
         if stat.ended {
             let wall = begun.elapsed();
-            let Some(status) = child.ended() else { bail!("{name} ended and has no status") };
+            // Its main thread may have ended before the others have.
+            let Some(status) = child.ended() else {
+                sleep(POLL);
+                continue;
+            };
             let said = std::fs::read_to_string(errors).unwrap_or_default();
             ensure!(status.success(), "{name} failed ({status}): {said}");
             return Ok(Usage { wall, cpu_seconds: stat.cpu_ticks / TICKS_PER_SECOND, peak_bytes });
