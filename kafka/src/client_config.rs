@@ -19,7 +19,7 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes that wait in front of the reader of one partition.
 const PREFETCH_KBYTES_MAX: u64 = 8 << 10;
 /// How long a broker may be silent before a question to it is given up.
-const SOCKET_TIMEOUT: Duration = Duration::from_secs(20);
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a member may be silent before its partitions are given to others.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(15);
 /// The consumer group of reads of the progress topic. Nothing is stored for it.

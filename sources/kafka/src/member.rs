@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use culvert_api::{Checkpoint, Error, ErrorClass, ErrorKind, Hold, Member, Result, Share, Turn};
+use culvert_api::{Checkpoint, Error, ErrorClass, ErrorKind, Hold, JobProgress, Member, Result, Share, Turn};
 use culvert_kafka::{Watch, error};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -30,6 +30,10 @@ use crate::start::{Start, starts};
 const LAST_CHECKPOINT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long one look at the group takes at most.
 const POLL: Duration = Duration::from_millis(100);
+/// How often the brokers are asked whether they are there.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+/// How long they may take to say so.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 /// How often offsets are committed.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 
@@ -133,7 +137,11 @@ pub(crate) struct KafkaMember {
 
 impl KafkaMember {
     /// Joins the group of the job.
-    pub(crate) fn join(settings: &Arc<Settings>, job: &str) -> Result<KafkaMember> {
+    pub(crate) fn join(
+        settings: &Arc<Settings>,
+        job: &str,
+        progress: &Arc<JobProgress>,
+    ) -> Result<KafkaMember> {
         let group = settings.group(job);
         let (sender, turns) = mpsc::unbounded_channel();
         let leaving = Arc::new(AtomicBool::new(false));
@@ -156,8 +164,8 @@ impl KafkaMember {
             .map_err(|cause| error::convert(&cause, &format!("join the group {group}")))?;
         let table =
             Table { settings: Arc::clone(settings), job: job.to_owned(), group, consumer, asker, outbox };
-        let stop = Arc::clone(&leaving);
-        let thread = tokio::task::spawn_blocking(move || table.sit(&stop));
+        let (stop, progress) = (Arc::clone(&leaving), Arc::clone(progress));
+        let thread = tokio::task::spawn_blocking(move || table.sit(&stop, &progress));
         Ok(KafkaMember { turns, leaving, thread: Some(thread) })
     }
 }
@@ -203,9 +211,21 @@ struct Table {
 
 impl Table {
     /// Until leaving is asked for, or something happens that waiting does not mend. Blocks.
-    fn sit(self, leaving: &AtomicBool) {
+    fn sit(self, leaving: &AtomicBool, progress: &JobProgress) {
         let mut committed = Instant::now();
+        let mut asked = Instant::now();
+        // A process without partitions hears nothing, which is no standstill as long as a broker is there.
+        let mut waiting = None;
         while !leaving.load(Relaxed) {
+            if asked.elapsed() >= ASK_EVERY || (waiting.is_some() && asked.elapsed() >= ANSWER_PATIENCE) {
+                asked = Instant::now();
+                waiting = match self.asker.fetch_metadata(Some(&self.settings.topic), ANSWER_PATIENCE) {
+                    Ok(_) => None,
+                    Err(_) => {
+                        waiting.or_else(|| Some(progress.waits("reaching the brokers of group", &self.group)))
+                    }
+                };
+            }
             if let Err(failed) = self.look() {
                 let _ = self.seat().turns.send(Err(failed));
                 break;

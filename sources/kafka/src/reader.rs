@@ -28,8 +28,8 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const LINGER: Duration = Duration::from_millis(50);
 /// How long the first half of an update waits for the other, which is the next message.
 const HALF_PATIENCE: Duration = Duration::from_secs(2);
-/// How long the connection may be in trouble before the broker is asked whether it is there.
-const TROUBLE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long nothing may come before the broker is asked whether it is there.
+const QUIET: Duration = Duration::from_secs(5);
 /// How long it may take to say so.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// Skipped messages that are told one by one; after that every thousandth.
@@ -54,7 +54,8 @@ struct Reading {
     /// Where `rows` begin.
     first: i64,
     half_since: Option<Instant>,
-    trouble_since: Option<Instant>,
+    /// The last word of the broker.
+    heard: Instant,
     skipped: u64,
 }
 
@@ -73,18 +74,9 @@ impl PartitionReader {
         let reading = blocking(move || {
             let first = place.offset;
             let rows = Rows::default();
-            let (half_since, trouble_since) = (None, None);
-            let reading = Reading {
-                settings,
-                consumer,
-                progress,
-                place,
-                rows,
-                first,
-                half_since,
-                trouble_since,
-                skipped: 0,
-            };
+            let (half_since, heard) = (None, Instant::now());
+            let reading =
+                Reading { settings, consumer, progress, place, rows, first, half_since, heard, skipped: 0 };
             reading.go().map(|()| reading)
         })
         .await??;
@@ -141,7 +133,7 @@ impl Reading {
                 break;
             }
         }
-        self.look_after_trouble()
+        self.ask_when_quiet()
     }
 
     fn took(&mut self, offset: i64, at: Option<i64>, bytes: usize, read: Result<(), String>) -> Result<()> {
@@ -165,7 +157,7 @@ impl Reading {
                 );
             }
         }
-        self.trouble_since = None;
+        self.heard = Instant::now();
         self.place.offset = offset + 1;
         self.half_since = self.rows.ends_half_way().then(|| self.half_since.unwrap_or_else(Instant::now));
         self.progress.bytes_read.fetch_add(bytes as u64, Relaxed);
@@ -188,21 +180,16 @@ impl Reading {
     }
 
     /// librdkafka connects again by itself, and says nothing while it cannot.
-    fn look_after_trouble(&mut self) -> Result<()> {
-        let context: &Watch = self.consumer.client().context();
-        if context.trouble().is_none() {
-            self.trouble_since = None;
-            return Ok(());
-        }
-        let since = *self.trouble_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < TROUBLE_PATIENCE {
+    fn ask_when_quiet(&mut self) -> Result<()> {
+        if self.heard.elapsed() < QUIET {
             return Ok(());
         }
         let doing = format!("read {}", self.name());
+        let context: &Watch = self.consumer.client().context();
         match self.consumer.fetch_watermarks(&self.place.topic, self.place.partition, ANSWER_PATIENCE) {
             Ok(_) => {
                 context.calm();
-                self.trouble_since = None;
+                self.heard = Instant::now();
                 Ok(())
             }
             Err(cause) => {

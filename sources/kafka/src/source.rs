@@ -87,8 +87,8 @@ struct KafkaGroup {
 
 #[async_trait]
 impl Group for KafkaGroup {
-    async fn join(&self, job: &str, _progress: &Arc<JobProgress>) -> Result<Box<dyn Member>> {
-        Ok(Box::new(KafkaMember::join(&self.settings, job)?))
+    async fn join(&self, job: &str, progress: &Arc<JobProgress>) -> Result<Box<dyn Member>> {
+        Ok(Box::new(KafkaMember::join(&self.settings, job, progress)?))
     }
 
     async fn forget(&self, job: &str) -> Result<()> {

@@ -3,6 +3,7 @@
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_kafka::{Watch, ask, error};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::memory::Note;
@@ -26,8 +27,9 @@ pub(crate) fn partitions(asker: &BaseConsumer<Watch>, topic: &str) -> Result<i32
     let found = ask(asker, &doing, |step| {
         let metadata = asker.fetch_metadata(Some(topic), step)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
-        match found.and_then(|found| found.error()).map(Into::into) {
-            Some(code) => Err(rdkafka::error::KafkaError::MetadataFetch(code)),
+        match found.and_then(|found| found.error()).map(RDKafkaErrorCode::from) {
+            Some(code) if !error::is_missing(code) => Err(KafkaError::MetadataFetch(code)),
+            Some(_) => Ok(0),
             None => Ok(found.map_or(0, |found| found.partitions().len())),
         }
     });

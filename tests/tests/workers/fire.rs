@@ -18,6 +18,12 @@ const KILLS: u32 = 5;
 /// Rows of the table at the start.
 const ROWS: u64 = 2_000;
 
+/// How long a standstill may go without a word.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may take until a change is there after the broker moves again: the producer and the processes have
+/// to notice it, one behind the other.
+const WELL_WITHIN: Duration = Duration::from_secs(20);
+
 const OURS: &str = "partitions are ours";
 
 fn kills() -> u32 {
@@ -123,6 +129,33 @@ async fn a_broker_that_crashes_and_connections_that_break() {
     producer.stop();
     scene.compare().await;
     println!("shared topic of a broken broker: {committed} transactions, 0 lost, 0 twice");
+}
+
+/// A broker that stands still is told of, and what comes when it moves again is there soon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standstill_is_told_of_and_left_behind() {
+    let kafka = Kafka::start(KafkaOptions::default()).await;
+    let (source, target) = (shared(Flavor::MariaDb).await, postgres_shared(PgVersion::V17).await);
+    let scene = Scene::new(source, &kafka, target, (Makes::Mirror, 100)).await;
+    let producer = scene.producer.start();
+    wait::until(LIMIT, "the topic", async || kafka.partitions(&scene.topic).await > 0).await;
+    let mut workers = vec![scene.worker()];
+    workers[0].start();
+    scene.caught_up(&workers).await;
+    kafka.freeze();
+    wait::until_ok(TOLD_WITHIN, "the standstill to be told of", async || {
+        let log = workers[0].job().stderr();
+        if log.contains("next attempt in") || log.contains("STALLED") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    kafka.thaw();
+    scene.source.run(&["INSERT INTO item VALUES (-1, 0, 'behind it', NULL, NULL)"]).await;
+    wait::until(WELL_WITHIN, "the change that came after it", async || {
+        scene.target.value("SELECT name FROM item WHERE id = -1").await.is_some()
+    })
+    .await;
+    workers[0].stop();
+    producer.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -84,6 +84,20 @@ async fn a_lost_marker_is_no_new_start_and_fresh_is_one() {
     job.stop();
 }
 
+/// All shares of a new job find their table missing at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_shares_make_one_table() {
+    let kafka = kafka_shared().await;
+    let small = Small::new(16, "start_mode = earliest").await;
+    kafka.send(&small.topic, 3, &[r#"{"id":1,"name":"one"}"#]).await;
+    for _ in 0..4 {
+        let job = Job::of(small.job.shared(&["--fresh"]).start());
+        small.until_names(&job, &["one"]).await;
+        job.stop();
+        small.target.run(&["DROP TABLE item", "DROP TABLE culvert_commit"]).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_belongs_to_one_job() {
     let kafka = kafka_shared().await;
@@ -176,6 +190,22 @@ async fn without_markers_the_group_is_the_memory() {
         running.stop();
         assert_eq!(kafka.read(&to, Isolation::Committed).await.len(), wanted, "nothing is read twice");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_looks_for_the_topic_and_changes_nothing() {
+    let kafka = kafka_shared().await;
+    let small = Small::new(2, "start_mode = earliest").await;
+    let file = small.job.file.to_string_lossy().into_owned();
+    let check = || Culvert::new(&["check", "--connect", "-c", &file]).run(LIMIT);
+    check().assert_code(0);
+    assert!(!small.target.has_table("item").await, "a check writes nothing");
+    let missing = kafka.fresh_name("missing");
+    small.job.rewrite(&text(&kafka.bootstrap(), &missing, "", &jdbc(&small.target)));
+    let finished = check();
+    finished.assert_code(1);
+    assert!(finished.stdout.contains("the topic is missing"), "{}", finished.stdout);
+    assert_eq!(kafka.partitions(&missing).await, 0, "asking makes no topic");
 }
 
 #[tokio::test]

@@ -88,6 +88,9 @@ impl<'a> Scene<'a> {
             }
             let shape = self.source.shape("item").await.between(&self.source, &self.target);
             let wanted = self.source.rows_as("item", &shape, None).await;
+            if !self.target.has_table("item").await {
+                return Err(format!("no table yet: {}", logs(workers)));
+            }
             let ours = match self.makes {
                 Makes::Mirror => self.target.rows_as("item", &shape, None).await,
                 Makes::Log => {

@@ -8,6 +8,10 @@ use culvert_postgres::from_client;
 use culvert_postgres::quote::{identifier, qualified};
 use tokio_postgres::Error as ClientError;
 
+/// What a statement is told that makes something that somebody else makes at the same moment: a unique
+/// violation in the catalog, a duplicate table, a duplicate schema.
+pub(crate) const NAME_TAKEN: &[&str] = &["23505", "42P07", "42P06"];
+
 /// A foreign key is not met.
 pub(crate) const FOREIGN_KEY: &str = "23503";
 /// NULL in a column that takes none.

@@ -241,6 +241,9 @@ impl JdbcWriter {
     }
 }
 
+/// Attempts to make a table while other writers make it, too.
+const CREATE_ATTEMPTS: u32 = 5;
+
 async fn create_table(
     session: &mut Session,
     settings: &Settings,
@@ -255,9 +258,27 @@ async fn create_table(
     if !ddl::has_schema(session, &name.schema).await? {
         statements.insert(0, ddl::create_schema(&name.schema));
     }
+    let doing = format!("creating {name}");
+    // Several writers that make it at once: all but one are told that a name is taken, and look again.
+    for _ in 0..CREATE_ATTEMPTS {
+        let mut code = None;
+        for statement in &statements {
+            code = session.attempt(&session.on_own_path(statement), &doing).await?;
+            if code.is_some() {
+                break;
+            }
+        }
+        match code {
+            None => return Ok(()),
+            Some(code) if !error::NAME_TAKEN.contains(&code.as_str()) => break,
+            Some(_) if TargetTable::read(session, name).await?.is_some() => return Ok(()),
+            Some(_) => {}
+        }
+    }
+    // Once more, for the server's own words.
     let statements = statements.join("; ");
     session
-        .define(&statements, &format!("creating {name}"))
+        .define(&statements, &doing)
         .await
         .map_err(|failure| failure.hint(format!("the statement was: {statements}")))
 }
