@@ -5,9 +5,9 @@
 # twice: the Debian packages below (only when one is missing, through sudo when
 # not root), and private folders that touch no part of the system: Oracle's MySQL
 # server, MariaDB's binlog reader for the benchmark, PostgreSQL 17, PostgreSQL 15
-# where Debian's package is not installed, and an Apache Kafka broker (46 MB of
-# jars; where mvn or java are missing, Debian's maven and a headless Java come
-# before it).  Prints one line per step; run again on a complete machine it takes
+# where Debian's package is not installed, an Apache Kafka broker (46 MB of jars;
+# where mvn or java are missing, Debian's maven and a headless Java come before
+# it) and a schema registry (142 MB).  Prints one line per step; run again on a complete machine it takes
 # under a second.  With the word `packages` it stops after the Debian packages:
 # enough to build, and for the demo.
 #
@@ -89,3 +89,7 @@ command -v java >/dev/null || need default-jre-headless
 command -v mvn >/dev/null || need maven
 kafka=$("$here/get-kafka.sh" "$servers/kafka") || fail "Kafka could not be fetched (the lines above say why)"
 echo "install: Kafka at $kafka"
+
+registry=$("$here/get-registry.sh" "$servers/registry") ||
+    fail "the schema registry could not be fetched (the lines above say why)"
+echo "install: schema registry at $registry"

@@ -1,7 +1,7 @@
 //! The test harness: real servers, faults, and the oracle that compares row for row.
 //!
 //! Nothing here is a mock. [`server`] starts private MariaDB and MySQL instances, [`postgres`] private
-//! PostgreSQL ones, [`kafka`] private brokers, each with its own data folder and port; they die with the
+//! PostgreSQL ones, [`kafka`] private brokers, [`registry`] a schema registry, each with its own data folder and port; they die with the
 //! test process. [`shared`] holds one of each per test process for tests that only need a database of their own. [`proxy`] breaks connections,
 //! [`database`] is a database on a server of either kind,
 //! [`process`] runs the `culvert` binary and kills it, [`wait`] waits for conditions, [`oracle`]
@@ -18,6 +18,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod random;
+pub mod registry;
 pub mod scratch;
 pub mod server;
 pub mod shared;
@@ -30,5 +31,9 @@ pub use postgres::{PgOptions, PgVersion, Postgres, WalLevel};
 pub use process::Culvert;
 pub use proxy::Proxy;
 pub use random::seed;
+pub use registry::Registry;
 pub use server::{BinlogFormat, Flavor, RowImage, RowMetadata, Server, ServerOptions};
-pub use shared::{both, both_with, kafka_shared, postgres_both, postgres_both_with, postgres_shared, shared};
+pub use shared::{
+    both, both_with, kafka_shared, postgres_both, postgres_both_with, postgres_shared, registry_shared,
+    shared,
+};

@@ -4,6 +4,7 @@ use tokio::sync::OnceCell;
 
 use crate::kafka::{Kafka, KafkaOptions};
 use crate::postgres::{PgOptions, PgVersion, Postgres};
+use crate::registry::Registry;
 use crate::server::{Flavor, Server, ServerOptions};
 
 /// The server of this flavour that all tests of this process share, with the default options;
@@ -74,4 +75,11 @@ pub async fn postgres_both_with(options: PgOptions, body: impl AsyncFn(Postgres)
 pub async fn kafka_shared() -> &'static Kafka {
     static KAFKA: OnceCell<Kafka> = OnceCell::const_new();
     KAFKA.get_or_init(|| Kafka::start(KafkaOptions::default())).await
+}
+
+/// The schema registry that all tests of this process share; started by the first who asks. Take topics
+/// of your own, and with them subjects, and leave everything else alone.
+pub async fn registry_shared() -> &'static Registry {
+    static REGISTRY: OnceCell<Registry> = OnceCell::const_new();
+    REGISTRY.get_or_init(Registry::start).await
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::DataType;
-use culvert_api::{Error, ErrorKind, Finding, Result, TableSchema};
+use culvert_api::{Error, ErrorClass, ErrorKind, Finding, Result, TableSchema};
 
 use crate::cluster::{Cluster, not_compact};
 use crate::encode::Layout;
@@ -28,6 +28,7 @@ pub(crate) async fn run(settings: &Arc<Settings>, tables: &[Arc<TableSchema>]) -
                     findings.push(Finding::error(topic, what).hint("set progress_topic to another name"));
                     continue;
                 }
+                findings.extend(schemas(settings, &plan, &topic).await?);
                 if topics.insert(topic.clone()) {
                     findings.extend(messages(settings, &cluster, &topic).await?);
                 }
@@ -53,6 +54,24 @@ pub(crate) async fn run(settings: &Arc<Settings>, tables: &[Arc<TableSchema>]) -
         if let Some(broker) = broker {
             findings.extend(time_out(settings, &cluster, broker).await);
         }
+    }
+    Ok(findings)
+}
+
+/// Whether the registry can be reached and would take the table's schemas.
+async fn schemas(settings: &Settings, plan: &TablePlan, topic: &str) -> Result<Vec<Finding>> {
+    let (Some(registry), Some(avro)) = (&settings.registry, &plan.avro) else { return Ok(Vec::new()) };
+    let mut findings = Vec::new();
+    for (subject, error) in registry.obstacles(topic, avro).await? {
+        if error.class() == ErrorClass::Transient {
+            return Err(error.context("subject", subject));
+        }
+        // What the registry itself says is the error's cause.
+        let finding = Finding::error(subject, error.to_string());
+        findings.push(match error.hint_text() {
+            Some(hint) => finding.hint(hint),
+            None => finding,
+        });
     }
     Ok(findings)
 }

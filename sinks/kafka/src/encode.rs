@@ -1,9 +1,10 @@
 //! From rows to messages.
 //!
-//! The two rows of an update make one message in every layout but `json` and `text`, whose messages are rows.
+//! The two rows of an update make one message in every layout but `json`, `text` and `avro`, whose messages are rows.
 //! A row before an update that has lost the row after it (FilterRowKind can do that) is a delete; the
 //! row after it alone is an update whose earlier state is not known.
 
+pub(crate) mod avro;
 mod canal;
 pub(crate) mod connect;
 mod debezium;
@@ -29,6 +30,8 @@ pub(crate) enum Layout {
     Json,
     /// The row's values, with a delimiter between them.
     Text,
+    /// The row, flat, in Avro's binary form.
+    Avro,
     /// Debezium's envelope without a schema.
     Debezium,
     /// Debezium's envelope with its schemas.
@@ -44,7 +47,7 @@ pub(crate) enum Layout {
 impl Layout {
     /// Whether every row is a message of its own, and a header says what happened to it.
     pub(crate) fn is_flat(self) -> bool {
-        matches!(self, Layout::Json | Layout::Text)
+        matches!(self, Layout::Json | Layout::Text | Layout::Avro)
     }
 }
 
@@ -163,8 +166,9 @@ impl Encoder {
             Layout::Maxwell => maxwell::append(event, &mut text)?,
             Layout::Ogg => ogg::append(event, &mut text)?,
             Layout::Connect => connect::append(event, connected(row)?, block, &mut text)?,
-            Layout::Json => row.object(&mut text)?,
-            Layout::Text => text::append(row, &mut text)?,
+            Layout::Json | Layout::Text | Layout::Avro => {
+                return Err(Error::new(ErrorKind::Internal, "rows of a flat format came as changes"));
+            }
         }
         let key = match self.layout {
             Layout::Connect => connect::key(row, connected(row)?)?,
@@ -179,14 +183,20 @@ impl Encoder {
         Ok(())
     }
 
-    /// The layouts `json` and `text`: every row is a message, and a header says what happened to it.
+    /// The flat layouts: every row is a message, and a header says what happened to it.
     fn flat(&self, row: Row<'_>, kind: RowKind, messages: &mut Vec<Message>) -> Result<()> {
         if self.tombstones && kind == RowKind::UpdateBefore {
             return Ok(());
         }
-        let (topic, key) = (row.topic()?, row.key()?);
+        let topic = row.topic()?;
+        let key = match self.layout {
+            Layout::Avro => avro::key(row)?,
+            _ => row.key()?,
+        };
         let value = if self.tombstones && kind == RowKind::Delete && key.is_some() {
             None
+        } else if self.layout == Layout::Avro {
+            Some(avro::value(row)?)
         } else {
             let mut text = String::new();
             match self.layout {

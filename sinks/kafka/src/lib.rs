@@ -11,14 +11,17 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `options`, `client_config` | what the user wrote, checked; what of it librdkafka gets |
-//! | `error` | what a failure means for the job |
+//! | `options` | what the user wrote, checked |
 //! | `template`, `plan` | topics and keys of a table |
 //! | `encode/` | messages: `value` is the form of one value, the others one format each |
+//! | `registry` | the schema registry of the format `avro` |
 //! | `ledger` | the source's transactions, counted for their own topic |
-//! | `watch`, `link`, `cluster`, `aside` | the producer and its delivery reports; topics and settings of the broker |
+//! | `link`, `cluster` | the producer and its delivery reports; topics and settings of the broker |
 //! | `marker`, `progress` | the commit marker as it is stored, and how it is read |
 //! | `writer`, `committer`, `check`, `sink` | the promises of the sink interface |
+//!
+//! How a client is set up, what its failures mean and what librdkafka reports is shared with the source: the
+//! crate `kafka/`.
 
 mod check;
 mod cluster;
@@ -30,6 +33,7 @@ mod marker;
 mod options;
 mod plan;
 mod progress;
+mod registry;
 mod sink;
 mod template;
 mod writer;

@@ -1,11 +1,13 @@
 //! The sink's options, and what they mean once they are checked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_api::Result;
 use culvert_config::{OptionDef, Options, Rule};
 
 use crate::encode::{Encoder, Layout};
+use crate::registry::Registry;
 use crate::template::{self, Template};
 use culvert_kafka::error::option as config;
 use culvert_kafka::{ClientSettings, Refused};
@@ -41,13 +43,22 @@ pub const OPTIONS: &[OptionDef] = &[
     OptionDef::choice(
         "format",
         &[
-            "json", "text", "debezium_json", "compatible_debezium_json", "canal_json", "maxwell_json", "ogg_json",
-            "avro", "protobuf", "compatible_kafka_connect_json", "native",
+            "json", "text", "debezium_json", "compatible_debezium_json", "canal_json", "maxwell_json", "ogg_json", "avro",
+            "protobuf", "compatible_kafka_connect_json", "native",
         ],
     )
     .default("json")
-    .doc("How a change becomes a message; docs/kafka.md shows each. The last four are refused: avro, protobuf, compatible_kafka_connect_json, native."),
+    .doc("How a change becomes a message; docs/kafka.md shows each. The last three are refused: protobuf, compatible_kafka_connect_json, native."),
     OptionDef::string("field_delimiter").default(",").doc("What stands between the values of the format `text`."),
+    OptionDef::string("schema.registry.url").doc(
+        "Format avro: the schema registry, `http://` or `https://`, as Confluent's speaks; several addresses of one with \
+         commas between them. Subjects are `<topic>-key` and `<topic>-value`.",
+    ),
+    OptionDef::string("schema.registry.user").doc("The account at the registry, by HTTP's basic authentication."),
+    OptionDef::string("schema.registry.password").secret().doc("Its password."),
+    OptionDef::string("schema.registry.ssl.ca.location").doc(
+        "Certificates (PEM) that a registry at `https://` is verified against; otherwise the authorities that browsers know.",
+    ),
     OptionDef::string("protobuf_schema").refused("there is no format protobuf").doc("The schema of the format protobuf."),
     OptionDef::string("protobuf_message_name").refused("there is no format protobuf").doc("The message of the format protobuf."),
     OptionDef::list("kafka_headers_fields").doc(
@@ -57,11 +68,11 @@ pub const OPTIONS: &[OptionDef] = &[
         "The columns that make up the value; otherwise all but those of `kafka_headers_fields`.",
     ),
     OptionDef::choice("decimal_format", &["NUMBER", "STRING"]).default("NUMBER").doc(
-        "Whether decimals are JSON numbers, with every digit, or texts, for consumers that read numbers as doubles.",
+        "Whether decimals are JSON numbers, with every digit (in `avro` decimals), or texts, for consumers that read numbers as doubles.",
     ),
     OptionDef::boolean("tombstones_on_delete").default("false").doc(
         "For compacted topics: a deleted row's key gets a message without a value, behind the message of the delete. In \
-         the formats `json` and `text` it stands in its place, and rows before an update are left out.",
+         the formats `json`, `text` and `avro` it stands in its place, and rows before an update are left out.",
     ),
     OptionDef::string("unavailable_placeholder").default("__debezium_unavailable_value").doc(
         "Formats debezium_json, compatible_debezium_json and text: what stands for a value that the source's log left out. Other formats leave the field out.",
@@ -117,6 +128,8 @@ pub(crate) struct Settings {
     pub(crate) value_fields: Vec<String>,
     pub(crate) partition: Option<i32>,
     pub(crate) encoder: Encoder,
+    /// Where schemas are registered; the format avro alone has one.
+    pub(crate) registry: Option<Arc<Registry>>,
     pub(crate) create_topics: bool,
     /// -1 asks for the broker's default.
     pub(crate) topic_partitions: i32,
@@ -151,6 +164,13 @@ impl Settings {
                 return Err(config(name, what));
             }
         }
+        let registry = match layout {
+            Layout::Avro => Some(Arc::new(Registry::from_options(options)?)),
+            _ if options.is_set("schema.registry.url") => {
+                return Err(config("schema.registry.url", "goes with the format avro alone"));
+            }
+            _ => None,
+        };
         let client =
             ClientSettings::new(options.str("bootstrap.servers"), options.map("kafka.config"), REFUSED)?;
         Ok(Settings {
@@ -172,6 +192,7 @@ impl Settings {
                 delimiter: options.str("field_delimiter").to_owned(),
                 unavailable: options.str("unavailable_placeholder").to_owned(),
             },
+            registry,
             create_topics: options.bool("create_topics"),
             topic_partitions: narrow(options, "topic_partitions").unwrap_or(-1),
             topic_replication_factor: narrow(options, "topic_replication_factor").unwrap_or(-1),
@@ -220,7 +241,8 @@ fn layout(format: &str) -> Result<Layout> {
         "canal_json" => Ok(Layout::Canal),
         "maxwell_json" => Ok(Layout::Maxwell),
         "ogg_json" => Ok(Layout::Ogg),
-        _ => Err(refused("it is not there yet; use one of the JSON formats")),
+        "avro" => Ok(Layout::Avro),
+        _ => Err(refused("it is not there yet; use avro or one of the JSON formats")),
     }
 }
 

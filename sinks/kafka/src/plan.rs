@@ -2,6 +2,7 @@
 
 use culvert_api::{Error, ErrorKind, Result, TableSchema};
 
+use crate::encode::avro::AvroPlan;
 use crate::encode::connect::ConnectPlan;
 use crate::encode::{Layout, value};
 use crate::options::Settings;
@@ -30,6 +31,8 @@ pub(crate) struct TablePlan {
     pub(crate) without_key: u32,
     /// What messages with Debezium's schemas need besides.
     pub(crate) connect: Option<ConnectPlan>,
+    /// What messages in Avro need besides.
+    pub(crate) avro: Option<AvroPlan>,
 }
 
 /// A piece of a topic's name.
@@ -96,6 +99,10 @@ impl TablePlan {
             }
             _ => None,
         };
+        let encoder = &settings.encoder;
+        let avro = (encoder.layout == Layout::Avro)
+            .then(|| AvroPlan::new(table, &key, &value, encoder.decimals_as_text))
+            .transpose()?;
         Ok(TablePlan {
             labels: labels.collect(),
             names: table.columns.iter().map(|column| column.name.clone()).collect(),
@@ -107,6 +114,7 @@ impl TablePlan {
             topic,
             without_key: crc32fast::hash(table.id.to_string().as_bytes()),
             connect,
+            avro,
         })
     }
 

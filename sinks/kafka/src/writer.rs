@@ -12,6 +12,7 @@ use culvert_api::{
 };
 
 use crate::cluster::Cluster;
+use crate::encode::avro::stamp;
 use crate::encode::{Layout, Message};
 use crate::ledger::Ledger;
 use crate::link::{Failure, Link, Record};
@@ -21,7 +22,7 @@ use crate::plan::TablePlan;
 use crate::progress::{ID_HEADER, PARTITION, ProgressReader};
 use culvert_kafka::blocking;
 
-/// The header of the layouts `json` and `text`.
+/// The header of the flat layouts.
 const KIND_HEADER: &str = "row_kind";
 
 /// Begins and ends of transactions keep their order.
@@ -166,10 +167,25 @@ impl KafkaWriter {
     }
 
     async fn prepare(&mut self, schema: &Arc<TableSchema>) -> Result<()> {
-        match self.plan(schema)?.fixed_topic() {
-            Some(topic) => self.topic(&topic).await,
-            None => Ok(()),
+        let plan = self.plan(schema)?;
+        let Some(topic) = plan.fixed_topic() else { return Ok(()) };
+        if let (Some(registry), Some(avro)) = (&self.session.settings.registry, &plan.avro) {
+            registry.ids(&topic, avro).await.map_err(|error| error.context("table", &schema.id))?;
         }
+        self.topic(&topic).await
+    }
+
+    /// Puts the numbers of their schemas into messages whose format has them.
+    async fn stamp(&self, plan: &TablePlan, messages: &mut [Message]) -> Result<()> {
+        let (Some(registry), Some(avro)) = (&self.session.settings.registry, &plan.avro) else {
+            return Ok(());
+        };
+        for of_topic in messages.chunk_by_mut(|left, right| left.topic == right.topic) {
+            let Some(first) = of_topic.first() else { continue };
+            let ids = registry.ids(&first.topic, avro).await?;
+            of_topic.iter_mut().for_each(|message| stamp(message, ids));
+        }
+        Ok(())
     }
 
     /// Sends a begin and an end for every transaction of the source since the last checkpoint.
@@ -226,7 +242,9 @@ impl SinkWriter for KafkaWriter {
             self.topics.clear();
         }
         let plan = self.plan(&batch.schema)?;
-        let messages = self.session.settings.encoder.messages(&plan, &batch, self.ledger.as_mut())?;
+        let mut messages = self.session.settings.encoder.messages(&plan, &batch, self.ledger.as_mut())?;
+        let stamped = self.stamp(&plan, &mut messages).await;
+        stamped.map_err(|error| error.context("table", &batch.schema.id))?;
         for message in &messages {
             self.topic(&message.topic).await?;
         }

@@ -33,6 +33,8 @@ pub struct Record {
     pub key: Option<String>,
     /// Its value, as text; `None` is a tombstone.
     pub value: Option<String>,
+    /// Key and value as they are.
+    pub bytes: (Option<Vec<u8>>, Option<Vec<u8>>),
     /// Its headers, as texts.
     pub headers: Vec<(String, String)>,
 }
@@ -46,6 +48,7 @@ impl Record {
             offset: message.offset(),
             key: message.key().map(text),
             value: message.payload().map(text),
+            bytes: (message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec)),
             headers: headers
                 .map(|header| (header.key.to_owned(), header.value.map(text).unwrap_or_default()))
                 .collect(),

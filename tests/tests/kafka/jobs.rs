@@ -73,7 +73,8 @@ async fn check_names_what_is_wrong_at_the_broker() {
         ("kafka.config { acks = 1 }", "'acks'"),
         ("kafka.config { transaction.timeout.ms = 1000000 }", "transaction.max.timeout.ms"),
         ("create_topics = false", "create_topics is false"),
-        ("format = avro", "avro"),
+        ("format = protobuf", "protobuf"),
+        ("format = avro", "schema.registry.url"),
     ] {
         let finished = check(&format!("Kafka {{ {options}\n{more} }}"));
         let said = finished.stdout.clone() + &finished.stderr;

@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout)] // figures of a run, beside its seed
 
+mod avro;
 mod compatible;
 mod fire;
 mod jobs;

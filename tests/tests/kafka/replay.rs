@@ -128,6 +128,7 @@ fn what_cannot_have_happened_is_found() {
         offset: 0,
         key: Some(key.to_owned()),
         value: Some(value.to_owned()),
+        bytes: (Some(key.as_bytes().to_vec()), Some(value.as_bytes().to_vec())),
         headers: Vec::new(),
     };
     let columns = ["id".to_owned(), "n".to_owned()];

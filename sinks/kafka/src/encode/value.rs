@@ -146,7 +146,7 @@ fn float(finite: bool, nan: bool, positive: bool, value: &dyn std::fmt::Debug, t
 }
 
 /// The number that a point in time is held as.
-pub(super) fn instant(array: &dyn Array, unit: &TimeUnit, row: usize) -> i64 {
+pub(crate) fn instant(array: &dyn Array, unit: &TimeUnit, row: usize) -> i64 {
     match unit {
         TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value(row),
         TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().value(row),

@@ -106,9 +106,33 @@ fn values_of_settings_are_never_shown() {
 
 #[test]
 fn formats_that_are_not_there_are_refused_by_name() {
-    for format in ["avro", "protobuf", "native"] {
+    for format in ["compatible_kafka_connect_json", "protobuf", "native"] {
         refused(&[("format", format)], &["format", format]);
     }
+}
+
+#[test]
+fn avro_has_a_registry_and_nothing_else_has() {
+    let avro = ("format", "avro");
+    refused(&[avro], &["schema.registry.url"]);
+    refused(&[("schema.registry.url", "http://r")], &["schema.registry.url", "avro"]);
+    for url in ["registry:8081", "ftp://r", "http://", "http:///x", " , ", "http://r?x", "http://a b"] {
+        refused(&[avro, ("schema.registry.url", url)], &["schema.registry.url"]);
+    }
+    let url = ("schema.registry.url", "http://a:1/ , https://b/apis/ccompat/v7");
+    refused(&[avro, url, ("schema.registry.password", "hunter2")], &["schema.registry.user"]);
+    let account = [("schema.registry.user", "alice"), ("schema.registry.password", "hunter2")];
+    let settings = settings(&[avro, url, account[0], account[1]]).unwrap();
+    let shown = format!("{settings:?}");
+    assert!(shown.contains(r#"["http://a:1", "https://b/apis/ccompat/v7"]"#), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn an_account_in_an_address_is_refused_and_not_shown() {
+    let pairs = [("format", "avro"), ("schema.registry.url", "http://alice:hunter2@r")];
+    refused(&pairs, &["schema.registry.user"]);
+    assert!(!settings(&pairs).unwrap_err().to_string().contains("hunter2"));
 }
 
 #[test]
