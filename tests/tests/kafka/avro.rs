@@ -6,12 +6,12 @@ use apache_avro::{Decimal, Schema, from_avro_datum};
 use culvert_tests::certificates::Certificates;
 use culvert_tests::kafka::Record;
 use culvert_tests::{
-    Culvert, Database, Flavor, Isolation, Kafka, PgVersion, Proxy, Registry, kafka_shared, postgres_shared,
-    registry_shared, scratch, shared, wait,
+    Culvert, Database, Flavor, Kafka, PgVersion, Proxy, Registry, kafka_shared, postgres_shared,
+    registry_shared, scratch, shared,
 };
 
-use super::scene::job_text;
-use crate::postgres::job::{Job, LIMIT, TestJob, tail};
+use super::scene::{job_text, until};
+use crate::postgres::job::{LIMIT, TestJob, tail};
 
 /// A record's fields.
 type Fields = Vec<(String, Avro)>;
@@ -61,15 +61,6 @@ fn sink(kafka: &Kafka, topic: &str, url: &str, more: &str) -> String {
          progress_topic = \"{topic}.progress\", schema.registry.url = \"{url}\"\n{more} }}",
         kafka.bootstrap()
     )
-}
-
-async fn until(kafka: &Kafka, topic: &str, count: usize, job: &Job) -> Vec<Record> {
-    wait::until_ok(LIMIT, "messages in the topic", async || {
-        job.assert_running();
-        let found = kafka.read(topic, Isolation::Committed).await;
-        if found.len() >= count { Ok(found) } else { Err(tail(&job.stderr())) }
-    })
-    .await
 }
 
 /// Microseconds since 1970 of 2026-11-20 10:00:00.5 UTC, and the day.

@@ -1,10 +1,10 @@
 //! Debezium's own form, from every kind of source: schemas, and the place of a change in its server's log.
 
-use culvert_tests::{Database, Flavor, Isolation, PgVersion, kafka_shared, postgres_shared, shared, wait};
+use culvert_tests::{Database, Flavor, PgVersion, kafka_shared, postgres_shared, shared};
 use serde_json::Value;
 
-use super::scene::job_text;
-use crate::postgres::job::{LIMIT, TestJob, tail};
+use super::scene::{job_text, until};
+use crate::postgres::job::TestJob;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_tell_where_their_change_stands() {
@@ -25,15 +25,7 @@ async fn messages_tell_where_their_change_stands() {
         );
         let job = TestJob::new(&prefix, &job_text(&source, &["w"], "", &sink));
         let running = job.start();
-        let until = async |count: usize| {
-            wait::until_ok(LIMIT, "messages in the topic", async || {
-                running.assert_running();
-                let found = kafka.read(&topic, Isolation::Committed).await;
-                if found.len() >= count { Ok(found) } else { Err(tail(&running.stderr())) }
-            })
-            .await
-        };
-        until(1).await;
+        until(kafka, &topic, 1, &running).await;
         source
             .run(&[
                 "INSERT INTO w VALUES (2, 2)",
@@ -41,7 +33,7 @@ async fn messages_tell_where_their_change_stands() {
                 "DELETE FROM w WHERE id = 2",
             ])
             .await;
-        let records = until(5).await;
+        let records = until(kafka, &topic, 5, &running).await;
         running.stop();
         let parsed =
             |text: Option<&str>| -> Value { serde_json::from_str(text.expect("a text")).expect("JSON") };

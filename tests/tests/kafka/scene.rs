@@ -1,6 +1,7 @@
 //! A source with tables of every sort, a topic for each, and the job between them.
 
 use culvert_tests::database::Kind;
+use culvert_tests::kafka::Record;
 use culvert_tests::oracle::{self, Row};
 use culvert_tests::{Database, Isolation, Kafka, wait};
 
@@ -120,4 +121,14 @@ pub(crate) fn job_text(source: &Database<'_>, tables: &[&str], transform: &str, 
          job.retry.interval.seconds = 0, job.retry.times = 100 }}\n\
          source {{ {block}\n  snapshot.split.size = 300\n}} }}\ntransform {{ {transform} }}\nsink {{ {sink} }}\n"
     )
+}
+
+/// Waits for so many messages in a topic.
+pub(crate) async fn until(kafka: &Kafka, topic: &str, count: usize, job: &Job) -> Vec<Record> {
+    wait::until_ok(LIMIT, "messages in the topic", async || {
+        job.assert_running();
+        let found = kafka.read(topic, Isolation::Committed).await;
+        if found.len() >= count { Ok(found) } else { Err(tail(&job.stderr())) }
+    })
+    .await
 }
