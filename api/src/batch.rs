@@ -1,5 +1,7 @@
 //! The unit that moves: rows of one table in one shape, as columns, each row with its kind.
 
+mod keep;
+
 use std::fmt;
 use std::sync::Arc;
 

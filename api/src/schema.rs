@@ -91,6 +91,8 @@ impl Column {
 pub struct TableSchema {
     /// Which table.
     pub id: TableId,
+    /// Which of the job's sources it comes from: its place among them, 0 where there is one.
+    pub source: u32,
     /// Counts up by one with every change of the table's shape that the source saw.
     pub version: u64,
     /// The columns in order.
@@ -116,7 +118,16 @@ impl TableSchema {
             .iter()
             .map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable))
             .collect();
-        TableSchema { id, version, columns, primary_key, kinds, arrow: Arc::new(Schema::new(fields)) }
+        let arrow = Arc::new(Schema::new(fields));
+        TableSchema { id, source: 0, version, columns, primary_key, kinds, arrow }
+    }
+
+    /// The same table with these columns, and with as much of its key as is among them: all or nothing.
+    pub fn with_columns(&self, columns: Vec<Column>) -> TableSchema {
+        let has = |name: &String| columns.iter().any(|column| column.name == *name);
+        let primary_key = if self.primary_key.iter().all(has) { self.primary_key.clone() } else { Vec::new() };
+        let schema = TableSchema::new(self.id.clone(), self.version, columns, primary_key, self.kinds);
+        TableSchema { source: self.source, ..schema }
     }
 
     /// The column's place, by exact name first and then in any letter case.

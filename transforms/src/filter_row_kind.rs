@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::BooleanArray;
-use arrow_buffer::BooleanBuffer;
-use arrow_select::filter::filter_record_batch;
-use culvert_api::{
-    ChangeBatch, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform, Unavailable,
-};
+use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform};
 use culvert_config::{OptionDef, Options, Rule};
 
 /// Lets rows of some kinds pass, as they are.
@@ -69,46 +64,15 @@ impl Transform for FilterRowKind {
         FilterRowKind::PLUGIN
     }
 
-    fn map_schema(&self, input: &TableSchema) -> Result<TableSchema> {
-        Ok(TableSchema { kinds: input.kinds.intersect(self.passing), ..input.clone() })
+    fn map_schema(&self, input: &TableSchema) -> Result<Vec<TableSchema>> {
+        Ok(vec![TableSchema { kinds: input.kinds.intersect(self.passing), ..input.clone() }])
     }
 
-    fn apply(&self, batch: ChangeBatch, output: &Arc<TableSchema>) -> Result<Option<ChangeBatch>> {
-        let passes: Vec<bool> = batch.kinds.iter().map(|kind| self.passing.contains(*kind)).collect();
-        if !passes.contains(&true) {
-            return Ok(None);
-        }
-        if !passes.contains(&false) {
-            return Ok(Some(ChangeBatch { schema: output.clone(), ..batch }));
-        }
-        let rows =
-            filter_record_batch(&batch.rows, &BooleanArray::from(passes.clone())).map_err(|cause| {
-                Error::new(ErrorKind::Internal, "a batch and its row kinds differ in length")
-                    .context("table", &output.id)
-                    .caused_by(cause)
-            })?;
-        Ok(Some(ChangeBatch {
-            schema: output.clone(),
-            rows,
-            kinds: kept(batch.kinds, &passes),
-            positions: kept(batch.positions, &passes),
-            transactions: batch.transactions,
-            unavailable: kept_unavailable(batch.unavailable, &passes),
-        }))
+    fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {
+        let passes = batch.kinds.iter().map(|kind| self.passing.contains(*kind)).collect();
+        let Some(left) = batch.only(&passes)? else { return Ok(Vec::new()) };
+        Ok(outputs.iter().map(|output| ChangeBatch { schema: output.clone(), ..left.clone() }).collect())
     }
-}
-
-fn kept_unavailable(unavailable: Vec<Unavailable>, passes: &[bool]) -> Vec<Unavailable> {
-    let rows = |all: &BooleanBuffer| {
-        all.iter().zip(passes).filter_map(|(bit, passes)| passes.then_some(bit)).collect()
-    };
-    let left_out =
-        unavailable.into_iter().map(|one| Unavailable { column: one.column, rows: rows(&one.rows) });
-    left_out.filter(|one| one.rows.count_set_bits() > 0).collect()
-}
-
-fn kept<T>(values: Vec<T>, passes: &[bool]) -> Vec<T> {
-    values.into_iter().zip(passes).filter_map(|(value, passes)| passes.then_some(value)).collect()
 }
 
 #[cfg(test)]

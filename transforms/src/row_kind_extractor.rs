@@ -69,7 +69,7 @@ impl Transform for RowKindExtractor {
         RowKindExtractor::PLUGIN
     }
 
-    fn map_schema(&self, input: &TableSchema) -> Result<TableSchema> {
+    fn map_schema(&self, input: &TableSchema) -> Result<Vec<TableSchema>> {
         // No database tells columns apart by letter case alone.
         if input.column_index(&self.field).is_some() {
             return Err(Error::new(ErrorKind::Config, format!("field name {} already exists", self.field))
@@ -78,18 +78,15 @@ impl Transform for RowKindExtractor {
         }
         let mut columns = input.columns.clone();
         columns.push(Column::derived(self.field.clone(), DataType::Utf8, false));
-        Ok(TableSchema::new(
-            input.id.clone(),
-            input.version,
-            columns,
-            input.primary_key.clone(),
-            RowKindSet::INSERT_ONLY,
-        ))
+        Ok(vec![TableSchema { kinds: RowKindSet::INSERT_ONLY, ..input.with_columns(columns) }])
     }
 
-    fn apply(&self, batch: ChangeBatch, output: &Arc<TableSchema>) -> Result<Option<ChangeBatch>> {
+    fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {
+        let [output] = outputs else {
+            return Err(Error::new(ErrorKind::Internal, "one table is one table after RowKindExtractor"));
+        };
         if batch.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let spelt = StringArray::from_iter_values(batch.kinds.iter().map(|kind| self.spell(*kind)));
         // Columns are shared, not copied, with whoever else holds the batch.
@@ -101,7 +98,7 @@ impl Transform for RowKindExtractor {
                 .caused_by(cause)
         })?;
         let kinds = vec![RowKind::Insert; batch.kinds.len()];
-        Ok(Some(ChangeBatch { schema: output.clone(), rows, kinds, ..batch }))
+        Ok(vec![ChangeBatch { schema: output.clone(), rows, kinds, ..batch }])
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
-use culvert_api::{ChangeBatch, Column, RowKind, RowKindSet, RowPosition, TableId, TableSchema};
+use culvert_api::{ChangeBatch, Column, RowKind, RowKindSet, RowPosition, TableId, TableSchema, Transform};
 use culvert_config::{Block, Entry, OptionDef, Options, Place, Role, Value};
 
 /// Options as a job file gives them; a text with commas is a list where a list is wanted.
@@ -44,4 +44,22 @@ pub(crate) fn batch() -> ChangeBatch {
         transactions: vec![culvert_api::Transaction::logged("0-1-1", None)],
         unavailable: Vec::new(),
     }
+}
+
+/// The one table that leaves.
+pub(crate) fn mapped(transform: &dyn Transform, input: &TableSchema) -> Arc<TableSchema> {
+    let mut outputs = transform.map_schema(input).expect("the transform takes the table");
+    assert_eq!(outputs.len(), 1, "one table leaves");
+    Arc::new(outputs.remove(0))
+}
+
+/// The batch that leaves, if any.
+pub(crate) fn applied(
+    transform: &dyn Transform,
+    batch: ChangeBatch,
+    output: &Arc<TableSchema>,
+) -> Option<ChangeBatch> {
+    let mut batches = transform.apply(batch, std::slice::from_ref(output)).expect("the transform takes the rows");
+    assert!(batches.len() <= 1, "at most one batch leaves");
+    batches.pop()
 }

@@ -5,7 +5,7 @@ use arrow_array::types::Int32Type;
 use culvert_config::definition_mistakes;
 
 use super::*;
-use crate::testing::{batch, options, schema};
+use crate::testing::{applied, batch, mapped, options, schema};
 
 fn filter(pairs: &[(&str, &str)]) -> Result<FilterRowKind> {
     FilterRowKind::from_options(&options(FilterRowKind::PLUGIN, FilterRowKind::OPTIONS, pairs))
@@ -23,8 +23,8 @@ fn rows_of_other_kinds_are_dropped_with_their_positions() {
         filter(&[("include_kinds", "INSERT,UPDATE_AFTER,DELETE")]),
     ] {
         let transform = transform.unwrap();
-        let output = Arc::new(transform.map_schema(&schema()).unwrap());
-        let out = transform.apply(batch(), &output).unwrap().unwrap();
+        let output = mapped(&transform, &schema());
+        let out = applied(&transform, batch(), &output).unwrap();
         assert_eq!(out.kinds, [RowKind::Insert, RowKind::Insert, RowKind::UpdateAfter, RowKind::Delete]);
         assert_eq!(out.positions.iter().map(|position| position.row).collect::<Vec<_>>(), [0, 1, 3, 4]);
         assert_eq!(out.rows.column(0).as_primitive::<Int32Type>().values().to_vec(), [1, 2, 2, 2]);
@@ -39,17 +39,17 @@ fn nothing_left_is_no_batch_and_nothing_dropped_is_the_same_batch() {
     let inserts = filter(&[("include_kinds", "INSERT")]).unwrap();
     let mut updates = batch();
     updates.kinds = vec![RowKind::UpdateBefore; 5];
-    assert!(inserts.apply(updates, &output).unwrap().is_none());
+    assert!(applied(&inserts, updates, &output).is_none());
     let all = filter(&[("include_kinds", "INSERT,UPDATE_BEFORE,UPDATE_AFTER,DELETE")]).unwrap();
-    let out = all.apply(batch(), &output).unwrap().unwrap();
+    let out = applied(&all, batch(), &output).unwrap();
     assert_eq!((out.rows, out.kinds), (batch().rows, batch().kinds));
 }
 
 #[test]
 fn an_edge_of_kinds_only_narrows() {
     let inserts = TableSchema { kinds: RowKindSet::INSERT_ONLY, ..schema() };
-    let mapped = filter(&[("exclude_kinds", "DELETE")]).unwrap().map_schema(&inserts).unwrap();
-    assert!(mapped.kinds.is_insert_only());
+    let out = mapped(&filter(&[("exclude_kinds", "DELETE")]).unwrap(), &inserts);
+    assert!(out.kinds.is_insert_only());
 }
 
 #[test]
@@ -66,13 +66,13 @@ fn exactly_one_option_with_known_kinds() {
 #[test]
 fn what_the_log_left_out_goes_with_its_row() {
     let transform = filter(&[("exclude_kinds", "INSERT,UPDATE_BEFORE")]).unwrap();
-    let output = Arc::new(transform.map_schema(&schema()).unwrap());
+    let output = mapped(&transform, &schema());
     let mut input = batch();
     input.unavailable = vec![
         Unavailable { column: 1, rows: vec![false, false, false, true, false].into() },
         Unavailable { column: 0, rows: vec![true, true, true, false, false].into() },
     ];
-    let out = transform.apply(input, &output).unwrap().unwrap();
+    let out = applied(&transform, input, &output).unwrap();
     assert_eq!(out.kinds, [RowKind::UpdateAfter, RowKind::Delete]);
     assert_eq!(out.unavailable, [Unavailable { column: 1, rows: vec![true, false].into() }]);
     assert!(out.is_unavailable(0, 1) && !out.is_unavailable(1, 1) && !out.is_unavailable(0, 0));

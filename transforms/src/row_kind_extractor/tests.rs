@@ -5,7 +5,7 @@ use culvert_api::Unavailable;
 use culvert_config::definition_mistakes;
 
 use super::*;
-use crate::testing::{batch, options, schema};
+use crate::testing::{applied, batch, mapped, options, schema};
 
 fn extractor(pairs: &[(&str, &str)]) -> RowKindExtractor {
     let options = options(RowKindExtractor::PLUGIN, RowKindExtractor::OPTIONS, pairs);
@@ -13,8 +13,8 @@ fn extractor(pairs: &[(&str, &str)]) -> RowKindExtractor {
 }
 
 fn last_column(transform: &RowKindExtractor) -> Vec<String> {
-    let output = Arc::new(transform.map_schema(&schema()).unwrap());
-    let out = transform.apply(batch(), &output).unwrap().unwrap();
+    let output = mapped(&transform, &schema());
+    let out = applied(&transform, batch(), &output).unwrap();
     let column = out.rows.columns().last().unwrap().clone();
     column.as_string::<i32>().iter().map(|text| text.unwrap().to_string()).collect()
 }
@@ -27,9 +27,9 @@ fn definitions_are_sound() {
 #[test]
 fn every_row_becomes_an_insert_with_its_kind_in_the_last_column() {
     let transform = extractor(&[]);
-    let output = Arc::new(transform.map_schema(&schema()).unwrap());
+    let output = mapped(&transform, &schema());
     let before = batch();
-    let out = transform.apply(before.clone(), &output).unwrap().unwrap();
+    let out = applied(&transform, before.clone(), &output).unwrap();
     assert_eq!(last_column(&transform), ["+I", "+I", "-U", "+U", "-D"]);
     assert!(out.kinds.iter().all(|kind| *kind == RowKind::Insert));
     assert_eq!((out.len(), out.positions.clone()), (5, before.positions.clone()));
@@ -44,7 +44,7 @@ fn every_row_becomes_an_insert_with_its_kind_in_the_last_column() {
 fn full_names_and_another_column_name() {
     let transform = extractor(&[("custom_field_name", "op"), ("transform_type", "full")]);
     assert_eq!(last_column(&transform), ["INSERT", "INSERT", "UPDATE_BEFORE", "UPDATE_AFTER", "DELETE"]);
-    let output = transform.map_schema(&schema()).unwrap();
+    let output = mapped(&transform, &schema());
     let column = output.columns.last().unwrap();
     assert_eq!((column.name.as_str(), column.nullable), ("op", false));
     assert_eq!(column.data_type, DataType::Utf8);
@@ -52,7 +52,7 @@ fn full_names_and_another_column_name() {
 
 #[test]
 fn the_key_keeps_its_name_and_the_edge_carries_inserts_only() {
-    let output = extractor(&[]).map_schema(&schema()).unwrap();
+    let output = mapped(&extractor(&[]), &schema());
     assert_eq!(output.primary_key, ["id"]);
     assert!(output.kinds.is_insert_only());
     assert_eq!((output.version, output.id), (3, schema().id));
@@ -72,10 +72,10 @@ fn a_name_that_is_taken_is_refused() {
 #[test]
 fn what_the_log_left_out_stays_left_out() {
     let transform = extractor(&[]);
-    let output = Arc::new(transform.map_schema(&schema()).unwrap());
+    let output = mapped(&transform, &schema());
     let mut input = batch();
     input.unavailable = vec![Unavailable { column: 1, rows: vec![false, false, false, true, true].into() }];
-    let out = transform.apply(input.clone(), &output).unwrap().unwrap();
+    let out = applied(&transform, input.clone(), &output).unwrap();
     assert_eq!(out.unavailable, input.unavailable);
     // The column that was appended is always known.
     assert!(out.is_unavailable(3, 1) && !out.is_unavailable(3, 2));

@@ -1,0 +1,1 @@
+//! Rules that rows must meet.

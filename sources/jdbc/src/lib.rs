@@ -1,0 +1,1 @@
+//! What a query or a table holds, read once.
