@@ -94,6 +94,11 @@ impl RowKindSet {
         RowKindSet(self.0 & other.0)
     }
 
+    /// The kinds in either set.
+    pub fn union(self, other: RowKindSet) -> RowKindSet {
+        RowKindSet(self.0 | other.0)
+    }
+
     /// The kinds not in this set.
     pub fn complement(self) -> RowKindSet {
         RowKindSet(!self.0 & RowKindSet::ALL.0)

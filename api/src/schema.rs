@@ -122,10 +122,19 @@ impl TableSchema {
         TableSchema { id, source: 0, version, columns, primary_key, kinds, arrow }
     }
 
+    /// Whether rows of both look alike: the same table, columns, key and kinds, whatever the version.
+    pub fn is_shaped_like(&self, other: &TableSchema) -> bool {
+        self.id == other.id
+            && self.columns == other.columns
+            && self.primary_key == other.primary_key
+            && self.kinds == other.kinds
+    }
+
     /// The same table with these columns, and with as much of its key as is among them: all or nothing.
     pub fn with_columns(&self, columns: Vec<Column>) -> TableSchema {
         let has = |name: &String| columns.iter().any(|column| column.name == *name);
-        let primary_key = if self.primary_key.iter().all(has) { self.primary_key.clone() } else { Vec::new() };
+        let primary_key =
+            if self.primary_key.iter().all(has) { self.primary_key.clone() } else { Vec::new() };
         let schema = TableSchema::new(self.id.clone(), self.version, columns, primary_key, self.kinds);
         TableSchema { source: self.source, ..schema }
     }
@@ -160,5 +169,10 @@ impl SchemaChange {
     /// The table that changed.
     pub fn table(&self) -> Option<&TableId> {
         self.after.as_ref().or(self.before.as_ref()).map(|schema| &schema.id)
+    }
+
+    /// Which of the job's sources it comes from.
+    pub fn source(&self) -> Option<u32> {
+        self.after.as_ref().or(self.before.as_ref()).map(|schema| schema.source)
     }
 }

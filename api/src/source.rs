@@ -93,6 +93,12 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// The tables, where the options alone say what they are; `None` when a server has to be asked. Lets a
+    /// job file be judged as a whole without a connection.
+    fn declared_tables(&self) -> Result<Option<Vec<Arc<TableSchema>>>> {
+        Ok(None)
+    }
+
     /// Connects, reads server settings, rights and tables, writes nothing. `Err` only when the
     /// check itself could not run.
     async fn check(&self) -> Result<Vec<Finding>>;

@@ -1,19 +1,18 @@
 //! One branch at work: takes batches from its queue, transforms them, writes them, and takes part
 //! in checkpoints.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_api::failpoint::pass;
 use culvert_api::{
-    ChangeBatch, Checkpoint, CommitMarker, Committer, Error, ErrorKind, JobProgress, Result, SchemaChange,
-    SinkWriter, TableId, TableSchema, Transform,
+    ChangeBatch, Checkpoint, CommitMarker, Committer, Error, ErrorKind, JobProgress, Result, SinkWriter,
 };
 use tokio::sync::mpsc;
 
 use crate::opener::Opened;
 use crate::queue::Flow;
+use crate::route::{Routed, Router};
 
 /// What the checkpointer is told of a branch.
 #[derive(Debug)]
@@ -37,13 +36,6 @@ pub(crate) enum Word {
     Opened(Box<Opened>),
 }
 
-/// The mapped schema for one schema that entered.
-pub(crate) struct Mapped {
-    input: Arc<TableSchema>,
-    /// One schema per transform, the last one reaches the sink.
-    outputs: Vec<Arc<TableSchema>>,
-}
-
 /// Everything a branch owns while it runs.
 pub(crate) struct BranchWorker {
     /// Its place among the branches.
@@ -54,7 +46,7 @@ pub(crate) struct BranchWorker {
     pub(crate) sink: String,
     /// The writer's index, part of its marker's name.
     pub(crate) writer_index: u32,
-    pub(crate) transforms: Vec<Arc<dyn Transform>>,
+    pub(crate) router: Router,
     pub(crate) writer: Box<dyn SinkWriter>,
     pub(crate) committer: Box<dyn Committer>,
     pub(crate) input: mpsc::Receiver<Flow>,
@@ -63,7 +55,6 @@ pub(crate) struct BranchWorker {
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) flush_after_idle: Duration,
     pub(crate) progress: Arc<JobProgress>,
-    pub(crate) schemas: HashMap<TableId, Mapped>,
 }
 
 impl BranchWorker {
@@ -105,7 +96,10 @@ impl BranchWorker {
                     self.write(batch).await?;
                     held_back = true;
                 }
-                Some(Flow::SchemaChange(change)) => self.change_schema(change).await?,
+                Some(Flow::SchemaChange(change)) => {
+                    let routed = self.router.change(&change)?;
+                    self.take_all(routed).await?;
+                }
                 Some(Flow::Barrier(checkpoint)) => {
                     if !self.checkpoint(&checkpoint).await? {
                         return Ok(());
@@ -116,56 +110,34 @@ impl BranchWorker {
         }
     }
 
-    async fn write(&mut self, mut batch: ChangeBatch) -> Result<()> {
+    async fn write(&mut self, batch: ChangeBatch) -> Result<()> {
         pass("engine.transform.before")?;
-        self.map(&batch.schema)?;
-        let mapped = &self.schemas[&batch.schema.id];
-        for (transform, output) in self.transforms.iter().zip(&mapped.outputs) {
-            match transform.apply(batch, output)? {
-                Some(next) => batch = next,
-                None => return Ok(()),
+        let routed = self.router.batch(&batch)?;
+        drop(batch);
+        pass("engine.transform.after")?;
+        self.take_all(routed).await
+    }
+
+    async fn take_all(&mut self, routed: Vec<Routed>) -> Result<()> {
+        for item in routed {
+            match item {
+                Routed::Batch(batch) => {
+                    pass("engine.write.before")?;
+                    let waiting = self.progress.waits("writing to sink", &self.sink);
+                    self.writer.write(batch).await?;
+                    drop(waiting);
+                    pass("engine.write.after")?;
+                }
+                Routed::Change(change) => {
+                    pass("engine.schema.before")?;
+                    let waiting = self.progress.waits("changing a table's shape at sink", &self.sink);
+                    self.writer.apply_schema_change(&change).await?;
+                    drop(waiting);
+                    pass("engine.schema.after")?;
+                }
             }
         }
-        pass("engine.transform.after")?;
-        pass("engine.write.before")?;
-        let waiting = self.progress.waits("writing to sink", &self.sink);
-        self.writer.write(batch).await?;
-        drop(waiting);
-        pass("engine.write.after")
-    }
-
-    /// Maps a schema through the transforms once per version.
-    fn map(&mut self, input: &Arc<TableSchema>) -> Result<()> {
-        let known = self.schemas.get(&input.id);
-        if known.is_some_and(|m| Arc::ptr_eq(&m.input, input) || *m.input == **input) {
-            return Ok(());
-        }
-        let mut outputs: Vec<Arc<TableSchema>> = Vec::with_capacity(self.transforms.len());
-        for transform in &self.transforms {
-            let schema = outputs.last().unwrap_or(input);
-            let mapped = Arc::new(transform.map_schema(schema)?);
-            outputs.push(mapped);
-        }
-        self.schemas.insert(input.id.clone(), Mapped { input: Arc::clone(input), outputs });
         Ok(())
-    }
-
-    fn mapped(&mut self, input: &Option<Arc<TableSchema>>) -> Result<Option<Arc<TableSchema>>> {
-        let Some(input) = input else { return Ok(None) };
-        self.map(input)?;
-        let outputs = &self.schemas[&input.id].outputs;
-        Ok(Some(Arc::clone(outputs.last().unwrap_or(input))))
-    }
-
-    async fn change_schema(&mut self, change: SchemaChange) -> Result<()> {
-        let before = self.mapped(&change.before)?;
-        let after = self.mapped(&change.after)?;
-        let mapped = SchemaChange { before, after, statement: change.statement };
-        pass("engine.schema.before")?;
-        let waiting = self.progress.waits("changing a table's shape at sink", &self.sink);
-        self.writer.apply_schema_change(&mapped).await?;
-        drop(waiting);
-        pass("engine.schema.after")
     }
 
     /// Stages, reports, waits for the word, commits, reports. False: the coordinator is gone and

@@ -3,8 +3,14 @@
 use std::sync::Arc;
 
 use culvert_api::{
-    DeliveryContract, Error, ErrorKind, Result, Severity, Sink, Source, TableSchema, Transform,
+    DeliveryContract, Error, ErrorKind, Result, Severity, Sink, Source, SpoolItem, TableSchema, Transform,
 };
+
+use crate::route::{Path, Step, tables_at};
+use crate::sources::{SOURCES_MAX, Sources};
+
+/// Ways from sources to one sink: forks that meet again multiply.
+const PATHS_MAX: usize = 1024;
 
 /// What a node does.
 pub enum NodeKind {
@@ -44,13 +50,13 @@ pub struct JobGraph {
     pub nodes: Vec<Node>,
 }
 
-/// The way from the source to one sink.
+/// The ways from the sources to one sink.
 #[derive(Clone)]
 pub struct Branch {
     /// The sink's name.
     pub name: String,
-    /// The transforms in order.
-    pub transforms: Vec<Arc<dyn Transform>>,
+    /// The ways, at least one.
+    pub paths: Vec<Path>,
     /// The sink.
     pub sink: Arc<dyn Sink>,
     /// What its failure does.
@@ -63,74 +69,103 @@ impl Branch {
         self.sink.contract() == DeliveryContract::ExactlyOnce
     }
 
-    /// The schema that reaches the sink for a schema of the source.
-    pub fn map_schema(&self, schema: &Arc<TableSchema>) -> Result<Arc<TableSchema>> {
-        let mut schema = Arc::clone(schema);
-        for transform in &self.transforms {
-            schema = Arc::new(transform.map_schema(&schema)?);
-        }
-        Ok(schema)
+    /// Whether an item comes from a source that is read here.
+    pub(crate) fn takes(&self, item: &SpoolItem) -> bool {
+        let source = match item {
+            SpoolItem::Batch(batch) => Some(batch.schema.source),
+            SpoolItem::SchemaChange(change) => change.source(),
+        };
+        self.paths.iter().any(|path| Some(path.source) == source)
     }
 
-    /// [`Branch::map_schema`] of each.
-    pub fn map_schemas(&self, schemas: &[Arc<TableSchema>]) -> Result<Vec<Arc<TableSchema>>> {
-        schemas.iter().map(|schema| self.map_schema(schema)).collect()
+    /// The tables that reach the sink for these of the sources.
+    ///
+    /// # Errors
+    /// What transforms refuse, and [`ErrorKind::Schema`] with both schemas side by side where streams that
+    /// meet here do not have the same columns.
+    pub fn tables(&self, tables: &[Arc<TableSchema>]) -> Result<Vec<Arc<TableSchema>>> {
+        tables_at(&self.name, &self.paths, tables)
     }
 }
 
 impl JobGraph {
-    /// Lowers the graph to its source and one branch per sink. What this version cannot run is
-    /// refused by node name: several sources, several inputs to one node, a sink to be held that
-    /// cannot tell where it stands.
+    /// Lowers the graph to its source, which stands for all of them, and one branch per sink. What cannot run
+    /// is refused by node name: more ways to a sink than [`PATHS_MAX`], a sink to be held that cannot tell
+    /// where it stands.
     pub fn branches(&self) -> Result<(Arc<dyn Source>, Vec<Branch>)> {
-        let mut source = None;
+        let sources = self.sources();
         let mut branches = Vec::new();
         for node in &self.nodes {
-            match &node.kind {
-                NodeKind::Source(one) => {
-                    if source.replace(Arc::clone(one)).is_some() {
-                        return Err(unsupported(&node.name, "a second source in one job"));
-                    }
-                }
-                NodeKind::Transform(_) => {}
-                NodeKind::Sink(sink) => {
-                    let transforms = self.way_to(node)?;
-                    let (name, sink) = (node.name.clone(), Arc::clone(sink));
-                    let branch = Branch { name, transforms, sink, on_failure: node.on_failure };
-                    if branch.on_failure == FailurePolicy::Hold && !branch.is_exact() {
-                        return Err(unsupported(&branch.name, "holding a sink that is not exactly-once"));
-                    }
-                    branches.push(branch);
-                }
+            let NodeKind::Sink(sink) = &node.kind else { continue };
+            let mut paths = Vec::new();
+            self.ways_to(node, &node.name, &mut Vec::new(), &mut paths)?;
+            // Rows of one batch take their ways in the order of the file.
+            paths.sort_by_key(|path| path.source);
+            let (name, sink) = (node.name.clone(), Arc::clone(sink));
+            let branch = Branch { name, paths, sink, on_failure: node.on_failure };
+            if branch.on_failure == FailurePolicy::Hold && !branch.is_exact() {
+                return Err(unsupported(&branch.name, "holding a sink that is not exactly-once"));
             }
+            branches.push(branch);
         }
-        match source {
-            Some(source) if !branches.is_empty() => Ok((source, branches)),
-            Some(_) => Err(Error::new(ErrorKind::Config, "the job has no sink")),
-            None => Err(Error::new(ErrorKind::Config, "the job has no source")),
+        if branches.is_empty() {
+            return Err(Error::new(ErrorKind::Config, "the job has no sink"));
+        }
+        match sources.as_slice() {
+            [] => Err(Error::new(ErrorKind::Config, "the job has no source")),
+            [(_, source)] => Ok((Arc::clone(source), branches)),
+            several => {
+                if several.len() > SOURCES_MAX {
+                    let message = format!("a job of more than {SOURCES_MAX} sources is not supported");
+                    return Err(
+                        Error::new(ErrorKind::Unsupported, message).hint("part the file into several jobs")
+                    );
+                }
+                if let Some((name, _)) = several.iter().find(|(_, source)| source.group().is_some()) {
+                    return Err(unsupported(name, "a source that processes share, beside other sources,")
+                        .hint("use a job of its own for it"));
+                }
+                Ok((Arc::new(Sources::new(sources)), branches))
+            }
         }
     }
 
-    fn way_to(&self, sink: &Node) -> Result<Vec<Arc<dyn Transform>>> {
-        let mut transforms = Vec::new();
-        let mut node = sink;
-        // Inputs stand before their readers, so this ends.
-        loop {
-            let [input] = node.inputs.as_slice() else {
-                return Err(unsupported(&node.name, "a node without exactly one input"));
-            };
-            node = self
-                .nodes
-                .get(*input)
+    /// The sources with their names, in the order of the file; a table's `source` is a place among them.
+    pub fn sources(&self) -> Vec<(String, Arc<dyn Source>)> {
+        let source = |node: &Node| match &node.kind {
+            NodeKind::Source(source) => Some((node.name.clone(), Arc::clone(source))),
+            _ => None,
+        };
+        self.nodes.iter().filter_map(source).collect()
+    }
+
+    /// Follows the inputs of a node back to the sources; `steps` lie behind it, in reverse.
+    fn ways_to(&self, node: &Node, sink: &str, steps: &mut Vec<Step>, paths: &mut Vec<Path>) -> Result<()> {
+        for input in &node.inputs {
+            let (at, input) = (*input, self.nodes.get(*input));
+            let input = input
                 .ok_or_else(|| Error::new(ErrorKind::Internal, "an edge of the job graph leads nowhere"))?;
-            match &node.kind {
-                NodeKind::Source(_) => break,
-                NodeKind::Transform(transform) => transforms.push(Arc::clone(transform)),
+            match &input.kind {
+                NodeKind::Source(_) => {
+                    if paths.len() == PATHS_MAX {
+                        return Err(unsupported(sink, &format!("more than {PATHS_MAX} ways to one sink")));
+                    }
+                    let before = self.nodes.iter().take(at);
+                    let before = before.filter(|node| matches!(node.kind, NodeKind::Source(_))).count();
+                    let source = u32::try_from(before).unwrap_or(u32::MAX);
+                    let steps = steps.iter().rev().cloned().collect();
+                    paths.push(Path { source, from: input.name.clone(), steps });
+                }
+                NodeKind::Transform(transform) => {
+                    steps.push(Step { node: input.name.clone(), transform: Arc::clone(transform) });
+                    // Inputs stand before their readers, so this ends.
+                    self.ways_to(input, sink, steps, paths)?;
+                    steps.pop();
+                }
                 NodeKind::Sink(_) => return Err(unsupported(&node.name, "reading from a sink")),
             }
         }
-        transforms.reverse();
-        Ok(transforms)
+        Ok(())
     }
 }
 
@@ -145,7 +180,7 @@ pub fn needs_spool(branches: &[Branch]) -> bool {
 /// A new job whose targets do not fit is refused before anything is written anywhere.
 pub async fn refuse_unfit_targets(branches: &[Branch], tables: &[Arc<TableSchema>]) -> Result<()> {
     for branch in branches {
-        let mapped = branch.map_schemas(tables)?;
+        let mapped = branch.tables(tables)?;
         let findings = branch.sink.check(&mapped).await?;
         let mut errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error);
         let Some(first) = errors.next() else { continue };
@@ -167,5 +202,5 @@ pub async fn refuse_unfit_targets(branches: &[Branch], tables: &[Arc<TableSchema
 }
 
 fn unsupported(node: &str, what: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("{what} is not supported yet")).context("node", node)
+    Error::new(ErrorKind::Unsupported, format!("{what} is not supported")).context("node", node)
 }

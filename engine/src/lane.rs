@@ -23,7 +23,7 @@ use tracing::{error, info};
 
 use crate::branch::{Report, Word, watch};
 use crate::checkpointer::Checkpointer;
-use crate::graph::FailurePolicy;
+use crate::graph::{Branch, FailurePolicy};
 use crate::opener::{Link, Opened, Place, off_loop};
 use crate::queue::{Flow, Sender};
 use crate::supervisor::back_off;
@@ -84,11 +84,12 @@ impl Checkpointer {
 
     /// Keeps up which tables there are.
     fn follow(&mut self, change: &SchemaChange) {
+        let Some(source) = change.source() else { return };
         if let Some(table) = change.table() {
-            self.tables.retain(|known| known.id != *table);
+            self.tables.retain(|known| known.source != source || known.id != *table);
         }
         if let Some(before) = &change.before {
-            self.tables.retain(|known| known.id != before.id);
+            self.tables.retain(|known| known.source != source || known.id != before.id);
         }
         self.tables.extend(change.after.clone());
         self.tables_changed = true;
@@ -97,6 +98,9 @@ impl Checkpointer {
     /// Sends an item to one sink, waiting for room. A branch that waits for the word to commit makes no
     /// room: reports are taken in meanwhile, or both would wait for ever.
     async fn send(&mut self, at: usize, item: &SpoolItem) -> Result<()> {
+        if !self.opener.branches[at].takes(item) {
+            return Ok(());
+        }
         while let LaneState::Live(link) = &self.lanes[at].state {
             let queue = link.queue.clone();
             tokio::select! {
@@ -207,9 +211,9 @@ impl Checkpointer {
     fn feed(&mut self, at: usize, queue: Sender, checkpoint: u64) -> oneshot::Receiver<()> {
         let (done, fed) = oneshot::channel();
         let Some(spool) = self.opener.spool.clone() else { return fed };
-        let reports = self.opener.reports.clone();
+        let (reports, branch) = (self.opener.reports.clone(), self.opener.branches[at].clone());
         self.tasks.spawn(async move {
-            if let Err(error) = pour(spool, queue, checkpoint).await {
+            if let Err(error) = pour(spool, queue, checkpoint, &branch).await {
                 // The checkpointer may be gone already.
                 let _ = reports.send(Report { branch: at, word: Word::Failed(error) }).await;
             }
@@ -299,7 +303,7 @@ impl Checkpointer {
 }
 
 /// Pours a segment and its barrier into a queue. A queue that closes ends it: the branch says why.
-async fn pour(spool: Arc<dyn Spool>, queue: Sender, checkpoint: u64) -> Result<()> {
+async fn pour(spool: Arc<dyn Spool>, queue: Sender, checkpoint: u64, branch: &Branch) -> Result<()> {
     let mut reader = off_loop(move || spool.read(checkpoint)).await?;
     loop {
         let (back, item) = off_loop(move || {
@@ -309,6 +313,7 @@ async fn pour(spool: Arc<dyn Spool>, queue: Sender, checkpoint: u64) -> Result<(
         .await?;
         reader = back;
         let sent = match item {
+            Some(item) if !branch.takes(&item) => Ok(()),
             Some(item) => queue.deliver(&item).await,
             None => {
                 let barrier = Flow::Barrier(Arc::new(reader.checkpoint().clone()));

@@ -14,12 +14,15 @@ mod opener;
 mod pipeline;
 mod queue;
 mod restore;
+mod route;
 mod settings;
+mod sources;
 mod supervisor;
 mod watchdog;
 
 pub use graph::{Branch, FailurePolicy, JobGraph, Node, NodeKind, needs_spool, refuse_unfit_targets};
 pub use group::fit;
 pub use pipeline::Ended;
+pub use route::{Path, Step};
 pub use settings::{Settings, StopSignal, stop_channel};
 pub use supervisor::{Job, run};

@@ -1,7 +1,6 @@
 //! Opens a sink and makes its branch ready to work: at the start, and again after a failure that the
 //! other sinks do not share.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use culvert_api::{
@@ -15,6 +14,7 @@ use crate::checkpointer::blocking;
 use crate::graph::Branch;
 use crate::pipeline::Attempt;
 use crate::queue::{Sender, queue};
+use crate::route::Router;
 use crate::settings::Settings;
 
 /// The way to a branch at work.
@@ -91,7 +91,8 @@ impl Opener {
         tables: &[Arc<TableSchema>],
     ) -> Result<Opened> {
         let branch = &self.branches[at];
-        let mapped = branch.map_schemas(tables)?;
+        let mut router = Router::new(&branch.name, &branch.paths);
+        let mapped = router.begin(tables)?;
         let waiting = self.progress.waits("making tables ready at sink", &branch.name);
         opened.writer.prepare_tables(&mapped, place.0 == 0).await?;
         drop(waiting);
@@ -103,7 +104,7 @@ impl Opener {
             job: self.job.clone(),
             sink: branch.name.clone(),
             writer_index: self.writer,
-            transforms: branch.transforms.clone(),
+            router,
             writer: opened.writer,
             committer: opened.committer,
             input: queue_out,
@@ -111,7 +112,6 @@ impl Opener {
             reports: self.reports.clone(),
             flush_after_idle: self.settings.flush_after_idle,
             progress: Arc::clone(&self.progress),
-            schemas: HashMap::new(),
         };
         Ok(Opened { worker, link: Link { queue: queue_in, commit_orders: orders_in }, place, epoch })
     }

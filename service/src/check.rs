@@ -57,7 +57,7 @@ async fn connect(job: &BuiltJob, graph: &JobGraph, report: &mut Report) -> Resul
         tables => tables?,
     };
     for branch in branches {
-        let mapped = branch.map_schemas(&tables)?;
+        let mapped = branch.tables(&tables)?;
         for finding in branch.sink.check(&mapped).await? {
             push(report, finding);
         }

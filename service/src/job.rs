@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use culvert_api::{Boundedness, DeliveryContract, Error, ErrorKind, Sink, Source};
 use culvert_config::{
-    JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, load, parse_variables,
+    Block, JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, load, parse_variables,
 };
-use culvert_engine::{FailurePolicy, JobGraph, Node, NodeKind, Settings, fit, refuse_unfit_targets};
+use culvert_engine::{Branch, FailurePolicy, JobGraph, Node, NodeKind, Settings, fit, refuse_unfit_targets};
 
 use crate::arguments::JobArguments;
 use crate::connectors::{Build, find, refused};
@@ -70,6 +70,7 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
     };
     problems.extend(graph.warnings);
     let mut nodes = Vec::with_capacity(graph.nodes.len());
+    let mut sinks = Vec::new();
     for node in graph.nodes {
         let blocks = match node.role {
             Role::Source => &file.sources,
@@ -113,6 +114,9 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
                 {
                     problems.push(problem);
                 }
+                if matches!(kind, NodeKind::Sink(_)) {
+                    sinks.push((node.id.clone(), block));
+                }
                 nodes.push(Node { name: node.id, kind, inputs: node.inputs, on_failure });
             }
             Err(error) => problems.push(refused(block, &error)),
@@ -122,14 +126,42 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
         return None;
     }
     let graph = JobGraph { nodes };
-    if let Err(error) = graph.branches().and_then(|(source, branches)| fit(source.as_ref(), &branches)) {
-        problems.push(refused(&file.env, &error));
-        return None;
-    }
+    let lowered = graph.branches().and_then(|(source, branches)| {
+        fit(source.as_ref(), &branches)?;
+        Ok((source, branches))
+    });
+    let (source, branches) = match lowered {
+        Ok(lowered) => lowered,
+        Err(error) => {
+            problems.push(refused(&file.env, &error));
+            return None;
+        }
+    };
+    problems.extend(unfit_schemas(source.as_ref(), &branches, &sinks));
     Some(graph)
 }
 
-fn batch_mode(block: &culvert_config::Block, plugin: &str) -> Problem {
+/// What can be said about the schemas on the edges without asking a server.
+fn unfit_schemas(source: &dyn Source, branches: &[Branch], sinks: &[(String, &Block)]) -> Vec<Problem> {
+    let tables = match source.declared_tables() {
+        Ok(Some(tables)) => tables,
+        Ok(None) => return Vec::new(),
+        Err(error) => {
+            let block = sinks.first().map(|(_, block)| *block);
+            return block.map(|block| refused(block, &error)).into_iter().collect();
+        }
+    };
+    let mut problems = Vec::new();
+    for branch in branches {
+        let block = sinks.iter().find(|(name, _)| *name == branch.name);
+        if let (Err(error), Some((_, block))) = (branch.tables(&tables), block) {
+            problems.push(refused(block, &error));
+        }
+    }
+    problems
+}
+
+fn batch_mode(block: &Block, plugin: &str) -> Problem {
     Problem::error(
         ProblemKind::Conflict,
         block.place.clone(),
@@ -140,7 +172,7 @@ fn batch_mode(block: &culvert_config::Block, plugin: &str) -> Problem {
 }
 
 /// Only a sink that can tell where it stands can be held while others go on.
-fn unfit_to_hold(block: &culvert_config::Block, plugin: &str, kind: &NodeKind) -> Option<Problem> {
+fn unfit_to_hold(block: &Block, plugin: &str, kind: &NodeKind) -> Option<Problem> {
     let (what, hint) = match kind {
         NodeKind::Sink(sink) if sink.contract() == DeliveryContract::ExactlyOnce => return None,
         NodeKind::Sink(_) => (

@@ -59,7 +59,8 @@ pub(crate) fn applied(
     batch: ChangeBatch,
     output: &Arc<TableSchema>,
 ) -> Option<ChangeBatch> {
-    let mut batches = transform.apply(batch, std::slice::from_ref(output)).expect("the transform takes the rows");
+    let mut batches =
+        transform.apply(batch, std::slice::from_ref(output)).expect("the transform takes the rows");
     assert!(batches.len() <= 1, "at most one batch leaves");
     batches.pop()
 }

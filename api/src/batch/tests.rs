@@ -41,7 +41,13 @@ fn the_two_sides_of_a_changed_key_are_one_change_and_neighbours() {
 #[test]
 fn an_update_of_which_one_side_passes_is_a_row_that_came_or_went() {
     use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
-    let all = [(UpdateBefore, 0, 0), (UpdateAfter, 0, 1), (UpdateBefore, 1, 0), (UpdateAfter, 1, 1), (Insert, 2, 0)];
+    let all = [
+        (UpdateBefore, 0, 0),
+        (UpdateAfter, 0, 1),
+        (UpdateBefore, 1, 0),
+        (UpdateAfter, 1, 1),
+        (Insert, 2, 0),
+    ];
     let kinds = |passes: [bool; 5]| {
         let kept = batch(&all).keep(&BooleanBuffer::from(passes.to_vec())).unwrap();
         kept.map(|batch| (batch.kinds, batch.positions.iter().map(|at| at.event).collect::<Vec<_>>()))

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod apart;
+mod graphs;
 mod memory;
 
 use std::sync::Arc;
@@ -21,15 +22,32 @@ use memory::{Memory, Scene};
 const BATCHES: u64 = 60;
 const ROWS: usize = 500;
 
-fn schema() -> Arc<TableSchema> {
+fn schema(table: u64) -> Arc<TableSchema> {
     let columns = vec![Column::derived("n", DataType::Int64, false)];
-    Arc::new(TableSchema::new(TableId::new("db", "t"), 0, columns, Vec::new(), RowKindSet::INSERT_ONLY))
+    let id = TableId::new("db", format!("t{table}"));
+    Arc::new(TableSchema::new(id, 0, columns, Vec::new(), RowKindSet::INSERT_ONLY))
 }
 
-/// Emits the numbers from 0 on, `ROWS` to a batch; each batch is a transaction.
-struct Numbers;
+/// Emits the numbers from 0 on, `rows` to a batch; each batch is a transaction.
+struct Numbers {
+    table: u64,
+    batches: u64,
+    rows: usize,
+    /// The first number.
+    from: i64,
+}
+
+impl Numbers {
+    fn of(table: u64) -> Numbers {
+        Numbers { table, batches: BATCHES, rows: ROWS, from: 0 }
+    }
+}
 
 struct NumbersReader {
+    schema: Arc<TableSchema>,
+    batches: u64,
+    rows: usize,
+    from: i64,
     next: u64,
     barrier: bool,
     ended: bool,
@@ -63,7 +81,7 @@ impl Source for Numbers {
         Ok(Vec::new())
     }
     async fn tables(&self, _state: Option<&SourceState>) -> Result<Vec<Arc<TableSchema>>> {
-        Ok(vec![schema()])
+        Ok(vec![schema(self.table)])
     }
     async fn enumerator(
         &self,
@@ -74,7 +92,9 @@ impl Source for Numbers {
     }
     async fn reader(&self, _: ReaderContext, state: Option<&SourceState>) -> Result<Box<dyn SourceReader>> {
         let next = state.map_or(0, |state| u64::from_le_bytes(state.reader.clone().try_into().unwrap()));
-        Ok(Box::new(NumbersReader { next, barrier: false, ended: false }))
+        let Numbers { table, batches, rows, from } = *self;
+        let schema = schema(table);
+        Ok(Box::new(NumbersReader { schema, batches, rows, from, next, barrier: false, ended: false }))
     }
 }
 
@@ -92,24 +112,26 @@ impl SourceReader for NumbersReader {
             let reader = self.next.to_le_bytes().to_vec();
             return Ok(SourceEvent::Barrier { reader, position: self.next.to_string() });
         }
-        if self.next == BATCHES {
+        if self.next == self.batches {
             return Ok(if std::mem::replace(&mut self.ended, true) {
                 SourceEvent::Idle
             } else {
                 SourceEvent::End
             });
         }
-        let first = self.next as i64 * ROWS as i64;
-        let numbers = Int64Array::from_iter_values(first..first + ROWS as i64);
-        let schema = schema();
+        let count = self.rows as i64;
+        let first = self.from + self.next as i64 * count;
+        let numbers = Int64Array::from_iter_values(first..first + count);
+        let schema = Arc::clone(&self.schema);
         let rows = RecordBatch::try_new(Arc::clone(&schema.arrow), vec![Arc::new(numbers)]).unwrap();
-        let positions = (0..ROWS as u32).map(|row| RowPosition { transaction: 0, event: 0, row }).collect();
+        let positions =
+            (0..self.rows as u32).map(|row| RowPosition { transaction: 0, event: 0, row }).collect();
         let transactions = vec![culvert_api::Transaction::logged(self.next.to_string(), None)];
         self.next += 1;
         Ok(SourceEvent::Batch(ChangeBatch {
             schema,
             rows,
-            kinds: vec![RowKind::Insert; ROWS],
+            kinds: vec![RowKind::Insert; self.rows],
             positions,
             transactions,
             unavailable: Vec::new(),

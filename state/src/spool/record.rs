@@ -52,11 +52,18 @@ pub(super) struct Record {
 #[derive(Serialize, Deserialize)]
 struct StoredSchema {
     id: TableId,
+    #[serde(default, skip_serializing_if = "is_first")]
+    source: u32,
     version: u64,
     primary_key: Vec<String>,
     kinds: u8,
     /// Per column, whose dialect its declaration is in (`m`, `p`), and the declaration.
     declared: Vec<Option<(char, String)>>,
+}
+
+/// The first source's tables are written as they were before jobs had several.
+fn is_first(source: &u32) -> bool {
+    *source == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,6 +133,7 @@ pub(super) fn encode_schema(schema: &TableSchema) -> Result<Vec<u8>> {
     });
     let stored = StoredSchema {
         id: schema.id.clone(),
+        source: schema.source,
         version: schema.version,
         primary_key: schema.primary_key.clone(),
         kinds: schema.kinds.bits(),
@@ -152,7 +160,8 @@ pub(super) fn decode_schema(body: &[u8]) -> Result<TableSchema> {
         }),
     });
     let kinds = RowKindSet::from_bits(stored.kinds);
-    Ok(TableSchema::new(stored.id, stored.version, columns.collect(), stored.primary_key, kinds))
+    let schema = TableSchema::new(stored.id, stored.version, columns.collect(), stored.primary_key, kinds);
+    Ok(TableSchema { source: stored.source, ..schema })
 }
 
 pub(super) fn encode_batch(batch: &ChangeBatch, schema: u32) -> Result<Vec<u8>> {

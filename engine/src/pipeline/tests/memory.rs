@@ -249,6 +249,7 @@ struct Segments {
     sealed: Vec<Segment>,
     behind: (u64, Option<SourceState>),
     open: Vec<SpoolItem>,
+    tables: Vec<Arc<TableSchema>>,
 }
 
 struct Reading(Segment);
@@ -263,8 +264,9 @@ impl SegmentReader for Reading {
 }
 
 impl Spool for Spooled {
-    fn start(&self, last: (u64, Option<&SourceState>), _tables: &[Arc<TableSchema>]) -> Result<()> {
+    fn start(&self, last: (u64, Option<&SourceState>), tables: &[Arc<TableSchema>]) -> Result<()> {
         let mut segments = self.0.lock().unwrap();
+        segments.tables = tables.to_vec();
         segments.sealed.retain(|segment| segment.checkpoint.id <= last.0);
         segments.open.clear();
         segments.behind = (last.0, last.1.cloned());
@@ -275,7 +277,7 @@ impl Spool for Spooled {
         Ok(())
     }
     fn tables(&self, _checkpoint: u64) -> Result<Vec<Arc<TableSchema>>> {
-        Ok(vec![super::schema()])
+        Ok(self.0.lock().unwrap().tables.clone())
     }
     fn seal(&self, checkpoint: &Checkpoint, _tables: Option<&[Arc<TableSchema>]>) -> Result<()> {
         let mut segments = self.0.lock().unwrap();
@@ -311,9 +313,11 @@ impl Spool for Spooled {
     }
 }
 
-/// A job from the numbers into these sinks.
+/// A job, from the numbers into these sinks where no other nodes are given.
 pub(super) struct Scene {
     pub(super) sinks: Vec<(Memory, FailurePolicy)>,
+    /// What stands before the sinks, and which of it each sink reads.
+    pub(super) before: Option<(fn(u64) -> Vec<Node>, u64, Vec<Vec<usize>>)>,
     pub(super) store: Arc<Kept>,
     pub(super) spool: Arc<Spooled>,
     pub(super) queue_bytes_max: usize,
@@ -324,6 +328,7 @@ impl Scene {
     pub(super) fn of(sinks: Vec<(Memory, FailurePolicy)>) -> Scene {
         Scene {
             sinks,
+            before: None,
             store: Arc::default(),
             spool: Arc::default(),
             queue_bytes_max: 1 << 20,
@@ -333,15 +338,17 @@ impl Scene {
 
     pub(super) fn job(&self) -> Job {
         let node = |name: String, kind, inputs, on_failure| Node { name, kind, inputs, on_failure };
-        let source = NodeKind::Source(Arc::new(Numbers));
-        let mut nodes = vec![node("numbers".into(), source, vec![], FailurePolicy::Stop)];
-        for (at, (sink, policy)) in self.sinks.iter().enumerate() {
-            nodes.push(node(
-                format!("memory-{at}"),
-                NodeKind::Sink(Arc::new(sink.clone())),
-                vec![0],
-                *policy,
-            ));
+        let (mut nodes, inputs) = match &self.before {
+            Some((make, seed, inputs)) => (make(*seed), inputs.clone()),
+            None => {
+                let source = NodeKind::Source(Arc::new(Numbers::of(0)));
+                let numbers = node("numbers".into(), source, vec![], FailurePolicy::Stop);
+                (vec![numbers], vec![vec![0]; self.sinks.len()])
+            }
+        };
+        for (at, ((sink, policy), inputs)) in self.sinks.iter().zip(inputs).enumerate() {
+            let sink = NodeKind::Sink(Arc::new(sink.clone()));
+            nodes.push(node(format!("memory-{at}"), sink, inputs, *policy));
         }
         let graph = JobGraph { nodes };
         let spooled = needs_spool(&graph.branches().unwrap().1);
