@@ -100,7 +100,9 @@ impl Source for Sources {
         let mut feeds = Vec::with_capacity(self.sources.len());
         for (at, ((name, source), state)) in self.sources.iter().zip(self.states(state)?).enumerate() {
             let opening = context.progress.waits("opening source", name);
-            let feed = Feed::open(at, name, source.as_ref(), context.clone(), state.as_ref()).await?;
+            // What a source leaves at its server under the job's name, a replication slot, is not shared.
+            let own = ReaderContext { job: format!("{}.{name}", context.job), ..context.clone() };
+            let feed = Feed::open(at, name, source.as_ref(), own, state.as_ref()).await?;
             drop(opening);
             feeds.push(Place::Here(feed));
         }

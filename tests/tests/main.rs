@@ -5,6 +5,7 @@ mod conformance;
 mod crash;
 mod fanout;
 mod fuzz;
+mod graph;
 mod harness;
 mod kafka;
 mod network;

@@ -2,6 +2,7 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
+use culvert_api::Unavailable;
 use culvert_config::definition_mistakes;
 
 use super::*;

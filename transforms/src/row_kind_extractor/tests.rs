@@ -13,8 +13,8 @@ fn extractor(pairs: &[(&str, &str)]) -> RowKindExtractor {
 }
 
 fn last_column(transform: &RowKindExtractor) -> Vec<String> {
-    let output = mapped(&transform, &schema());
-    let out = applied(&transform, batch(), &output).unwrap();
+    let output = mapped(transform, &schema());
+    let out = applied(transform, batch(), &output).unwrap();
     let column = out.rows.columns().last().unwrap().clone();
     column.as_string::<i32>().iter().map(|text| text.unwrap().to_string()).collect()
 }
@@ -55,7 +55,7 @@ fn the_key_keeps_its_name_and_the_edge_carries_inserts_only() {
     let output = mapped(&extractor(&[]), &schema());
     assert_eq!(output.primary_key, ["id"]);
     assert!(output.kinds.is_insert_only());
-    assert_eq!((output.version, output.id), (3, schema().id));
+    assert_eq!((output.version, output.id.clone()), (3, schema().id));
 }
 
 #[test]
