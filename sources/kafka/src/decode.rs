@@ -15,7 +15,6 @@ mod flat;
 mod json;
 mod maxwell;
 mod ogg;
-mod time;
 mod value;
 
 use std::borrow::Cow;
@@ -25,8 +24,8 @@ use std::sync::Arc;
 use culvert_api::{RowKind, TableSchema};
 
 pub use batch::Rows;
+pub(crate) use culvert_values::Cell;
 use json::{Json, Object};
-pub(crate) use value::Cell;
 
 /// How a change is laid out in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `options`, `columns` | what the user wrote, checked; the table that messages are rows of |
+//! | `options` | what the user wrote, checked |
 //! | `source`, `check` | the source as the engine sees it |
 //! | `member`, `start` | this process in the group; where a partition begins |
 //! | `memory` | what the group remembers of a partition, and what is told to it |
@@ -15,7 +15,6 @@
 //! | [`decode`] | from messages to rows |
 
 mod check;
-mod columns;
 pub mod decode;
 mod member;
 mod memory;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use culvert_api::{Result, TableSchema};
+use culvert_api::{Result, TableId, TableSchema};
 use culvert_config::{OptionDef, Options, Rule};
 use culvert_kafka::error::option;
 use culvert_kafka::{ClientSettings, Refused};
+use culvert_values::schema;
 
-use crate::columns;
 use crate::decode::{Decoder, Layout, Missing};
 
 const ONE_TOPIC: &str =
@@ -56,11 +56,12 @@ pub const OPTIONS: &[OptionDef] = &[
         "The table's name: `database.table` or `database.schema.table`. Messages that name another table are refused. Without it \
          the table is called like the topic, and what messages say about it is not looked at.",
     ),
-    OptionDef::map("schema.fields").doc("The columns: a name and a type each. docs/kafka.md has the types."),
-    OptionDef::objects("schema.columns").doc("The columns as blocks with `name`, `type` and `nullable`, instead of `schema.fields`."),
-    OptionDef::list("schema.primaryKey.columnNames").doc("The columns of the table's key."),
-    OptionDef::string("schema.primaryKey.name").ignored("a key needs no name here").doc("The key's name."),
-    OptionDef::objects("schema.constraintKeys").ignored("rows are found by the primary key").doc("Other keys."),
+    schema::FIELDS,
+    schema::COLUMNS,
+    schema::KEY,
+    schema::KEY_NAME,
+    schema::CONSTRAINTS,
+    schema::COMMENT,
     OptionDef::int_in("partition-discovery.interval-millis", -1, 86_400_000).default("-1").unit("ms").doc(
         "How often to look for new partitions; every 30 s with -1.",
     ),
@@ -129,7 +130,16 @@ impl Settings {
         if topic.contains(',') {
             return Err(option("topic", ONE_TOPIC));
         }
-        let schema: Arc<TableSchema> = Arc::new(columns::table(options, &topic)?);
+        let declared = schema::declared(options, TableId::new("", &topic))?;
+        schema::refuse_nested(&declared.schema, "a message")?;
+        if let Some(at) = declared.defaults.iter().position(Option::is_some) {
+            let name = declared.schema.columns.get(at).map_or("", |column| column.name.as_str());
+            return Err(option(
+                "schema.columns",
+                &format!("has a `defaultValue` for the column {name}: a message says what its fields hold"),
+            ));
+        }
+        let schema: Arc<TableSchema> = Arc::new(declared.schema);
         let interval = u64::try_from(options.int("partition-discovery.interval-millis")).ok();
         Ok(Settings {
             client: ClientSettings::new(

@@ -15,13 +15,28 @@ fn allowed(from: &str, to: &str) -> bool {
         // The engine knows traits only.
         "culvert-engine" | "culvert-kafka" | "culvert-state" => among(&["culvert-api"]),
         // What source and sink share about PostgreSQL: how to reach it, what its errors mean.
-        "culvert-transforms" | "culvert-postgres" => among(&["culvert-api", "culvert-config"]),
-        _ if from.starts_with("culvert-source-") => {
-            among(&["culvert-api", "culvert-config", "culvert-kafka", "culvert-postgres", "culvert-snapshot"])
+        "culvert-transforms" | "culvert-postgres" | "culvert-values" => {
+            among(&["culvert-api", "culvert-config"])
         }
-        _ if from.starts_with("culvert-sink-") => {
-            among(&["culvert-api", "culvert-config", "culvert-kafka", "culvert-postgres"])
-        }
+        // What source and sink share about files.
+        "culvert-files" => among(&["culvert-api", "culvert-values"]),
+        _ if from.starts_with("culvert-source-") => among(&[
+            "culvert-api",
+            "culvert-config",
+            "culvert-files",
+            "culvert-kafka",
+            "culvert-postgres",
+            "culvert-snapshot",
+            "culvert-values",
+        ]),
+        _ if from.starts_with("culvert-sink-") => among(&[
+            "culvert-api",
+            "culvert-config",
+            "culvert-files",
+            "culvert-kafka",
+            "culvert-postgres",
+            "culvert-values",
+        ]),
         // The program puts everything together, except what is there to test and to measure.
         "culvert" => !among(&["culvert-tests", "culvert-bench"]),
         "culvert-bench" => true,

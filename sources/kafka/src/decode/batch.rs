@@ -2,15 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
-use arrow_array::{ArrayRef, BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray};
-use arrow_buffer::{BooleanBuffer, i256};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_array::RecordBatch;
+use arrow_buffer::BooleanBuffer;
 use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, RowPosition, TableSchema, Unavailable};
+use culvert_values::array;
 
 use super::{Cell, Row};
 
@@ -105,74 +100,4 @@ fn size_of_cell(cell: &Cell) -> usize {
             Cell::Bytes(bytes) => bytes.len(),
             _ => 0,
         }
-}
-
-/// The array of a column's cells; `None` for a type that has none.
-fn array<'a>(data_type: &DataType, cells: impl Iterator<Item = &'a Cell>) -> Option<ArrayRef> {
-    let int = |cell: &Cell| if let Cell::Int(value) = cell { Some(*value) } else { None };
-    let wide = |cell: &Cell| if let Cell::Decimal(value) = cell { Some(*value) } else { None };
-    Some(match data_type {
-        DataType::Boolean => Arc::new(BooleanArray::from_iter(cells.map(|cell| match cell {
-            Cell::Bool(value) => Some(*value),
-            _ => None,
-        }))),
-        DataType::Int8 => ints::<Int8Type>(data_type, cells.map(int)),
-        DataType::Int16 => ints::<Int16Type>(data_type, cells.map(int)),
-        DataType::Int32 => ints::<Int32Type>(data_type, cells.map(int)),
-        DataType::Int64 => ints::<Int64Type>(data_type, cells.map(int)),
-        DataType::UInt8 => ints::<UInt8Type>(data_type, cells.map(int)),
-        DataType::UInt16 => ints::<UInt16Type>(data_type, cells.map(int)),
-        DataType::UInt32 => ints::<UInt32Type>(data_type, cells.map(int)),
-        DataType::UInt64 => ints::<UInt64Type>(data_type, cells.map(int)),
-        DataType::Date32 => ints::<Date32Type>(data_type, cells.map(int)),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            ints::<TimestampMicrosecondType>(data_type, cells.map(int))
-        }
-        DataType::Time64(TimeUnit::Microsecond) => ints::<Time64MicrosecondType>(data_type, cells.map(int)),
-        DataType::Duration(TimeUnit::Microsecond) => {
-            ints::<DurationMicrosecondType>(data_type, cells.map(int))
-        }
-        DataType::Float32 => {
-            Arc::new(PrimitiveArray::<Float32Type>::from_iter(cells.map(|cell| match cell {
-                Cell::Float32(value) => Some(*value),
-                _ => None,
-            })))
-        }
-        DataType::Float64 => {
-            Arc::new(PrimitiveArray::<Float64Type>::from_iter(cells.map(|cell| match cell {
-                Cell::Float64(value) => Some(*value),
-                _ => None,
-            })))
-        }
-        DataType::Decimal128(_, _) => {
-            let narrow = |value: i256| value.to_i128();
-            let array =
-                PrimitiveArray::<Decimal128Type>::from_iter(cells.map(|cell| wide(cell).and_then(narrow)));
-            Arc::new(array.with_data_type(data_type.clone()))
-        }
-        DataType::Decimal256(_, _) => {
-            let array = PrimitiveArray::<Decimal256Type>::from_iter(cells.map(wide));
-            Arc::new(array.with_data_type(data_type.clone()))
-        }
-        DataType::Utf8 => Arc::new(StringArray::from_iter(cells.map(|cell| match cell {
-            Cell::Text(text) => Some(text.as_str()),
-            _ => None,
-        }))),
-        DataType::Binary => Arc::new(BinaryArray::from_iter(cells.map(|cell| match cell {
-            Cell::Bytes(bytes) => Some(bytes.as_slice()),
-            _ => None,
-        }))),
-        _ => return None,
-    })
-}
-
-/// Whole numbers, which were held against the type's range when they were read.
-fn ints<T>(data_type: &DataType, values: impl Iterator<Item = Option<i128>>) -> ArrayRef
-where
-    T: ArrowPrimitiveType,
-    T::Native: TryFrom<i128>,
-{
-    let values = values.map(|value| value.and_then(|value| T::Native::try_from(value).ok()));
-    let array: PrimitiveArray<T> = values.collect();
-    Arc::new(array.with_data_type(data_type.clone()))
 }

@@ -115,7 +115,7 @@ fn typed(
             let Json::Text(text) = json else { return Err(misfit()) };
             let unscaled = big_endian(&STANDARD.decode(text.as_ref()).map_err(|_| misfit())?);
             let text = format!("{}e-{from}", unscaled.ok_or_else(misfit)?);
-            value::decimal(&text, *precision, *scale).map(Cell::Decimal).ok_or_else(misfit)
+            culvert_values::decimal(&text, *precision, *scale).map(Cell::Decimal).ok_or_else(misfit)
         }
         _ => value::read(json, data_type),
     }

@@ -4,8 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use culvert_values::json as pieces;
 
 use super::Unreadable;
 
@@ -32,18 +31,15 @@ impl<'a> Object<'a> {
         let none = || Unreadable::new("is no JSON object");
         let text = std::str::from_utf8(bytes).map_err(|_| none())?;
         // From here on it is known to follow the grammar, which makes cutting it simple.
-        serde_json::from_str::<IgnoredAny>(text).map_err(|_| none())?;
+        if !pieces::is_valid(text) {
+            return Err(none());
+        }
         Object::cut(text).ok_or_else(none)
     }
 
     /// The members of what is known to be JSON; `None`: it is no object.
     fn cut(text: &'a str) -> Option<Object<'a>> {
-        let mut members = BTreeMap::new();
-        for member in inside(text, '{', '}')? {
-            let (name, value) = member.split_at_checked(text_end(member)?)?;
-            members.insert(unquote(name).ok()?, value.trim_start().strip_prefix(':')?.trim());
-        }
-        Some(Object(members))
+        pieces::members(text).map(|members| Object(members.into_iter().collect()))
     }
 
     /// A member; `None` when it is not there.
@@ -79,7 +75,7 @@ impl<'a> Object<'a> {
         match self.0.get(name).copied() {
             None | Some("null") => Ok(None),
             Some(text) => {
-                let items = inside(text, '[', ']').ok_or_else(none)?;
+                let items = pieces::items(text).ok_or_else(none)?;
                 items
                     .into_iter()
                     .map(|item| Object::cut(item).ok_or_else(none))
@@ -97,62 +93,13 @@ impl<'a> Object<'a> {
     }
 }
 
-/// What stands between these brackets, cut at its own commas. `None`: it does not stand between them.
-fn inside(text: &str, open: char, close: char) -> Option<Vec<&str>> {
-    let inner = text.trim().strip_prefix(open)?.strip_suffix(close)?;
-    let mut items = Vec::new();
-    let (mut from, mut at, mut depth) = (0usize, 0usize, 0usize);
-    while let Some(byte) = inner.as_bytes().get(at) {
-        match byte {
-            b'"' => {
-                at += text_end(inner.get(at..)?)?;
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.checked_sub(1)?,
-            b',' if depth == 0 => {
-                items.push(inner.get(from..at)?.trim());
-                from = at + 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    let last = inner.get(from..)?.trim();
-    if !last.is_empty() {
-        items.push(last);
-    }
-    Some(items)
-}
-
-/// Where the text ends that begins here, its last quote included.
-fn text_end(text: &str) -> Option<usize> {
-    let mut bytes = text.bytes().enumerate().skip(1);
-    while let Some((at, byte)) = bytes.next() {
-        match byte {
-            b'\\' => drop(bytes.next()),
-            b'"' => return Some(at + 1),
-            _ => {}
-        }
-    }
-    None
-}
-
 fn json(text: &str) -> Result<Json<'_>, Unreadable> {
-    Ok(match text.as_bytes().first() {
-        Some(b'n') => Json::Null,
-        Some(b't') => Json::Bool(true),
-        Some(b'f') => Json::Bool(false),
-        Some(b'"') => Json::Text(unquote(text)?),
-        Some(b'[' | b'{') => Json::Nested,
-        _ => Json::Number(text),
+    let value = pieces::value(text).ok_or_else(|| Unreadable::new("has a text that is none"))?;
+    Ok(match value {
+        pieces::Json::Null => Json::Null,
+        pieces::Json::Bool(value) => Json::Bool(value),
+        pieces::Json::Number(text) => Json::Number(text),
+        pieces::Json::Text(text) => Json::Text(text),
+        pieces::Json::Nested(_) => Json::Nested,
     })
-}
-
-fn unquote(text: &str) -> Result<Cow<'_, str>, Unreadable> {
-    #[derive(Deserialize)]
-    #[serde(transparent)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    let parsed: Result<Text<'_>, _> = serde_json::from_str(text);
-    parsed.map(|text| text.0).map_err(|_| Unreadable::new("has a text that is none"))
 }

@@ -3,12 +3,12 @@
 
 const DAY_SECONDS: i64 = 86_400;
 /// Microseconds of a day: `24:00:00` is a time of PostgreSQL.
-pub(super) const DAY_MICROS: i64 = DAY_SECONDS * 1_000_000;
+pub(crate) const DAY_MICROS: i64 = DAY_SECONDS * 1_000_000;
 /// Digits of a year, more than any database has.
 const YEAR_DIGITS_MAX: usize = 7;
 
 /// Days since 1970 of `2026-11-20`, `+10000-01-01`, `-0043-03-15` or an infinity.
-pub(super) fn date(text: &str) -> Option<i32> {
+pub fn date(text: &str) -> Option<i32> {
     match text {
         "infinity" => Some(i32::MAX),
         "-infinity" => Some(i32::MIN),
@@ -17,7 +17,7 @@ pub(super) fn date(text: &str) -> Option<i32> {
 }
 
 /// Microseconds since 1970. With a zone the text must say which, without it must not.
-pub(super) fn timestamp(text: &str, zoned: bool) -> Option<i64> {
+pub fn timestamp(text: &str, zoned: bool) -> Option<i64> {
     match text {
         "infinity" => return Some(i64::MAX),
         "-infinity" => return Some(i64::MIN),
@@ -40,7 +40,7 @@ pub(super) fn timestamp(text: &str, zoned: bool) -> Option<i64> {
 }
 
 /// Microseconds of `[-]hh:mm:ss[.ffffff]`.
-pub(super) fn span(text: &str) -> Option<i64> {
+pub fn span(text: &str) -> Option<i64> {
     match text.strip_prefix('-') {
         Some(size) => unsigned_span(size)?.checked_neg(),
         None => unsigned_span(text),
