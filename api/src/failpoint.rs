@@ -39,6 +39,8 @@ pub const STEPS: &[&str] = &[
     "jdbc.commit",
     "kafka.marker",
     "kafka.commit",
+    "local_file.marker",
+    "local_file.placed",
 ];
 
 /// Passes a fail point.

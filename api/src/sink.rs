@@ -121,6 +121,12 @@ pub trait SinkWriter: Send {
     /// stay invisible until the committer has committed. No rows are accepted until then.
     async fn prepare_commit(&mut self, marker: &CommitMarker) -> Result<Committable>;
 
+    /// The job has come to its end and everything is committed: called once, before `close`, and only then.
+    /// A job that is stopped or fails has not come to its end. An error fails the job.
+    async fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Drops what is staged and ends connections. Nothing uncommitted becomes visible.
     async fn close(&mut self);
 }

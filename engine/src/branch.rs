@@ -32,6 +32,8 @@ pub(crate) enum Word {
     Committed(u64),
     /// The branch has ended, or what feeds it.
     Failed(Error),
+    /// Its writer was told that the job has come to its end.
+    Finished,
     /// Its sink was opened again.
     Opened(Box<Opened>),
 }
@@ -92,6 +94,11 @@ impl BranchWorker {
             };
             match item {
                 None => return Ok(()),
+                Some(Flow::End) => {
+                    self.writer.finish().await?;
+                    self.tell(Word::Finished).await;
+                    return Ok(());
+                }
                 Some(Flow::Batch(batch, _permit)) => {
                     self.write(batch).await?;
                     held_back = true;

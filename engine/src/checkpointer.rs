@@ -14,6 +14,7 @@ use tracing::warn;
 use crate::branch::{Report, Word};
 use crate::lane::{Lane, LaneState};
 use crate::opener::{Opener, off_loop};
+use crate::queue::Flow;
 use crate::settings::StopSignal;
 
 /// How long the checkpointer waits for a word before it looks at the clock.
@@ -77,6 +78,8 @@ pub(crate) struct Checkpointer {
     last_ended: Instant,
     /// Held by every sink and not yet told to the source.
     completed: Option<SourceState>,
+    /// The branches whose writers were told that the job has come to its end.
+    finished: BTreeSet<usize>,
 }
 
 impl Checkpointer {
@@ -111,6 +114,7 @@ impl Checkpointer {
             last_started: now,
             last_ended: now,
             completed: None,
+            finished: BTreeSet::new(),
         }
     }
 
@@ -201,6 +205,22 @@ impl Checkpointer {
         Ok(())
     }
 
+    /// Tells every sink that the job has come to its end; all of them hold the newest checkpoint.
+    pub(crate) async fn finish(&mut self) -> Result<()> {
+        let mut told = BTreeSet::new();
+        for (at, lane) in self.lanes.iter().enumerate() {
+            if let LaneState::Live(link) = &lane.state
+                && link.queue.send(Flow::End).await.is_ok()
+            {
+                told.insert(at);
+            }
+        }
+        while !told.is_subset(&self.finished) {
+            self.wait().await?;
+        }
+        Ok(())
+    }
+
     /// Waits for a word, for a short while.
     pub(crate) async fn wait(&mut self) -> Result<()> {
         self.tend();
@@ -218,6 +238,7 @@ impl Checkpointer {
         };
         match word {
             Word::Failed(error) => self.failed(branch, error)?,
+            Word::Finished => drop(self.finished.insert(branch)),
             Word::Opened(opened) => self.opened(branch, *opened),
             Word::Prepared(id) => self.prepared(branch, id).await?,
             Word::Committed(id) => self.committed(branch, id).await?,

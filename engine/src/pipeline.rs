@@ -187,6 +187,9 @@ async fn drive(
                     if how == Ended::Finished {
                         // What is held is not finished.
                         checkpointer.level(stop).await?;
+                        if checkpointer.all_level() {
+                            checkpointer.finish().await?;
+                        }
                     }
                     forget(reader, checkpointer).await?;
                     return Ok(if checkpointer.all_level() { how } else { Ended::Stopped });

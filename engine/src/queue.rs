@@ -14,6 +14,8 @@ pub(crate) enum Flow {
     SchemaChange(SchemaChange),
     /// Everything before it belongs to this checkpoint.
     Barrier(Arc<Checkpoint>),
+    /// The job has come to its end, and everything is committed.
+    End,
 }
 
 /// Control items that may wait besides the bytes of batches.

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use culvert_api::{Error, Result, Sink, Source, Transform};
-use culvert_config::{Block, OptionDef, Options, Place, Problem, ProblemKind, Role, Rule, nearest};
+use culvert_config::{
+    Block, JobSettings, OptionDef, Options, Place, Problem, ProblemKind, Role, Rule, nearest,
+};
+use culvert_sink_assert::AssertSink;
 use culvert_sink_console::ConsoleSink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
+use culvert_sink_local_file::LocalFileSink;
+use culvert_source_fake::FakeSource;
 use culvert_source_kafka::KafkaSource;
 use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
@@ -23,7 +28,7 @@ pub(crate) struct Plugin {
 
 /// How a plugin is built. Building connects to nothing.
 pub(crate) enum Build {
-    Source(fn(&Options, u32) -> Result<Arc<dyn Source>>),
+    Source(fn(&Options, &JobSettings) -> Result<Arc<dyn Source>>),
     Transform(fn(&Options) -> Result<Arc<dyn Transform>>),
     Sink(fn(&Options) -> Result<Arc<dyn Sink>>),
 }
@@ -34,16 +39,16 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         name: MySqlSource::NAME,
         options: culvert_source_mysql::OPTIONS,
         rules: &[],
-        build: Build::Source(|options, parallelism| {
-            Ok(Arc::new(MySqlSource::from_options(options, parallelism)?))
+        build: Build::Source(|options, env| {
+            Ok(Arc::new(MySqlSource::from_options(options, env.parallelism)?))
         }),
     },
     Plugin {
         name: PostgresSource::NAME,
         options: culvert_source_postgres::OPTIONS,
         rules: &[],
-        build: Build::Source(|options, parallelism| {
-            Ok(Arc::new(PostgresSource::from_options(options, parallelism)?))
+        build: Build::Source(|options, env| {
+            Ok(Arc::new(PostgresSource::from_options(options, env.parallelism)?))
         }),
     },
     Plugin {
@@ -51,6 +56,14 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         options: culvert_source_kafka::OPTIONS,
         rules: culvert_source_kafka::RULES,
         build: Build::Source(|options, _| Ok(Arc::new(KafkaSource::from_options(options)?))),
+    },
+    Plugin {
+        name: culvert_source_fake::PLUGIN,
+        options: culvert_source_fake::OPTIONS,
+        rules: culvert_source_fake::RULES,
+        build: Build::Source(|options, env| {
+            Ok(Arc::new(FakeSource::from_options(options, env.parallelism, env.mode)?))
+        }),
     },
     Plugin {
         name: "RowKindExtractor",
@@ -71,6 +84,12 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         build: Build::Sink(|options| Ok(Arc::new(ConsoleSink::from_options(options)?))),
     },
     Plugin {
+        name: culvert_sink_assert::PLUGIN,
+        options: culvert_sink_assert::OPTIONS,
+        rules: &[],
+        build: Build::Sink(|options| Ok(Arc::new(AssertSink::from_options(options)?))),
+    },
+    Plugin {
         name: culvert_sink_jdbc::PLUGIN,
         options: culvert_sink_jdbc::OPTIONS,
         rules: culvert_sink_jdbc::RULES,
@@ -81,6 +100,12 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         options: culvert_sink_kafka::OPTIONS,
         rules: culvert_sink_kafka::RULES,
         build: Build::Sink(|options| Ok(Arc::new(KafkaSink::from_options(options)?))),
+    },
+    Plugin {
+        name: culvert_sink_local_file::PLUGIN,
+        options: culvert_sink_local_file::OPTIONS,
+        rules: &[],
+        build: Build::Sink(|options| Ok(Arc::new(LocalFileSink::from_options(options)?))),
     },
 ];
 

@@ -93,7 +93,7 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
             continue;
         }
         let kind = match plugin.build {
-            Build::Source(build) => build(&options, env.parallelism).map(NodeKind::Source),
+            Build::Source(build) => build(&options, env).map(NodeKind::Source),
             Build::Transform(build) => build(&options).map(NodeKind::Transform),
             Build::Sink(build) => build(&options).map(NodeKind::Sink),
         };

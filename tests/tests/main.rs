@@ -8,6 +8,7 @@ mod fuzz;
 mod graph;
 mod harness;
 mod kafka;
+mod local;
 mod network;
 mod pipeline;
 mod postgres;

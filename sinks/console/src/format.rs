@@ -31,7 +31,7 @@ pub(crate) fn row(batch: &ChangeBatch, row: usize, text: &mut String) {
 }
 
 fn value(array: &dyn Array, row: usize, text: &mut String) {
-    if row >= array.len() || array.is_null(row) {
+    if row >= array.len() || array.is_null(row) || *array.data_type() == DataType::Null {
         text.push_str("null");
         return;
     }
@@ -93,10 +93,43 @@ fn value(array: &dyn Array, row: usize, text: &mut String) {
         DataType::Duration(TimeUnit::Microsecond) => {
             span(array.as_primitive::<DurationMicrosecondType>().value(row), text);
         }
+        DataType::List(_) => {
+            let items = array.as_list::<i32>().value(row);
+            several('[', ']', items.len(), text, |item, text| value(items.as_ref(), item, text));
+        }
+        DataType::Struct(_) => {
+            let fields = array.as_struct().columns();
+            several('(', ')', fields.len(), text, |field, text| {
+                if let Some(field) = fields.get(field) {
+                    value(field.as_ref(), row, text);
+                }
+            });
+        }
+        DataType::Map(_, _) => {
+            let pairs = array.as_map().value(row);
+            let [keys, values] = pairs.columns() else { return };
+            several('{', '}', pairs.len(), text, |pair, text| {
+                value(keys.as_ref(), pair, text);
+                text.push('=');
+                value(values.as_ref(), pair, text);
+            });
+        }
         other => {
             let _ = write!(text, "<{other}>");
         }
     }
+}
+
+/// Values in brackets, with commas between them.
+fn several(open: char, close: char, count: usize, text: &mut String, one: impl Fn(usize, &mut String)) {
+    text.push(open);
+    for at in 0..count {
+        if at > 0 {
+            text.push_str(", ");
+        }
+        one(at, text);
+    }
+    text.push(close);
 }
 
 /// A point in time that the calendar here does not reach: PostgreSQL's infinities, which are the

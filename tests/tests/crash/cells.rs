@@ -94,7 +94,10 @@ pub(crate) fn cells(phase: Phase, kafka: bool, all: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
     for step in STEPS {
         let elsewhere = if kafka { "jdbc." } else { "kafka." };
-        if step.starts_with(elsewhere) || (*step == "engine.schema" && phase != Phase::Ddl) {
+        if step.starts_with(elsewhere)
+            || step.starts_with("local_file.")
+            || (*step == "engine.schema" && phase != Phase::Ddl)
+        {
             continue;
         }
         for (side, failure) in [("before", Action::Error), ("after", Action::LostAnswer)] {
