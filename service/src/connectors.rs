@@ -15,6 +15,7 @@ use culvert_source_fake::FakeSource;
 use culvert_source_kafka::KafkaSource;
 use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
+use culvert_transform_sql::Sql;
 use culvert_transforms::{FilterRowKind, RowKindExtractor};
 
 /// One plugin: its name, its options, and how it is built.
@@ -76,6 +77,12 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         options: FilterRowKind::OPTIONS,
         rules: &[],
         build: Build::Transform(|options| Ok(Arc::new(FilterRowKind::from_options(options)?))),
+    },
+    Plugin {
+        name: Sql::PLUGIN,
+        options: Sql::OPTIONS,
+        rules: &[],
+        build: Build::Transform(|options| Ok(Arc::new(Sql::from_options(options)?))),
     },
     Plugin {
         name: culvert_sink_console::PLUGIN,

@@ -15,7 +15,7 @@ fn allowed(from: &str, to: &str) -> bool {
         // The engine knows traits only.
         "culvert-engine" | "culvert-kafka" | "culvert-state" => among(&["culvert-api"]),
         // What source and sink share about PostgreSQL: how to reach it, what its errors mean.
-        "culvert-transforms" | "culvert-postgres" | "culvert-values" => {
+        "culvert-transforms" | "culvert-transform-sql" | "culvert-postgres" | "culvert-values" => {
             among(&["culvert-api", "culvert-config"])
         }
         // What source and sink share about files.
