@@ -12,6 +12,7 @@ mod local;
 mod network;
 mod pipeline;
 mod postgres;
+mod sql;
 mod state;
 mod tidy;
 mod types;
