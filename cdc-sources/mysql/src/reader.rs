@@ -62,6 +62,8 @@ pub(crate) struct MySqlReader {
     ready: VecDeque<SourceEvent>,
     barrier_wanted: bool,
     ended: bool,
+    /// Rows of a transaction were taken in, and its end was not.
+    in_transaction: bool,
     /// When the oldest row that waits was taken in.
     waiting_since: Option<Instant>,
     /// Commit time of the transaction being read, where its begin tells it.
@@ -92,6 +94,7 @@ impl MySqlReader {
             ready: VecDeque::new(),
             barrier_wanted: false,
             ended: false,
+            in_transaction: false,
             waiting_since: None,
             bytes_reported: 0,
             names: HashMap::new(),
@@ -206,6 +209,12 @@ impl MySqlReader {
     }
 
     async fn take_in(&mut self, item: LogItem) -> Result<()> {
+        self.in_transaction = match &item {
+            LogItem::TableMap(_) | LogItem::Rows(_) => true,
+            LogItem::Committed { .. } => false,
+            LogItem::Statement { alone, .. } => self.in_transaction && !alone,
+            LogItem::Heartbeat => self.in_transaction,
+        };
         match item {
             LogItem::TableMap(raw) => self.map_table(&raw),
             LogItem::Rows(raw) => self.take_rows(raw).await,
@@ -239,7 +248,9 @@ impl MySqlReader {
 
     /// Whether the first transaction after the stop time is at hand.
     fn past_stop_time(&self, timestamp: u32) -> bool {
-        matches!(self.config.stop, Stop::Time(ms) if u64::from(timestamp) * 1000 > ms)
+        let is_past = matches!(self.config.stop, Stop::Time(ms) if u64::from(timestamp) * 1000 > ms);
+        // Half a transaction is none, and tables that are being read need the log to go on.
+        is_past && !self.in_transaction && self.tables.all_complete() && self.whole.is_none()
     }
 
     /// Takes in what is there, up to a batch or a turn. True: something happened.

@@ -82,6 +82,8 @@ impl MySqlSource {
         let stop_at = match &self.config.stop {
             Stop::Latest => Some(catalog.position.binlog.clone()),
             Stop::At(place) => Some(place.clone()),
+            // Of a time that is over, the log has everything already; nothing may come behind it.
+            Stop::Time(ms) if *ms < now_ms(conn).await? => Some(catalog.position.binlog.clone()),
             Stop::Never | Stop::Time(_) => None,
         };
         let snapshots = self.snapshots();
@@ -223,6 +225,15 @@ async fn mariadb_position(conn: &mut Conn, place: &BinlogPosition) -> Result<Gti
             .hint("SHOW BINARY LOGS lists the files there are")
     })?;
     Ok(GtidPosition::MariaDb(String::from_utf8_lossy(&found).parse()?))
+}
+
+/// The server's clock.
+async fn now_ms(conn: &mut Conn) -> Result<u64> {
+    let found: Option<u64> = conn
+        .query_first("SELECT FLOOR(UNIX_TIMESTAMP(NOW(3)) * 1000)")
+        .await
+        .map_err(|error| from_client(error, "asking for the server's time"))?;
+    found.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the server tells no time"))
 }
 
 async fn purged(conn: &mut Conn) -> Result<String> {

@@ -30,9 +30,10 @@ pub const OPTIONS: &[OptionDef] = &[
         .doc("Where a job without state begins: a snapshot and then the log; the first place the slot still has; now; a given place; a snapshot and nothing more; or where the slot was left, which has to exist. TIMESTAMP is refused: the log cannot be searched by time."),
     OptionDef::string("startup.specific-offset.lsn").doc("The place to begin at, such as `16/B374D848` (SPECIFIC). The slot has to exist and must not be past it."),
     OptionDef::int_in("startup.timestamp", 0, i64::MAX).unit("ms").refused("the log of this server cannot be searched by time").doc("A time to begin at."),
-    OptionDef::choice("stop.mode", &["NEVER", "LATEST", "SPECIFIC"]).default("NEVER")
-        .doc("Where the source ends: never, at the end of the log as of the start, or at a given place."),
+    OptionDef::choice("stop.mode", &["NEVER", "LATEST", "SPECIFIC", "TIMESTAMP"]).default("NEVER")
+        .doc("Where the source ends: never, at the end of the log as of the start, at a given place, or with the first transaction after a time."),
     OptionDef::string("stop.specific-offset.lsn").doc("The place to end at (SPECIFIC)."),
+    OptionDef::int_in("stop.timestamp", 0, i64::MAX).unit("ms").doc("End before the first transaction committed after this time (TIMESTAMP)."),
     OptionDef::int_in("snapshot.split.size", 1, 10_000_000).unit("rows").default("8096").doc("Rows of one snapshot chunk."),
     OptionDef::int("snapshot.fetch.size").default("1024").ignored("rows are streamed by COPY").doc("Rows per fetch."),
     OptionDef::int_in("incremental.parallelism", 1, 1).default("1").doc("Stream readers. One reader keeps the order of transactions."),
@@ -96,6 +97,8 @@ pub enum Stop {
     Latest,
     /// At a place.
     At(u64),
+    /// Before the first transaction after this time, in ms since 1970.
+    Time(u64),
 }
 
 /// The source's settings.
@@ -338,6 +341,10 @@ fn stop(options: &Options) -> Result<Stop> {
     Ok(match options.enum_value("stop.mode") {
         "NEVER" => Stop::Never,
         "LATEST" => Stop::Latest,
+        "TIMESTAMP" => match options.opt_int("stop.timestamp") {
+            Some(ms) => Stop::Time(u64::try_from(ms).unwrap_or(0)),
+            None => return Err(bad("stop.timestamp", "required because stop.mode is TIMESTAMP")),
+        },
         _ => Stop::At(place(options, "stop")?),
     })
 }

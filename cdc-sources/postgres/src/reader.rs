@@ -41,7 +41,7 @@ use crate::enumerator::STREAM;
 use crate::log::{LogItem, LogOptions, LogStream};
 use crate::lsn::Lsn;
 use crate::newcomers::Memory;
-use crate::options::PgConfig;
+use crate::options::{PgConfig, Stop};
 use crate::slot::Slot;
 use crate::snapshot::{ChunkMessage, ChunkReader};
 use crate::source::is_at_its_end;
@@ -402,10 +402,26 @@ impl PgReader {
         self.context.progress.lag_ms.store(lag, Relaxed);
     }
 
+    /// Whether this transaction is behind the place or the time to stop at. Tables that are being read need
+    /// the log to go on.
+    fn ends_before(&self, item: &LogItem) -> bool {
+        let LogItem::Begin { commit_lsn, commit_time_us, .. } = item else { return false };
+        let is_behind = self.stop_at.is_some_and(|stop| *commit_lsn >= stop)
+            || match self.config.stop {
+                Stop::Time(ms) => u64::try_from(*commit_time_us / 1000).is_ok_and(|at| at > ms),
+                _ => false,
+            };
+        is_behind && self.tables.all_complete() && self.tables.unpassed() == 0 && self.skip == 0
+    }
+
     /// Takes in what is there, up to a batch or a turn. True: something happened.
     async fn take_what_is_there(&mut self) -> Result<bool> {
         for turn in 0..ITEMS_PER_TURN {
             let Some(item) = self.log()?.try_next()? else { return Ok(turn > 0) };
+            if self.ends_before(&item) {
+                self.end()?;
+                return Ok(true);
+            }
             let boundary = matches!(item, LogItem::Commit { .. } | LogItem::Position(_));
             self.take_in(item).await?;
             if boundary {
@@ -424,7 +440,7 @@ impl PgReader {
         match tokio::time::timeout(LINGER, log.next()).await {
             Ok(item) => {
                 let item = item?;
-                self.take_in(item).await
+                if self.ends_before(&item) { self.end() } else { self.take_in(item).await }
             }
             Err(_) => {
                 self.quiet = true;

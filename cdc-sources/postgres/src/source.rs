@@ -249,8 +249,10 @@ impl PostgresSource {
         self.slot_is_ours.store(true, Relaxed);
         start.position = slot::begin(&client, server, config, &start.slot).await?;
         start.stop_at = match &config.stop {
-            Stop::Never => None,
             Stop::Latest => Some(flushed_end(&client, server).await?),
+            // Of a time that is over, the log has everything already; nothing may come behind it.
+            Stop::Time(ms) if *ms < now_ms(&client).await? => Some(flushed_end(&client, server).await?),
+            Stop::Never | Stop::Time(_) => None,
             Stop::At(place) => Some(Lsn(*place)),
         };
         if config.snapshots() {
@@ -300,6 +302,16 @@ fn is_still_there(table: &TableState, there: &[Found]) -> bool {
         }
         _ => true,
     }
+}
+
+/// The server's clock.
+async fn now_ms(client: &Client) -> Result<u64> {
+    let statement =
+        "SELECT pg_catalog.floor(EXTRACT(epoch FROM pg_catalog.clock_timestamp()) * 1000)::bigint";
+    let rows = query(client, statement, "asking for the server's time").await?;
+    rows.first()
+        .and_then(|row| text(row, 0).parse().ok())
+        .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the server tells no time"))
 }
 
 /// Whether everything that was to be read has been read.
