@@ -12,6 +12,7 @@ use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
 use culvert_sink_local_file::LocalFileSink;
 use culvert_source_fake::FakeSource;
+use culvert_source_jdbc::JdbcSource;
 use culvert_source_kafka::KafkaSource;
 use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
@@ -50,6 +51,14 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         rules: &[],
         build: Build::Source(|options, env| {
             Ok(Arc::new(PostgresSource::from_options(options, env.parallelism)?))
+        }),
+    },
+    Plugin {
+        name: JdbcSource::NAME,
+        options: culvert_source_jdbc::OPTIONS,
+        rules: culvert_source_jdbc::RULES,
+        build: Build::Source(|options, env| {
+            Ok(Arc::new(JdbcSource::from_options(options, env.parallelism)?))
         }),
     },
     Plugin {

@@ -158,6 +158,11 @@ impl KeyPlan {
         if parts.is_empty() { String::new() } else { format!(" WHERE {}", parts.join(" AND ")) }
     }
 
+    /// The condition that selects the rows behind a key, from the raw bytes of its columns in plan order.
+    pub(crate) fn behind(&self, raw: Vec<Vec<u8>>) -> String {
+        self.compare(&KeyBound { raw, sort: Vec::new() }, ">", ">")
+    }
+
     /// `(a > x) OR (a = x AND b > y)`, led by `a >= x` so that the optimizer sees the range.
     fn compare(&self, bound: &KeyBound, strict: &str, last: &str) -> String {
         let literals: Vec<String> =

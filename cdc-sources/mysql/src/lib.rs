@@ -3,7 +3,7 @@
 //! Read in this order: `options` what users say · `source` how an attempt is prepared ·
 //! `enumerator` how the work is cut · `reader` how the log and the snapshot become one stream ·
 //! `log` where transactions begin and end · `snapshot` how a chunk is read late enough ·
-//! [`decode`] how wire bytes become columns.
+//! [`decode`] how wire bytes become columns. Beside it, [`select`] reads tables and queries without the log.
 
 mod catalog;
 pub mod charset;
@@ -23,6 +23,7 @@ mod merge;
 mod options;
 mod position;
 mod reader;
+pub mod select;
 mod selection;
 mod shapes;
 mod snapshot;

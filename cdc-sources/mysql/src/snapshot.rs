@@ -379,7 +379,8 @@ impl ChunkRows {
     }
 }
 
-fn raw_key(values: &[Value], index: usize) -> Result<Vec<u8>> {
+/// The raw bytes of a key column.
+pub(crate) fn raw_key(values: &[Value], index: usize) -> Result<Vec<u8>> {
     let mut text = RowText::default();
     let value = values.get(index..=index).unwrap_or_default();
     let key = text.of(value).next().flatten().map(<[u8]>::to_vec);

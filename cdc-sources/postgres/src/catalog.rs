@@ -340,12 +340,12 @@ pub(crate) async fn describe(
 
 /// Key columns of tables: of the primary key, and of the index that is the replica identity.
 #[derive(Default)]
-struct Keys {
-    primary: Vec<String>,
+pub(crate) struct Keys {
+    pub(crate) primary: Vec<String>,
     identity: Vec<String>,
 }
 
-async fn read_keys(client: &Client, oids: &str) -> Result<HashMap<u32, Keys>> {
+pub(crate) async fn read_keys(client: &Client, oids: &str) -> Result<HashMap<u32, Keys>> {
     let statement = format!(
         "SELECT i.indrelid, i.indisprimary, i.indisreplident, a.attname FROM pg_catalog.pg_index i \
          CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, place) \

@@ -59,6 +59,32 @@ impl KeyPlan {
         (!columns.is_empty()).then_some(KeyPlan { columns })
     }
 
+    /// The order of these columns by a key, all of it, for a reader that leaves comparing to the server: so
+    /// text may be in any collation. `None` when there is a column whose order here and there may differ.
+    pub(crate) fn of_server(columns: &[ColumnDef], key: &[String]) -> Option<KeyPlan> {
+        let column = |name: &String| {
+            let index = columns.iter().position(|column| column.name == *name)?;
+            let column = columns.get(index)?;
+            let is_text = matches!(column.kind, PgType::Text | PgType::Char);
+            // Of what is made by users, `>` may be another operator than the one that sorts.
+            let is_plain = !is_text || TEXT_TYPES.contains(&column.type_oid);
+            let as_sorted = ColumnDef { bytewise: true, ..column.clone() };
+            (is_plain && !column.nullable && is_ordered(&as_sorted)).then(|| KeyColumn {
+                index,
+                name: column.name.clone(),
+                kind: column.kind.clone(),
+                declaration: column.declaration.clone(),
+            })
+        };
+        let columns: Vec<KeyColumn> = key.iter().map(column).collect::<Option<_>>()?;
+        (!columns.is_empty()).then_some(KeyPlan { columns })
+    }
+
+    /// The condition that selects what is behind a key.
+    pub(crate) fn behind(&self, bound: &KeyBound) -> Vec<String> {
+        self.conditions(&KeyRange { after: Some(bound.clone()), up_to: None })
+    }
+
     /// The same for rows whose columns stand elsewhere; `None` when one of them is missing there.
     pub(crate) fn placed(&self, find: impl Fn(&str) -> Option<usize>) -> Option<KeyPlan> {
         let mut columns = self.columns.clone();
@@ -123,6 +149,9 @@ impl KeyColumn {
         format!("{}::{}", literal(&value.text(&self.kind)), self.declaration)
     }
 }
+
+/// `name`, `text`, `character`, `character varying`.
+const TEXT_TYPES: &[u32] = &[19, 25, 1042, 1043];
 
 fn is_ordered(column: &ColumnDef) -> bool {
     match column.kind {

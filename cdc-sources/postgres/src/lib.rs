@@ -4,8 +4,8 @@
 //! `publication` what it leaves at the server · `newcomers` which tables join later · `enumerator` how
 //! the work is cut · `reader` how the log and the snapshot become one stream · `snapshot` and
 //! `visibility` what a chunk has seen · `log` how the log arrives · `decode` how wire bytes become
-//! columns · `standing` what the log does not
-//! tell.
+//! columns · `standing` what the log does not tell. Beside it, [`select`] reads tables and queries without
+//! the log.
 
 mod catalog;
 mod check;
@@ -22,6 +22,7 @@ mod partitions;
 mod pgoutput;
 mod publication;
 mod reader;
+pub mod select;
 mod selection;
 mod shape;
 mod slot;

@@ -13,7 +13,7 @@
 //! A table without a key that can be cut is one chunk, and [`blocks`] reads it by several connections.
 
 mod blocks;
-mod copy;
+pub(crate) mod copy;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -385,7 +385,7 @@ fn unreadable(error: Error, def: &TableDef) -> Error {
 /// How a column is asked for. Where the binary form is not read here, as what the output function
 /// prints: a cast to text is another function for some types (`inet`, `"char"`), and so is a test for
 /// NULL of a composite.
-fn expression(column: &ColumnDef) -> String {
+pub(crate) fn expression(column: &ColumnDef) -> String {
     let name = identifier(&column.name);
     match column.kind {
         PgType::Printed => {

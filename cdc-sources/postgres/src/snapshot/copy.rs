@@ -11,18 +11,18 @@ const COPY_SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// Rows of a binary COPY. The server puts every row into a message of its own.
 #[derive(Default)]
-pub(super) struct CopyRows {
+pub(crate) struct CopyRows {
     begun: bool,
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 /// One row: its fields, each `None` for NULL.
-pub(super) struct CopyRow {
+pub(crate) struct CopyRow {
     fields: Vec<Option<Bytes>>,
 }
 
 impl CopyRow {
-    pub(super) fn cells<'a>(&'a self, columns: &'a [ColumnDef]) -> impl Iterator<Item = Result<Cell<'a>>> {
+    pub(crate) fn cells<'a>(&'a self, columns: &'a [ColumnDef]) -> impl Iterator<Item = Result<Cell<'a>>> {
         self.fields.iter().zip(columns).map(|(field, column)| {
             Ok(match field {
                 None => Cell::Null,
@@ -35,7 +35,7 @@ impl CopyRow {
 }
 
 impl CopyRows {
-    pub(super) fn next(&mut self, data: &mut Bytes, columns: usize) -> Result<Option<CopyRow>> {
+    pub(crate) fn next(&mut self, data: &mut Bytes, columns: usize) -> Result<Option<CopyRow>> {
         let wrong = || Error::new(ErrorKind::Corrupt, "rows of a COPY do not follow their format");
         if !self.begun {
             let head = take(data, COPY_SIGNATURE.len()).filter(|head| head == COPY_SIGNATURE);
