@@ -34,7 +34,7 @@ mod slot;
 mod ties;
 mod toast;
 mod transactions;
-mod types;
+pub(crate) mod types;
 mod wal;
 mod whole;
 mod widened;

@@ -4,25 +4,25 @@ use culvert_tests::oracle::postgres::quoted;
 
 /// One column and what is put into it.
 #[derive(Clone, Debug)]
-pub(super) struct Column {
-    pub(super) name: String,
-    pub(super) declared: &'static str,
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) declared: &'static str,
     /// SQL literals.
-    pub(super) values: Vec<String>,
+    pub(crate) values: Vec<String>,
 }
 
 /// A table of the corpus. It also has `id`, its key, and `touched`, a counter.
 #[derive(Clone, Debug)]
-pub(super) struct Table {
-    pub(super) name: &'static str,
-    pub(super) columns: Vec<Column>,
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) columns: Vec<Column>,
 }
 
 /// The first `id` of rows that come after the job has started.
-pub(super) const LATER: usize = 1000;
+pub(crate) const LATER: usize = 1000;
 
 /// Types a database needs before the tables of [`own_types`] can be made.
-pub(super) const DEFINITIONS: &[&str] = &[
+pub(crate) const DEFINITIONS: &[&str] = &[
     "CREATE EXTENSION hstore",
     "CREATE EXTENSION citext",
     "CREATE EXTENSION ltree",
@@ -44,7 +44,7 @@ fn column(declared: &'static str, values: &[&str]) -> Column {
 }
 
 /// Tables whose values every target can hold, as themselves or as text.
-pub(super) fn everywhere() -> Vec<Table> {
+pub(crate) fn everywhere() -> Vec<Table> {
     vec![
         Table { name: "numbers", columns: numbers() },
         Table { name: "texts", columns: texts() },
@@ -55,7 +55,7 @@ pub(super) fn everywhere() -> Vec<Table> {
 }
 
 /// Values that other databases do not have.
-pub(super) fn extremes() -> Vec<Table> {
+pub(crate) fn extremes() -> Vec<Table> {
     let columns = vec![
         column("real", &["NaN", "Infinity", "-Infinity"]),
         column("double precision", &["NaN", "Infinity", "-Infinity"]),
@@ -81,7 +81,7 @@ pub(super) fn extremes() -> Vec<Table> {
 }
 
 /// Types that were made in the database.
-pub(super) fn own_types() -> Vec<Table> {
+pub(crate) fn own_types() -> Vec<Table> {
     let made = vec![
         column("mood", &["sad", "so, so", "it''s \"fine\""]),
         column("other.colour", &["red", "green"]),
@@ -254,7 +254,7 @@ fn arrays() -> Vec<Column> {
 
 impl Table {
     /// `CREATE TABLE` in the schema `public`.
-    pub(super) fn create(&self) -> String {
+    pub(crate) fn create(&self) -> String {
         let mut parts = vec!["id int PRIMARY KEY".to_string()];
         parts.extend(
             self.columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.declared)),
@@ -265,12 +265,12 @@ impl Table {
 
     /// How many rows [`Table::inserts`] makes: as many as the longest list has values, and one in
     /// which everything is NULL.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         1 + self.columns.iter().map(|column| column.values.len()).max().unwrap_or(0)
     }
 
     /// One statement per row, so that each is a change of its own. Ids count up from `first`.
-    pub(super) fn inserts(&self, first: usize) -> Vec<String> {
+    pub(crate) fn inserts(&self, first: usize) -> Vec<String> {
         let names: Vec<String> = self.columns.iter().map(|column| quoted(&column.name)).collect();
         let row = |row: usize| {
             let value = |column: &Column| column.values.get(row).map_or("NULL", String::as_str).to_string();
@@ -287,7 +287,7 @@ impl Table {
     }
 
     /// Gives the later rows the values of the row after them, all in one statement.
-    pub(super) fn rotate(&self) -> String {
+    pub(crate) fn rotate(&self) -> String {
         let set: Vec<String> =
             self.columns.iter().map(|column| format!("{0} = b.{0}", quoted(&column.name))).collect();
         format!(

@@ -5,7 +5,7 @@
 //! MariaDB, [`from_mysql`] from there, [`keys`] changes and removes
 //! rows by keys of every type.
 
-mod corpus;
+pub(crate) mod corpus;
 mod from_mysql;
 mod keys;
 mod pairs;
