@@ -30,7 +30,7 @@ fn stream(options: LogOptions) -> (LogStream, DuplexStream) {
     let shared = Arc::new(Shared::default());
     let (sender, batches) = mpsc::unbounded_channel();
     let timing = Timing { status_interval: Duration::from_secs(10), silence_max: Duration::from_secs(60) };
-    let link = Link::new(Box::new(writer), Arc::clone(&shared), timing);
+    let link = Link::new(Box::new(writer), Arc::clone(&shared), timing, None);
     let outbox = Outbox::new(sender, Arc::clone(&shared));
     let assembly = Assembly::new(options.spill_folder.clone(), options.spill_bytes_max);
     let returned = options.start;
