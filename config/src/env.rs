@@ -39,18 +39,15 @@ pub const ENV_OPTIONS: &[OptionDef] = &[
         .unit("bytes")
         .default("17179869184")
         .doc("Bytes kept on disk for sinks that are behind the others; past it the job waits for them."),
-    OptionDef::int("read_limit.rows_per_second")
-        .unit("rows/s")
-        .refused("reading is slowed down by the sinks alone, there is no rate limit yet")
-        .doc("Most rows to read in a second."),
-    OptionDef::int("read_limit.bytes_per_second")
-        .unit("bytes/s")
-        .refused("reading is slowed down by the sinks alone, there is no rate limit yet")
-        .doc("Most bytes to read in a second."),
-    OptionDef::duration_ms("sink.flush.interval")
-        .default("0")
-        .ignored("few rows do not wait longer than 'checkpoint.interval'")
-        .doc("Time after which sinks write what they hold back."),
+    OptionDef::int_in("read_limit.rows_per_second", 1, i64::MAX).unit("rows/s").doc(
+        "Most rows that the job reads in a second, all its readers together; without it there is no limit. Read again at SIGHUP.",
+    ),
+    OptionDef::int_in("read_limit.bytes_per_second", 1, i64::MAX).unit("bytes/s").doc(
+        "Most bytes of rows, as they lie in memory, that the job reads in a second; as above.",
+    ),
+    OptionDef::duration_ms("sink.flush.interval").default("0").doc(
+        "Rows that a sink holds back are written after this long without new ones; 0 is 100 ms. They are visible with the next checkpoint.",
+    ),
     OptionDef::choice("savemode.execute.location", &["CLUSTER", "CLIENT"])
         .ignored("save modes run where the job runs")
         .doc("Where save modes run."),
@@ -95,12 +92,20 @@ pub struct JobSettings {
     pub retry_times: u32,
     /// `job.retry.interval.seconds`, in milliseconds.
     pub retry_interval_ms: u64,
+    /// `read_limit.rows_per_second`; 0 without a limit.
+    pub rows_per_second_max: u64,
+    /// `read_limit.bytes_per_second`; 0 without a limit.
+    pub bytes_per_second_max: u64,
+    /// `sink.flush.interval` in milliseconds; 0 where the default holds.
+    pub flush_interval_ms: u64,
 }
 
 impl JobFile {
     /// The settings of `env` with their defaults, and what is wrong with them.
     pub fn settings(&self) -> (JobSettings, Vec<Problem>) {
         let (options, problems) = Options::resolve(&self.env, ENV_OPTIONS);
+        let unsigned =
+            |name: &str| options.opt_int(name).and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
         let small = |name: &str| u32::try_from(options.int(name)).unwrap_or(0);
         let settings = JobSettings {
             name: options.opt_str("job.name").filter(|name| !name.is_empty()).map(str::to_owned),
@@ -116,6 +121,9 @@ impl JobFile {
             spool_bytes_max: options.unsigned("spool.bytes.max"),
             retry_times: small("job.retry.times"),
             retry_interval_ms: options.unsigned("job.retry.interval.seconds").saturating_mul(1_000),
+            rows_per_second_max: unsigned("read_limit.rows_per_second"),
+            bytes_per_second_max: unsigned("read_limit.bytes_per_second"),
+            flush_interval_ms: options.unsigned("sink.flush.interval"),
         };
         (settings, problems)
     }
@@ -160,25 +168,23 @@ mod tests {
         let (settings, problems) = settings(
             "job { name = n, mode = streaming }, checkpoint.interval = \"5s\", execution.parallelism = 4, \
              execution.checkpoint.min-pause = 7, parallelism = \"2\", flink.a.b = c, spark { x = 1 }, \
-             shade.identifier = default",
+             shade.identifier = default, read_limit.rows_per_second = 500, sink.flush.interval = 2s",
         );
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(settings.name.as_deref(), Some("n"));
         assert_eq!(settings.mode, JobMode::Streaming);
         assert_eq!((settings.parallelism, settings.checkpoint_interval_ms), (2, 5000));
         assert_eq!(settings.checkpoint_min_pause_ms, 7);
+        assert_eq!((settings.rows_per_second_max, settings.bytes_per_second_max), (500, 0));
+        assert_eq!(settings.flush_interval_ms, 2_000);
     }
 
     #[test]
     fn what_is_not_supported_is_named() {
-        let (_, problems) = settings(
-            "read_limit.rows_per_second = 5, jars = \"a;b\", shade.identifier = base64, job.mod = BATCH",
-        );
+        let (_, problems) = settings("jars = \"a;b\", shade.identifier = base64, job.mod = BATCH");
         assert_eq!(
             problems,
             [
-                "j.conf:1: option 'read_limit.rows_per_second' of env is not supported: reading is slowed down by the \
-                 sinks alone, there is no rate limit yet",
                 "j.conf:1: option 'jars' of env has no effect: connectors are built in",
                 "j.conf:1: option 'shade.identifier' of env is not supported: encrypted values cannot be read; use \
                  ${…} variables for secrets",

@@ -10,6 +10,7 @@ mod checkpointer;
 mod graph;
 mod group;
 mod lane;
+mod limit;
 mod opener;
 mod pipeline;
 mod queue;
@@ -22,6 +23,7 @@ mod watchdog;
 
 pub use graph::{Branch, FailurePolicy, JobGraph, Node, NodeKind, needs_spool, refuse_unfit_targets};
 pub use group::fit;
+pub use limit::ReadLimit;
 pub use pipeline::Ended;
 pub use route::{Path, Step};
 pub use settings::{Settings, StopSignal, stop_channel};

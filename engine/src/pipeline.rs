@@ -19,6 +19,7 @@ use crate::branch::{Report, watch};
 use crate::checkpointer::Checkpointer;
 use crate::graph::{Branch, refuse_unfit_targets};
 use crate::lane::{Lane, LaneState};
+use crate::limit::Pace;
 use crate::opener::{Opener, off_loop};
 use crate::restore::{Restored, Standing, look, restore};
 use crate::settings::{Settings, StopSignal};
@@ -136,6 +137,7 @@ async fn drive(
     let mut barrier_wanted = true;
     let mut rows_waiting = false;
     let mut ending: Option<Ended> = None;
+    let mut pace = Pace::default();
     loop {
         let wanted = reader.splits_wanted();
         if wanted > 0 {
@@ -155,9 +157,14 @@ async fn drive(
         if barrier_wanted || ending.is_some() || checkpointer.due(rows_waiting) {
             reader.request_barrier();
             barrier_wanted = false;
+            pace.barrier_comes = true;
         }
         if ending.is_none() && checkpointer.spool_is_full() {
             checkpointer.wait().await?;
+            forget(reader, checkpointer).await?;
+            continue;
+        }
+        if ending.is_none() && pace.waited(&attempt.settings.read_limit).await {
             forget(reader, checkpointer).await?;
             continue;
         }
@@ -182,6 +189,7 @@ async fn drive(
                 let source = SourceState { enumerator: enumerator.snapshot_state()?, reader: state };
                 checkpointer.begin(source, position, rows_waiting).await?;
                 rows_waiting = false;
+                pace.barrier_comes = false;
                 if let Some(how) = ending {
                     checkpointer.settle().await?;
                     if how == Ended::Finished {
@@ -228,5 +236,6 @@ async fn send_batch(
         .context("table", &batch.schema.id));
     }
     attempt.progress.rows_read.fetch_add(batch.len() as u64, Relaxed);
+    attempt.settings.read_limit.took(batch.len(), batch.memory_bytes());
     checkpointer.send_all(SpoolItem::Batch(batch)).await
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::limit::ReadLimit;
+
 /// Limits and intervals of one job. Every one has a default that suits an always-on job.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -20,6 +22,8 @@ pub struct Settings {
     pub queue_bytes_max: usize,
     /// Rows held back in a writer are passed on after this long without new ones.
     pub flush_after_idle: Duration,
+    /// How much may be read in a second; may be changed while the job runs.
+    pub read_limit: ReadLimit,
     /// A call to a server that takes longer is told of as a stall.
     pub stall_after: Duration,
     /// First wait after a transient failure; doubles each time.
@@ -43,6 +47,7 @@ impl Default for Settings {
             quiet_checkpoint_interval: Duration::from_secs(30),
             queue_bytes_max: 32 << 20,
             flush_after_idle: Duration::from_millis(100),
+            read_limit: ReadLimit::default(),
             retry_initial: Duration::from_millis(500),
             stall_after: Duration::from_secs(20),
             // A job is to go on within 10 s when what it waits for is there again.

@@ -129,6 +129,23 @@ pub(crate) fn back_off(settings: &Settings, failures: u32) -> Duration {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_completed_checkpoint_refills_the_budget() {
+        let settings = Settings { retry_budget: 2, ..Settings::default() };
+        let progress = JobProgress::default();
+        let (_stop, signal) = crate::settings::stop_channel();
+        let mut tries = Tries::new("job", &settings, &progress);
+        let lost = || Error::new(ErrorKind::Connection, "lost");
+        for _ in 0..3 {
+            assert!(tries.another_after(lost(), &signal).await.is_ok());
+            assert!(tries.another_after(lost(), &signal).await.is_ok());
+            progress.checkpoints.fetch_add(1, Relaxed);
+        }
+        assert!(tries.another_after(lost(), &signal).await.is_ok());
+        assert!(tries.another_after(lost(), &signal).await.is_ok());
+        assert!(tries.another_after(lost(), &signal).await.is_err());
+    }
+
     #[test]
     fn waits_double_up_to_the_limit() {
         let settings = Settings::default();

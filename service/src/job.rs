@@ -7,7 +7,9 @@ use culvert_api::{Boundedness, DeliveryContract, Error, ErrorKind, Sink, Source}
 use culvert_config::{
     Block, JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, load, parse_variables,
 };
-use culvert_engine::{Branch, FailurePolicy, JobGraph, Node, NodeKind, Settings, fit, refuse_unfit_targets};
+use culvert_engine::{
+    Branch, FailurePolicy, JobGraph, Node, NodeKind, ReadLimit, Settings, fit, refuse_unfit_targets,
+};
 
 use crate::arguments::JobArguments;
 use crate::connectors::{Build, find, refused};
@@ -39,9 +41,25 @@ fn default_name(file: &JobFile) -> String {
     file.path.file_stem().map_or_else(|| "job".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
+/// The limits on reading, as the job file has them now: rows and bytes in a second.
+pub(crate) fn read_limits(arguments: &JobArguments) -> Result<(u64, u64), Vec<Problem>> {
+    let variables = parse_variables(&arguments.variables).map_err(|problem| vec![problem])?;
+    let file = load(&arguments.config, &variables).map_err(|errors| errors.0)?;
+    let (env, mut problems) = file.settings();
+    problems.retain(Problem::is_error);
+    if problems.is_empty() { Ok((env.rows_per_second_max, env.bytes_per_second_max)) } else { Err(problems) }
+}
+
 fn settings(env: &JobSettings) -> Settings {
     let millis = Duration::from_millis;
+    let defaults = Settings::default();
+    let flush_after_idle = match env.flush_interval_ms {
+        0 => defaults.flush_after_idle,
+        set => millis(set),
+    };
     Settings {
+        flush_after_idle,
+        read_limit: ReadLimit::new(env.rows_per_second_max, env.bytes_per_second_max),
         checkpoint_interval: millis(env.checkpoint_interval_ms),
         checkpoint_min_pause: millis(env.checkpoint_min_pause_ms),
         checkpoint_warn_after: millis(env.checkpoint_timeout_ms.max(1)),
@@ -49,7 +67,7 @@ fn settings(env: &JobSettings) -> Settings {
         retry_initial: millis(env.retry_interval_ms.max(1)),
         spool_bytes_max: env.spool_bytes_max,
         stall_after: millis(env.stall_timeout_ms.max(100)),
-        ..Settings::default()
+        ..defaults
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
 use culvert_api::{DeliveryContract, Error, ErrorClass, ErrorKind, JobProgress, Spool, StateStore};
-use culvert_engine::{Ended, Job, JobGraph, needs_spool, stop_channel};
+use culvert_engine::{Ended, Job, JobGraph, ReadLimit, needs_spool, stop_channel};
 use culvert_state::{FileSpool, JobIdentity, RocksStore};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::arguments::RunOptions;
+use crate::arguments::{JobArguments, RunOptions};
 use crate::job;
 use crate::progress;
 use crate::terminal::{answer, complain};
@@ -36,6 +36,10 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
         }
     };
     tracing::info!(job = job.name, delivery = contract(&graph), "job read");
+    if let Err(error) = limits_on_hangup(options.job, job.settings.read_limit.clone()) {
+        complain(&format!("error: signals cannot be received: {error}"));
+        return 2;
+    }
     let running = Job {
         name: job.name,
         graph,
@@ -179,6 +183,29 @@ fn stop_on_signals(stop: watch::Sender<bool>) -> std::io::Result<()> {
             tracing::info!("stopping: finishing the checkpoint (again to stop at once)");
             // The job may have ended already.
             let _ = stop.send(true);
+        }
+    });
+    Ok(())
+}
+
+/// A hangup asks for the limits on reading to be taken from the job file again, and for nothing else.
+fn limits_on_hangup(arguments: JobArguments, limit: ReadLimit) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match job::read_limits(&arguments) {
+                Ok((rows, bytes)) => {
+                    limit.set(rows, bytes);
+                    tracing::info!(
+                        rows_per_second = rows,
+                        bytes_per_second = bytes,
+                        "the limits on reading are those of the job file now (0: none)"
+                    );
+                }
+                Err(problems) => problems.iter().for_each(|problem| {
+                    tracing::error!("the limits on reading stay as they were: {problem}");
+                }),
+            }
         }
     });
     Ok(())
