@@ -180,6 +180,7 @@ impl ClientSettings {
         let mut config = self.common();
         // A process that is gone is missed soon; who wants it otherwise sets it.
         config.set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string());
+        config.set("socket.timeout.ms", SOCKET_TIMEOUT.as_millis().to_string());
         let mut config = self.with_user(config);
         config.set("group.id", group).set("partition.assignment.strategy", "cooperative-sticky");
         config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
@@ -203,7 +204,9 @@ impl ClientSettings {
 
     /// Asks about a group and its topics, and is no member.
     pub fn asker(&self, group: &str) -> ClientConfig {
-        let mut config = self.with_user(self.common());
+        let mut config = self.common();
+        config.set("socket.timeout.ms", SOCKET_TIMEOUT.as_millis().to_string());
+        let mut config = self.with_user(config);
         config.set("group.id", group).set("enable.auto.commit", "false");
         config.set("allow.auto.create.topics", "false");
         config

@@ -206,7 +206,7 @@ fn unfit_to_hold(block: &Block, plugin: &str, kind: &NodeKind) -> Option<Problem
 }
 
 /// The job's source and sinks, for checks.
-pub(crate) fn ends(graph: &JobGraph) -> Result<(Arc<dyn Source>, Vec<culvert_engine::Branch>), Error> {
+pub(crate) fn ends(graph: &JobGraph) -> Result<(Arc<dyn Source>, Vec<Branch>), Error> {
     graph.branches()
 }
 

@@ -109,7 +109,7 @@ fn text(name: &str, shards: &[Database<'_>; 2], audit: &Database<'_>, mirror: &D
         // Writing to a text cannot fail.
         let _ = writeln!(
             text,
-            "{}\n snapshot.split.size = 100\n plugin_output = shard_{at} }}",
+            "{}\n snapshot.split.size = 100\n schema-changes.enabled = true\n plugin_output = shard_{at} }}",
             spec.source_block()
         );
     }

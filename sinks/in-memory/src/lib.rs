@@ -1,1 +1,0 @@
-//! Rows kept in memory.
