@@ -36,7 +36,7 @@ fn stream(options: LogOptions) -> (LogStream, DuplexStream) {
     let returned = options.start;
     let reader = CopyReader::new(Box::new(reader));
     let task = tokio::spawn(Pump::new(reader, link, outbox, assembly, options).run());
-    (LogStream { batches, current: Vec::new().into_iter(), shared, task, returned }, theirs)
+    (LogStream { batches, current: Vec::new().into_iter(), shared, task, returned, backend: None }, theirs)
 }
 
 fn copy_data(body: &[u8]) -> Vec<u8> {
