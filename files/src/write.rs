@@ -35,7 +35,7 @@ enum Body {
 
 /// Whether every column of a schema can be written; an operator error that names the first that cannot.
 pub fn refuse_unfit(layout: &Layout, schema: &SchemaRef) -> Result<()> {
-    let unfit = schema.fields().iter().find(|field| !fits(layout.format, field.data_type()));
+    let unfit = schema.fields().iter().find(|field| !fits(field.data_type()));
     match unfit {
         None => Ok(()),
         Some(field) => {
@@ -49,12 +49,12 @@ pub fn refuse_unfit(layout: &Layout, schema: &SchemaRef) -> Result<()> {
     }
 }
 
-fn fits(format: Format, data_type: &arrow_schema::DataType) -> bool {
+fn fits(data_type: &arrow_schema::DataType) -> bool {
     use arrow_schema::{DataType as T, TimeUnit};
     match data_type {
-        T::List(item) => fits(format, item.data_type()),
-        T::Struct(fields) => fields.iter().all(|field| fits(format, field.data_type())),
-        T::Map(entries, _) => fits(format, entries.data_type()),
+        T::List(item) => fits(item.data_type()),
+        T::Struct(fields) => fields.iter().all(|field| fits(field.data_type())),
+        T::Map(entries, _) => fits(entries.data_type()),
         T::Null => true,
         T::Timestamp(unit, _) => *unit == TimeUnit::Microsecond,
         T::Time64(unit) | T::Duration(unit) => *unit == TimeUnit::Microsecond,

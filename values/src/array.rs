@@ -23,7 +23,7 @@ pub fn array<'a>(data_type: &DataType, mut cells: impl Iterator<Item = &'a Cell>
 }
 
 /// Types lie in one another: the iterator's own must not grow with them.
-fn column<'a>(data_type: &DataType, cells: &mut dyn Iterator<Item = &'a Cell>) -> Option<ArrayRef> {
+fn column(data_type: &DataType, cells: &mut dyn Iterator<Item = &Cell>) -> Option<ArrayRef> {
     let int = |cell: &Cell| if let Cell::Int(value) = cell { Some(*value) } else { None };
     let wide = |cell: &Cell| if let Cell::Decimal(value) = cell { Some(*value) } else { None };
     Some(match data_type {
@@ -100,7 +100,7 @@ where
     Arc::new(array.with_data_type(data_type.clone()))
 }
 
-fn list<'a>(item: &FieldRef, cells: &mut dyn Iterator<Item = &'a Cell>) -> Option<ArrayRef> {
+fn list(item: &FieldRef, cells: &mut dyn Iterator<Item = &Cell>) -> Option<ArrayRef> {
     let lists: Vec<Option<&[Cell]>> =
         cells.map(|cell| if let Cell::List(items) = cell { Some(items.as_slice()) } else { None }).collect();
     let items = column(item.data_type(), &mut lists.iter().flatten().copied().flatten())?;
@@ -109,7 +109,7 @@ fn list<'a>(item: &FieldRef, cells: &mut dyn Iterator<Item = &'a Cell>) -> Optio
     Some(Arc::new(ListArray::try_new(Arc::clone(item), offsets, items, Some(nulls)).ok()?))
 }
 
-fn map<'a>(entries: &FieldRef, cells: &mut dyn Iterator<Item = &'a Cell>) -> Option<ArrayRef> {
+fn map(entries: &FieldRef, cells: &mut dyn Iterator<Item = &Cell>) -> Option<ArrayRef> {
     let DataType::Struct(fields) = entries.data_type() else { return None };
     let [key, value] = fields.iter().as_slice() else { return None };
     let maps: Vec<Option<&[(Cell, Cell)]>> =
@@ -123,7 +123,7 @@ fn map<'a>(entries: &FieldRef, cells: &mut dyn Iterator<Item = &'a Cell>) -> Opt
     Some(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, Some(nulls), false).ok()?))
 }
 
-fn row<'a>(fields: &Fields, cells: &mut dyn Iterator<Item = &'a Cell>) -> Option<ArrayRef> {
+fn row(fields: &Fields, cells: &mut dyn Iterator<Item = &Cell>) -> Option<ArrayRef> {
     let rows: Vec<Option<&[Cell]>> =
         cells.map(|cell| if let Cell::Row(values) = cell { Some(values.as_slice()) } else { None }).collect();
     let mut columns = Vec::with_capacity(fields.len());

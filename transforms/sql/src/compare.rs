@@ -73,10 +73,10 @@ impl Typed {
         if self.data_type == *to {
             return self;
         }
-        if self.is_null() {
-            if let Ok(null) = ScalarValue::try_from(to) {
-                return Typed::constant(null);
-            }
+        if self.is_null()
+            && let Ok(null) = ScalarValue::try_from(to)
+        {
+            return Typed::constant(null);
         }
         call(Cast { mode }, vec![self.expr], to.clone(), Volatility::Immutable)
     }

@@ -34,12 +34,15 @@ use crate::query::Query;
 /// Versions of one table whose plans are kept: batches of the version before may still be on their way.
 const PLANS_PER_TABLE: usize = 4;
 
+/// Plans by source and table, the newest version last.
+type Plans = HashMap<(u32, TableId), Vec<Arc<Plan>>>;
+
 /// Runs one SELECT over the rows of every table that enters.
 #[derive(Debug)]
 pub struct Sql {
     query: Query,
-    /// The plans made so far, by source and table, the newest version last.
-    plans: Mutex<HashMap<(u32, TableId), Vec<Arc<Plan>>>>,
+    /// The plans made so far.
+    plans: Mutex<Plans>,
 }
 
 impl Sql {

@@ -349,7 +349,7 @@ fn special(name: &str, mut args: Vec<Typed>) -> Result<Result<Typed, String>, Ve
             })
         }
         "MULTI_IF" => {
-            if args.len() % 2 == 0 {
+            if args.len().is_multiple_of(2) {
                 return Ok(Err(
                     "MULTI_IF takes conditions and values in turn, and a value at the end".to_owned()
                 ));

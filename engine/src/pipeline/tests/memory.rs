@@ -313,11 +313,14 @@ impl Spool for Spooled {
     }
 }
 
+/// Makes the nodes from a seed, the seed, and which nodes each sink reads.
+type Before = (fn(u64) -> Vec<Node>, u64, Vec<Vec<usize>>);
+
 /// A job, from the numbers into these sinks where no other nodes are given.
 pub(super) struct Scene {
     pub(super) sinks: Vec<(Memory, FailurePolicy)>,
     /// What stands before the sinks, and which of it each sink reads.
-    pub(super) before: Option<(fn(u64) -> Vec<Node>, u64, Vec<Vec<usize>>)>,
+    pub(super) before: Option<Before>,
     pub(super) store: Arc<Kept>,
     pub(super) spool: Arc<Spooled>,
     pub(super) queue_bytes_max: usize,

@@ -190,7 +190,7 @@ fn concat_ws(a: &Args) -> Outcome {
 fn hextoraw(digits: &str) -> Result<String, Fault> {
     let wrong = || Fault::new("a text is no sequence of four hexadecimal digits per character");
     let bytes = digits.as_bytes();
-    if bytes.len() % 4 != 0 || !bytes.iter().all(u8::is_ascii_hexdigit) {
+    if !bytes.len().is_multiple_of(4) || !bytes.iter().all(u8::is_ascii_hexdigit) {
         return Err(wrong());
     }
     let units: Vec<u16> = bytes

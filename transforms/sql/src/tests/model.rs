@@ -1,5 +1,7 @@
 //! Random rows through generated queries, beside a plain model that computes one row at a time.
 
+#![allow(clippy::print_stdout)]
+
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
