@@ -17,7 +17,11 @@ use culvert_source_kafka::KafkaSource;
 use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
 use culvert_transform_sql::Sql;
-use culvert_transforms::{FilterRowKind, RowKindExtractor};
+use culvert_transforms::{
+    Copy, DataValidator, FieldEncrypt, FieldMapper, FieldRename, Filter, FilterRowKind, Mask,
+    Metadata, RegexExtract, Replace, RowKindExtractor, Split, TableFilter, TableMerge, TableRename,
+    UNSUPPORTED,
+};
 
 /// One plugin: its name, its options, and how it is built.
 pub(crate) struct Plugin {
@@ -33,6 +37,18 @@ pub(crate) enum Build {
     Source(fn(&Options, &JobSettings) -> Result<Arc<dyn Source>>),
     Transform(fn(&Options) -> Result<Arc<dyn Transform>>),
     Sink(fn(&Options) -> Result<Arc<dyn Sink>>),
+}
+
+/// The plugin of a transform, which has everything under the same names.
+macro_rules! transform {
+    ($plugin:ty) => {
+        Plugin {
+            name: <$plugin>::PLUGIN,
+            options: <$plugin>::OPTIONS,
+            rules: <$plugin>::RULES,
+            build: Build::Transform(|options| Ok(Arc::new(<$plugin>::from_options(options)?))),
+        }
+    };
 }
 
 /// Sources, transforms and sinks, in the order of the reference.
@@ -75,18 +91,22 @@ pub(crate) const PLUGINS: &[Plugin] = &[
             Ok(Arc::new(FakeSource::from_options(options, env.parallelism, env.mode)?))
         }),
     },
-    Plugin {
-        name: "RowKindExtractor",
-        options: RowKindExtractor::OPTIONS,
-        rules: &[],
-        build: Build::Transform(|options| Ok(Arc::new(RowKindExtractor::from_options(options)?))),
-    },
-    Plugin {
-        name: "FilterRowKind",
-        options: FilterRowKind::OPTIONS,
-        rules: &[],
-        build: Build::Transform(|options| Ok(Arc::new(FilterRowKind::from_options(options)?))),
-    },
+    transform!(RowKindExtractor),
+    transform!(FilterRowKind),
+    transform!(Filter),
+    transform!(FieldMapper),
+    transform!(FieldRename),
+    transform!(Copy),
+    transform!(Replace),
+    transform!(Split),
+    transform!(RegexExtract),
+    transform!(Metadata),
+    transform!(Mask),
+    transform!(FieldEncrypt),
+    transform!(DataValidator),
+    transform!(TableFilter),
+    transform!(TableRename),
+    transform!(TableMerge),
     Plugin {
         name: Sql::PLUGIN,
         options: Sql::OPTIONS,
@@ -142,6 +162,9 @@ pub(crate) fn find(block: &Block) -> Result<&'static Plugin, Problem> {
     if let Some(found) = of_role().find(|plugin| plugin.name.eq_ignore_ascii_case(&block.plugin)) {
         return Ok(found);
     }
+    if let Some(problem) = unsupported(block) {
+        return Err(problem);
+    }
     let names: Vec<&str> = of_role().map(|plugin| plugin.name).collect();
     let section = block.role.section();
     let problem = Problem::error(
@@ -154,6 +177,15 @@ pub(crate) fn find(block: &Block) -> Result<&'static Plugin, Problem> {
         Some(name) => problem.hint(format!("did you mean '{name}'? There are: {}", names.join(", "))),
         None => problem.hint(format!("there are: {}", names.join(", "))),
     })
+}
+
+/// A transform that SeaTunnel has and that is not here: why, and what to use instead.
+fn unsupported(block: &Block) -> Option<Problem> {
+    let known = UNSUPPORTED.iter().filter(|_| block.role == Role::Transform);
+    let (name, why, instead) = known.copied().find(|(name, ..)| name.eq_ignore_ascii_case(&block.plugin))?;
+    let message = format!("transform '{name}' is known and not supported: {why}");
+    let problem = Problem::error(ProblemKind::Refused, block.place.clone(), &block.plugin, message);
+    Some(problem.hint(instead))
 }
 
 /// A plugin that refuses its options, as a problem of its block.

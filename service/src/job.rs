@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use culvert_api::{Boundedness, DeliveryContract, Error, ErrorKind, Sink, Source};
 use culvert_config::{
-    Block, JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, load, parse_variables,
+    Block, JobFile, JobMode, JobSettings, Problem, ProblemKind, Role, load, parse_variables,
 };
 use culvert_engine::{
     Branch, FailurePolicy, JobGraph, Node, NodeKind, ReadLimit, Settings, fit, refuse_unfit_targets,
@@ -13,6 +13,7 @@ use culvert_engine::{
 
 use crate::arguments::JobArguments;
 use crate::connectors::{Build, find, refused};
+use crate::for_tables::{for_tables, resolve};
 
 /// A job that was read and built, and what was found on the way.
 pub(crate) struct BuiltJob {
@@ -79,7 +80,7 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
             // Options are worth a look all the same.
             for block in file.sources.iter().chain(&file.transforms).chain(&file.sinks) {
                 match find(block) {
-                    Ok(plugin) => problems.extend(Options::resolve(block, plugin.options).1),
+                    Ok(plugin) => problems.extend(resolve(block, plugin).1),
                     Err(problem) => problems.push(problem),
                 }
             }
@@ -103,8 +104,7 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
                 continue;
             }
         };
-        let (options, mut found) = Options::resolve(block, plugin.options);
-        found.extend(options.check(plugin.rules));
+        let (options, found) = resolve(block, plugin);
         let failed = found.iter().any(Problem::is_error);
         problems.extend(found);
         if failed {
@@ -112,7 +112,7 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
         }
         let kind = match plugin.build {
             Build::Source(build) => build(&options, env).map(NodeKind::Source),
-            Build::Transform(build) => build(&options).map(NodeKind::Transform),
+            Build::Transform(build) => for_tables(block, plugin, &options, build).map(NodeKind::Transform),
             Build::Sink(build) => build(&options).map(NodeKind::Sink),
         };
         match kind {

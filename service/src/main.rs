@@ -6,6 +6,7 @@
 mod arguments;
 mod check;
 mod connectors;
+mod for_tables;
 mod job;
 mod option_reference;
 mod progress;

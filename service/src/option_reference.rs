@@ -1,6 +1,7 @@
 //! `culvert options`: the reference that `docs/options.md` holds, made from the definitions.
 
 use culvert_config::{COMMON_OPTIONS, ENV_OPTIONS, Role, options_markdown};
+use culvert_transforms::TABLE_OPTIONS;
 
 use crate::connectors::PLUGINS;
 use crate::terminal::answer;
@@ -14,6 +15,8 @@ pub(crate) fn markdown() -> String {
     text.push_str(&options_markdown("env", ENV_OPTIONS));
     text.push('\n');
     text.push_str(&options_markdown("Every source, transform and sink", COMMON_OPTIONS));
+    text.push('\n');
+    text.push_str(&options_markdown("Every transform", TABLE_OPTIONS));
     for plugin in PLUGINS {
         let role = match plugin.role() {
             Role::Source => "Source",

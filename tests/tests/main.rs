@@ -16,5 +16,6 @@ mod postgres;
 mod sql;
 mod state;
 mod tidy;
+mod transforms;
 mod types;
 mod workers;

@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use culvert_api::{
     ChangeBatch, Column, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform,
 };
-use culvert_config::{OptionDef, Options};
+use culvert_config::{OptionDef, Options, Rule};
 
 /// How the column spells a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,9 @@ impl RowKindExtractor {
             "How a kind is spelt: `+I`, `-U`, `+U`, `-D`, or INSERT, UPDATE_BEFORE, UPDATE_AFTER, DELETE.",
         ),
     ];
+
+    /// What holds between options.
+    pub const RULES: &'static [Rule] = &[];
 
     /// Makes the transform. Errors are [`ErrorKind::Config`].
     pub fn from_options(options: &Options) -> Result<RowKindExtractor> {

@@ -1,0 +1,7 @@
+//! Transforms end to end: what SeaTunnel's documents show, and rows that take other ways.
+
+mod documented;
+mod keys;
+mod letters;
+mod refusals;
+mod shards;
