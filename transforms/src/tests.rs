@@ -159,7 +159,8 @@ fn model(step: &Step, table: &Table) -> Option<Table> {
             return picked(picks);
         }
         Step::Copy(place, to) => {
-            let key = table.heads[at(place)].key;
+            // A key under another name is no key.
+            let key = table.heads[at(place)].key && table.heads[at(place)].name == *to;
             put(&mut out, to, key, |row| row.values[at(place)].clone(), table);
         }
         Step::Replace(place) => derive(&mut out, at(place), |text| {

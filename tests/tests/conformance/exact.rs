@@ -120,6 +120,8 @@ async fn a_commit_whose_answer_is_lost_is_told_by_the_marker() {
 async fn a_zombie_commits_nothing_wherever_it_was() {
     on_all(async |stand, sink| {
         let table = log_table("t");
+        // Another process's: one process ends its own earlier session before it takes over.
+        let others = stand.sink();
         let mut epoch = 1;
         for step in ["open", "write", "prepare"] {
             let before = stand.seen("t").await;
@@ -130,8 +132,8 @@ async fn a_zombie_commits_nothing_wherever_it_was() {
             let staged = if step == "prepare" { Some(zombie.prepare().await.unwrap()) } else { None };
             // On some servers whoever takes over waits for the lock on the marker of who has prepared.
             let next = {
-                let (sink, table) = (Arc::clone(&sink), Arc::clone(&table));
-                tokio::spawn(async move { Run::open(&sink, (JOB, SINK, 0), epoch + 1, &table).await })
+                let (others, table) = (Arc::clone(&others), Arc::clone(&table));
+                tokio::spawn(async move { Run::open(&others, (JOB, SINK, 0), epoch + 1, &table).await })
             };
             if let Some(staged) = staged {
                 // Either it is fenced, or it had committed before the other one came; never both.

@@ -137,8 +137,8 @@ const EXAMPLES: &[Example] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_example_gives_the_documented_rows() {
     let source = Database::fresh(shared(Flavor::MariaDb).await, "examples").await;
-    let statements = [PERSON, PEOPLE, NUMBERED, NUMBERED_PEOPLE, MAIL, MAILS]
-        .map(|text| text.replace('\n', " "));
+    let statements =
+        [PERSON, PEOPLE, NUMBERED, NUMBERED_PEOPLE, MAIL, MAILS].map(|text| text.replace('\n', " "));
     source.run(&statements.each_ref().map(String::as_str)).await;
     for (number, example) in EXAMPLES.iter().enumerate() {
         let text = format!(

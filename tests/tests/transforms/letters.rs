@@ -53,10 +53,11 @@ async fn routed(source: Database<'_>, target: Database<'_>, full: &str) {
         target.rows(&format!("SELECT {columns} FROM error_data WHERE create_time IS NOT NULL")).await;
     let mut told: Vec<(Value, Value)> = Vec::new();
     for letter in &letters {
-        let text = |place: usize| letter[place].as_deref().unwrap();
+        let text = |place: usize| letter[place].as_deref().expect("no column is NULL");
         assert_eq!(text(0), "person");
         assert!(text(1).starts_with(source.name()) && text(1).ends_with(".person"), "{}", text(1));
-        told.push((serde_json::from_str(text(2)).unwrap(), serde_json::from_str(text(3)).unwrap()));
+        let json = |place: usize| serde_json::from_str(text(place)).expect("JSON");
+        told.push((json(2), json(3)));
     }
     told.sort_by_key(|(row, _)| row["id"].as_i64());
     let error = |field: &str, message: &str| json!({"field_name": field, "error_message": message});
