@@ -116,7 +116,13 @@ pub(crate) fn text_batch(names: &[&str], rows: &[&str]) -> ChangeBatch {
     let columns = (0..names.len()).map(|place| -> ArrayRef {
         let held = (0..rows.len()).map(|row| match value(row, place) {
             "null" => None,
-            LEFT_OUT => schema.columns[place].nullable.then_some(None).unwrap_or(Some("")),
+            LEFT_OUT => {
+                if schema.columns[place].nullable {
+                    None
+                } else {
+                    Some("")
+                }
+            }
             text => Some(text),
         });
         Arc::new(held.collect::<StringArray>())

@@ -28,8 +28,11 @@ fn documented() -> Value {
     ])
 }
 
+/// Kind, id, and three more columns.
+type User<'a> = (RowKind, i32, Option<&'a str>, Option<i32>, &'a str);
+
 /// `db.users(id, name, age, email)`.
-fn users(rows: &[(RowKind, i32, Option<&str>, Option<i32>, &str)]) -> ChangeBatch {
+fn users(rows: &[User<'_>]) -> ChangeBatch {
     let template: Vec<String> = rows.iter().map(|row| format!("{} {}|x|x|x", row.0.short(), row.1)).collect();
     let template: Vec<&str> = template.iter().map(String::as_str).collect();
     let batch = text_batch(&["id", "name", "age", "email"], &template);
