@@ -10,7 +10,6 @@ pub mod checkpoint;
 pub mod error;
 pub mod failpoint;
 pub mod group;
-pub mod guard;
 pub mod progress;
 pub mod row_kind;
 pub mod schema;

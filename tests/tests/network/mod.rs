@@ -4,7 +4,6 @@
 #![allow(clippy::print_stdout)]
 
 mod alarm;
-mod half_open;
 mod heal;
 mod scene;
 mod steps;

@@ -7,4 +7,4 @@
 
 mod fire;
 mod refuse;
-pub(crate) mod scene;
+mod scene;
