@@ -50,14 +50,20 @@ async fn begin_and_end() {
         let modes = Modes::new(server).await;
         assert_eq!(modes.bounded("initial", "stop.mode = LATEST").await, "1,2,3");
         assert_eq!(modes.bounded("snapshot", "startup.mode = \"snapshot-only\"").await, "1,2,3");
-        let slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '%snapshot%'";
-        assert_eq!(modes.source.value(slots).await.as_deref(), Some("0"), "nobody would read from it");
+        let own = |name: &str| {
+            let slot = JobSpec::slot(&modes.name(name));
+            format!("SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{slot}'")
+        };
+        assert_eq!(
+            modes.source.value(&own("snapshot")).await.as_deref(),
+            Some("0"),
+            "nobody would read from it"
+        );
 
         // From now on, also across a kill before the first row.
         let job = modes.job("latest", "startup.mode = LATEST");
         let running = job.start();
-        let slot = "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '%latest%' AND active";
-        until(&modes.source, slot, "1", &running).await;
+        until(&modes.source, &(own("latest") + " AND active"), "1", &running).await;
         until(
             &modes.target,
             "SELECT count(*) FROM culvert_commit WHERE job LIKE '% latest %' AND checkpoint > 0",
@@ -95,8 +101,7 @@ async fn begin_and_end() {
             let table = mode.split('-').next().expect("a word");
             let options = format!("startup.mode = \"{mode}\", stop.mode = LATEST, slot.drop.on.stop = true");
             assert_eq!(modes.bounded(table, &options).await, "6,7");
-            let slot = format!("SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '%{table}%'");
-            assert_eq!(modes.source.value(&slot).await.as_deref(), Some("0"), "{mode} drops its slot");
+            assert_eq!(modes.source.value(&own(table)).await.as_deref(), Some("0"), "{mode} drops its slot");
         }
         // Nothing was left there to go on from.
         modes.job("nothing", "startup.mode = \"committed-offset\"").refused(&["slot"]);

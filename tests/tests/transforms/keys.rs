@@ -52,7 +52,9 @@ async fn a_renamed_key_is_the_key_and_shapes_are_followed() {
     source.run(&[create, "INSERT INTO t VALUES ('a', 'Ann'), ('b', 'Bob'), ('c', 'Cid')"]).await;
     let transform = "FieldRename { convert_case = UPPER, prefix = F_ }\n TableRename { suffix = _copy }";
     let name = format!("renamed {}", source.name());
-    let job = JobSpec { transform, ..JobSpec::mirror(&name, &source, &["t"], &target) }.ready();
+    let source_options = "schema-changes.enabled = true";
+    let job =
+        JobSpec { transform, source_options, ..JobSpec::mirror(&name, &source, &["t"], &target) }.ready();
     let running = job.start();
     until_rows(&target, "t_copy", 3, &running).await;
     source.run(CHANGES).await;
