@@ -40,7 +40,9 @@ async fn transforms_of_seatunnel_that_are_not_here_are_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_column_that_is_not_there_stops_the_start_and_one_that_goes_stops_the_job() {
     let (source, target, name) = pair("gone").await;
-    let spec = |transform| JobSpec { transform, ..JobSpec::mirror(&name, &source, &["t"], &target) };
+    let source_options = "schema-changes.enabled = true";
+    let spec =
+        |transform| JobSpec { transform, source_options, ..JobSpec::mirror(&name, &source, &["t"], &target) };
     let table = format!("table={}.t", source.name());
     spec("Filter { exclude_fields = [secrets] }").ready().refused(&[
         "transform=Filter",

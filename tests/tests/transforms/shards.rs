@@ -24,7 +24,13 @@ async fn shards_are_merged_and_other_tables_are_not() {
         source.name()
     );
     let tables = ["user_1", "user_2", "shop"];
-    let job = JobSpec { transform: &transform, ..JobSpec::mirror(&name, &source, &tables, &target) }.ready();
+    let source_options = "schema-changes.enabled = true";
+    let job = JobSpec {
+        transform: &transform,
+        source_options,
+        ..JobSpec::mirror(&name, &source, &tables, &target)
+    }
+    .ready();
     let running = job.start();
     until(&target, "SELECT count(*) FROM user_all", "4", &running).await;
     source
