@@ -10,6 +10,8 @@ use crate::postgres::job::LIMIT;
 const ROWS: usize = 20_000;
 /// Rows that one statement reads of a table in order: many places to be killed at.
 const STEP: usize = 50;
+/// So slowly that there is something left to read at every kill, however long a commit takes.
+const ROWS_PER_SECOND: u32 = 5_000;
 
 /// Where the job is killed, run after run. Every run passes far more points than it is let pass.
 const KILLS: &[&str] = &[
@@ -54,7 +56,8 @@ async fn killed<'a>(source: impl Into<Kind<'a>>, target: impl Into<Kind<'a>>) {
         quoted(&path(&source, "loose")),
     );
     let name = format!("killed {} {}", source.name(), target.port());
-    let job = Batch::new(&name, &source, &read, &target).ready();
+    let batch = Batch { rows_per_second: ROWS_PER_SECOND, ..Batch::new(&name, &source, &read, &target) };
+    let job = batch.ready();
     let file = scratch::folder("point").join("point");
     let mut checkpoint = 0;
     for point in KILLS {

@@ -13,6 +13,8 @@ pub(super) struct Batch<'a> {
     pub(super) target: &'a Database<'a>,
     /// Further lines of the sink block.
     pub(super) write: &'a str,
+    /// Most rows to read in a second; 0 for no limit.
+    pub(super) rows_per_second: u32,
 }
 
 impl<'a> Batch<'a> {
@@ -23,7 +25,7 @@ impl<'a> Batch<'a> {
         read: &'a str,
         target: &'a Database<'a>,
     ) -> Batch<'a> {
-        Batch { name, source, read, target, write: "" }
+        Batch { name, source, read, target, write: "", rows_per_second: 0 }
     }
 
     /// The job, not yet started.
@@ -37,9 +39,11 @@ impl<'a> Batch<'a> {
         let mirror =
             JobSpec { sink_options: self.write, ..JobSpec::mirror(self.name, self.source, &[], self.target) };
         let text = format!(
-            "env {{ job.mode = \"BATCH\", checkpoint.interval = 20, parallelism = 3, job.retry.interval.seconds = 0 }}\n\
+            "env {{ job.mode = \"BATCH\", checkpoint.interval = 20, parallelism = 3, job.retry.interval.seconds = 0, \
+             read_limit.rows_per_second = {} }}\n\
              source {{ {read} }}\n\
              sink {{ Jdbc {{\n  url = \"{}\"\n{}  {}\n}} }}\n",
+            self.rows_per_second,
             self.target.url(),
             mirror.sink_block(),
             self.write,
