@@ -119,8 +119,7 @@ impl BranchWorker {
 
     async fn write(&mut self, batch: ChangeBatch) -> Result<()> {
         pass("engine.transform.before")?;
-        let routed = self.router.batch(&batch)?;
-        drop(batch);
+        let routed = self.router.batch(batch)?;
         pass("engine.transform.after")?;
         self.take_all(routed).await
     }

@@ -185,28 +185,36 @@ impl Router {
     }
 
     /// What becomes of a batch at the sink, in order.
-    pub(crate) fn batch(&mut self, batch: &ChangeBatch) -> Result<Vec<Routed>> {
+    pub(crate) fn batch(&mut self, batch: ChangeBatch) -> Result<Vec<Routed>> {
         let mut routed = Vec::new();
-        for path in self.paths_of(batch.schema.source) {
-            let id: StreamId = (path, batch.schema.id.clone());
-            let known = self.streams.get(&id).is_some_and(|stream| {
-                Arc::ptr_eq(&stream.input, &batch.schema) || *stream.input == *batch.schema
-            });
-            if !known {
-                self.unannounced(path, &batch.schema, &mut routed)?;
-            }
-            let Some(stream) = self.streams.get(&id) else { continue };
-            let mut out = Vec::new();
-            run(&self.paths[path].steps, &stream.way, batch.clone(), &mut out)?;
-            for batch in out {
-                let Some(meeting) = self.meetings.get(&batch.schema.id) else {
-                    return Err(Error::new(ErrorKind::Internal, "rows of a table that nobody announced")
-                        .context("table", &batch.schema.id));
-                };
-                routed.push(Routed::Batch(meeting.conform(batch)?));
-            }
+        let paths = self.paths_of(batch.schema.source);
+        let Some((last, others)) = paths.split_last() else { return Ok(routed) };
+        for path in others {
+            self.batch_on(*path, batch.clone(), &mut routed)?;
         }
+        self.batch_on(*last, batch, &mut routed)?;
         Ok(routed)
+    }
+
+    fn batch_on(&mut self, path: usize, batch: ChangeBatch, routed: &mut Vec<Routed>) -> Result<()> {
+        let id: StreamId = (path, batch.schema.id.clone());
+        let known = self.streams.get(&id).is_some_and(|stream| {
+            Arc::ptr_eq(&stream.input, &batch.schema) || *stream.input == *batch.schema
+        });
+        if !known {
+            self.unannounced(path, &batch.schema, routed)?;
+        }
+        let Some(stream) = self.streams.get(&id) else { return Ok(()) };
+        let mut out = Vec::new();
+        run(&self.paths[path].steps, &stream.way, batch, &mut out)?;
+        for batch in out {
+            let Some(meeting) = self.meetings.get(&batch.schema.id) else {
+                return Err(Error::new(ErrorKind::Internal, "rows of a table that nobody announced")
+                    .context("table", &batch.schema.id));
+            };
+            routed.push(Routed::Batch(meeting.conform(batch)?));
+        }
+        Ok(())
     }
 
     fn known_leaves(&self, id: &StreamId) -> Vec<Arc<TableSchema>> {
