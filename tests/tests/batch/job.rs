@@ -38,12 +38,14 @@ impl<'a> Batch<'a> {
         );
         let mirror =
             JobSpec { sink_options: self.write, ..JobSpec::mirror(self.name, self.source, &[], self.target) };
+        let limit = match self.rows_per_second {
+            0 => String::new(),
+            rows => format!(", read_limit.rows_per_second = {rows}"),
+        };
         let text = format!(
-            "env {{ job.mode = \"BATCH\", checkpoint.interval = 20, parallelism = 3, job.retry.interval.seconds = 0, \
-             read_limit.rows_per_second = {} }}\n\
+            "env {{ job.mode = \"BATCH\", checkpoint.interval = 20, parallelism = 3, job.retry.interval.seconds = 0{limit} }}\n\
              source {{ {read} }}\n\
              sink {{ Jdbc {{\n  url = \"{}\"\n{}  {}\n}} }}\n",
-            self.rows_per_second,
             self.target.url(),
             mirror.sink_block(),
             self.write,
