@@ -4,10 +4,14 @@
 //! while it ran · 2 the job or the check could not run as given.
 
 mod arguments;
+mod catalogue;
 mod check;
 mod connectors;
+mod intent;
 mod job;
 mod option_reference;
+mod plan;
+mod plugin_pages;
 mod progress;
 mod run;
 mod terminal;
@@ -41,6 +45,8 @@ fn main() -> ExitCode {
         match arguments.command {
             Command::Run(options) => run::run(options).await,
             Command::Check(options) => check::check(options).await,
+            Command::Plan(options) => plan::print(options).await,
+            Command::Connectors(options) => catalogue::print(&options),
             Command::Options => option_reference::print(),
         }
     });

@@ -1,6 +1,7 @@
 //! Tests against real servers.
 
 mod bad_input;
+mod config;
 mod conformance;
 mod crash;
 mod fanout;
