@@ -1,8 +1,9 @@
 //! The job graph: blocks connected by the names of the datasets they read and put out.
 //!
 //! A straight line of one source, any transforms and one sink needs no names: each block reads
-//! what the block before it puts out. Anything else must name what it reads. A dataset that
-//! nobody reads is refused, because its rows would be lost without a word.
+//! what the block before it puts out. Elsewhere a block may leave out what it reads only where
+//! there is one dataset that it could read. A dataset that nobody reads is refused, because its
+//! rows would be lost without a word.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -135,7 +136,8 @@ impl Draft<'_> {
             self.one_after_the_other();
             return;
         }
-        let known: Vec<String> = by_name.keys().cloned().collect();
+        let mut known: Vec<String> = by_name.keys().cloned().collect();
+        known.sort();
         for index in 0..self.steps.len() {
             let Some(step) = self.steps.get(index) else { continue };
             if step.block.role == Role::Source {
@@ -153,7 +155,10 @@ impl Draft<'_> {
             if step.reads.is_empty() && self.line {
                 inputs.extend(index.checked_sub(1));
             } else if step.reads.is_empty() {
-                problems.push(nameless(step, "plugin_input", "what it reads from"));
+                match self.only_dataset_for(index) {
+                    Some(input) => inputs.push(input),
+                    None => problems.push(nameless_input(step, &known)),
+                }
             }
             if self.forgiving && !problems.is_empty() {
                 inputs = index.checked_sub(1).into_iter().collect();
@@ -168,6 +173,15 @@ impl Draft<'_> {
                 step.inputs = inputs;
             }
         }
+    }
+
+    /// The dataset that a block reads which names none: the one that there is beside its own.
+    fn only_dataset_for(&self, reader: usize) -> Option<usize> {
+        let is_dataset =
+            |(index, step): &(usize, &Step<'_>)| *index != reader && step.block.role != Role::Sink;
+        let mut others = self.steps.iter().enumerate().filter(is_dataset).map(|(index, _)| index);
+        let only = others.next();
+        only.filter(|_| others.next().is_none())
     }
 
     /// Names that occur twice in a straight line: each block reads what the one before it puts out.
@@ -190,12 +204,7 @@ impl Draft<'_> {
     fn outputs(&mut self) -> HashMap<String, usize> {
         let mut by_name: HashMap<String, usize> = HashMap::new();
         for (index, step) in self.steps.iter().enumerate() {
-            let Some(name) = &step.puts_out else {
-                if step.block.role != Role::Sink && !self.line {
-                    self.errors.push(nameless(step, "plugin_output", "the dataset it puts out"));
-                }
-                continue;
-            };
+            let Some(name) = &step.puts_out else { continue };
             let Some(earlier) = by_name.get(name).and_then(|earlier| self.steps.get(*earlier)) else {
                 by_name.insert(name.clone(), index);
                 continue;
@@ -207,7 +216,13 @@ impl Draft<'_> {
                 earlier.block.label(),
                 earlier.block.place
             );
-            self.errors.push(Problem::error(ProblemKind::Graph, place, name, message));
+            let known_as = format!(
+                "The value of the 'result_table_name' option of the ({} and {}) plugins is both '{name}', and they must \
+                 be different.",
+                earlier.block.plugin, step.block.plugin
+            );
+            let problem = Problem::error(ProblemKind::Graph, place.value(), name, message);
+            self.errors.push(problem.known_as(known_as));
         }
         by_name
     }
@@ -222,20 +237,7 @@ impl Draft<'_> {
             if step.block.role == Role::Sink || read.contains(&index) {
                 continue;
             }
-            let label = step.block.label();
-            let (subject, place, message) = match (&step.puts_out, &step.puts_out_key) {
-                (Some(name), Some((_, place))) => {
-                    (name.clone(), place.clone(), format!("dataset '{name}' of {label} is read by nobody"))
-                }
-                _ => {
-                    let message = format!("what {label} puts out is read by nobody");
-                    (step.block.plugin.clone(), step.block.place.clone(), message)
-                }
-            };
-            self.errors.push(
-                Problem::error(ProblemKind::Graph, place, subject, message)
-                    .hint("name it in the plugin_input of a transform or sink, or remove the block"),
-            );
+            self.errors.push(unread(step));
         }
     }
 
@@ -282,27 +284,64 @@ impl Draft<'_> {
             .collect();
         let (key, place) = members.first().and_then(|step| step.reads_key.clone()).unwrap_or_default();
         let message = format!("datasets read each other in a circle: {}", labels.join(" → "));
-        Problem::error(ProblemKind::Graph, place, key, message)
+        Problem::error(ProblemKind::Graph, place.value(), key, message)
+            .hint("let one of them read a dataset outside the circle instead")
     }
 }
 
 fn unknown_input(step: &Step<'_>, name: &str, known: &[String]) -> Problem {
     let (key, place) = step.reads_key.clone().unwrap_or_default();
-    let message = format!(
-        "option '{key}' of {} is '{name}', and no source or transform puts that out",
-        step.block.label()
-    );
-    let problem = Problem::error(ProblemKind::Graph, place, key, message);
-    match nearest(name, known.iter().map(String::as_str)) {
-        Some(near) => problem.hint(format!("did you mean '{near}'?")),
-        None => problem,
-    }
+    let label = step.block.label();
+    let message = format!("option '{key}' of {label} is '{name}', and no source or transform puts that out");
+    let hint = match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None if known.is_empty() => "no block of this file has a plugin_output".to_owned(),
+        None => format!("datasets of this file are {}", known.join(", ")),
+    };
+    Problem::error(ProblemKind::Graph, place.value(), key, message).hint(hint).known_as(format!(
+        "The 'source_table_name' option configured in [{}] is incorrect, and the source/transform[{name}] is not found.",
+        step.block.plugin
+    ))
 }
 
-fn nameless(step: &Step<'_>, option: &str, what: &str) -> Problem {
-    let message = format!("{} must name {what} with option '{option}'", step.block.label());
-    Problem::error(ProblemKind::Graph, step.block.place.clone(), option, message)
-        .hint("names may be left out only between one source and one sink")
+fn nameless_input(step: &Step<'_>, known: &[String]) -> Problem {
+    let message = format!("{} must name what it reads from with option 'plugin_input'", step.block.label());
+    let mut hint = "it may be left out only where one dataset could be meant".to_owned();
+    if !known.is_empty() {
+        hint = format!("{hint}; datasets of this file are {}", known.join(", "));
+    }
+    Problem::error(ProblemKind::Graph, step.block.place.clone(), "plugin_input", message).hint(hint).known_as(
+        format!(
+            "The transform/sink({}) is not configured with 'source_table_name' option",
+            step.block.plugin
+        ),
+    )
+}
+
+/// A dataset that nobody reads, or that nobody could.
+fn unread(step: &Step<'_>) -> Problem {
+    let label = step.block.label();
+    match (&step.puts_out, &step.puts_out_key) {
+        (Some(name), Some((_, place))) => {
+            let message = format!("dataset '{name}' of {label} is read by nobody");
+            Problem::error(ProblemKind::Graph, place.value(), name, message)
+                .hint("name it in the plugin_input of a transform or sink, or remove the block")
+                .known_as(format!(
+                    "The 'source_table_name' option configured is incorrect, this table({name}) belonging to \
+                     source/transform({}) is not used.",
+                    step.block.plugin
+                ))
+        }
+        _ => {
+            let message = format!("what {label} puts out is read by nobody");
+            Problem::error(ProblemKind::Graph, step.block.place.clone(), "plugin_output", message)
+                .hint("give it a plugin_output, and name that in the plugin_input of a transform or sink")
+                .known_as(format!(
+                    "The source/transform({}) is not configured with 'result_table_name' option",
+                    step.block.plugin
+                ))
+        }
+    }
 }
 
 /// Unique names of the nodes.

@@ -82,9 +82,9 @@ fn parse_nested(
     let at = Cell::new(0);
     let reader = TextReader::new(&scan.text, &at);
     let object = HoconParser::new(reader).parse().map_err(|error| syntax_error(&error, &scan, at.get()))?;
-    let mut tree = Tree { file, path, scan: &scan, next_key: 0, depth, included };
+    let mut tree = Tree { file, path, scan: &scan, next_key: 0, next_include: 0, depth, included };
     let fields = tree.fields(object)?;
-    if tree.next_key != scan.key_lines.len() {
+    if tree.next_key != scan.keys.len() {
         return Err(tree.lost_track());
     }
     Ok(fields)
@@ -95,6 +95,7 @@ struct Tree<'a> {
     path: &'a Path,
     scan: &'a Scan,
     next_key: usize,
+    next_include: usize,
     depth: usize,
     included: &'a Cell<usize>,
 }
@@ -105,13 +106,13 @@ impl Tree<'_> {
         for field in object.into_inner() {
             match field {
                 ObjectField::KeyValue { key, value, .. } => {
-                    let Some(line) = self.scan.key_lines.get(self.next_key) else {
+                    let Some(place) = self.scan.keys.get(self.next_key) else {
                         return Err(self.lost_track());
                     };
                     self.next_key += 1;
                     let path = key.as_path().into_iter().map(str::to_owned).collect();
                     let node = self.node(value)?;
-                    fields.push(Field { path, place: Place::line(self.file, *line), node });
+                    fields.push(Field { path, place: place.clone(), node });
                 }
                 ObjectField::Inclusion { inclusion, .. } => fields.append(&mut self.include(&inclusion)?),
                 ObjectField::NewlineComment(_) => {}
@@ -153,13 +154,11 @@ impl Tree<'_> {
     /// one, as HOCON has it.
     fn include(&mut self, inclusion: &Inclusion) -> Result<Vec<Field>, Problem> {
         let name = inclusion.path.as_str();
+        let place = self.scan.includes.get(self.next_include).cloned();
+        let place = place.unwrap_or_else(|| Place::file(self.file));
+        self.next_include += 1;
         let refuse = |message: String| {
-            Problem::error(
-                ProblemKind::Syntax,
-                Place::file(self.file),
-                format!("include \"{name}\""),
-                message,
-            )
+            Problem::error(ProblemKind::Syntax, place.clone(), format!("include \"{name}\""), message)
         };
         if matches!(inclusion.location, Some(Location::Url | Location::Classpath)) {
             let message = format!("include \"{name}\" by url(…) or classpath(…) is not supported");
@@ -176,7 +175,8 @@ impl Tree<'_> {
         let candidates = [base.clone(), with_extension(&base, "conf"), with_extension(&base, "json")];
         let Some(found) = candidates.into_iter().find(|candidate| candidate.is_file()) else {
             if inclusion.required {
-                return Err(refuse(format!("include \"{name}\": no such file")));
+                return Err(refuse(format!("include \"{name}\": no such file"))
+                    .hint(format!("it is looked for beside this file, at {}", base.display())));
             }
             return Ok(Vec::new());
         };
@@ -199,43 +199,91 @@ fn with_extension(path: &Path, extension: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Where another parser found a text wrong; both numbers count from 1.
+pub(crate) fn place_at(text: &str, file: &Arc<str>, line: usize, column: usize) -> Place {
+    scan::place_at(text, file, line, column)
+}
+
 /// Says what the parser stumbled over, at its place in the original text.
 fn syntax_error(error: &HoconError, scan: &Scan, offset: usize) -> Problem {
     let place = scan.place(offset);
-    let found = scan.text.get(offset..).and_then(|rest| rest.chars().next());
-    let shown = match found {
+    let (message, hint) = match error {
+        HoconError::UnexpectedToken { expected, .. } => unexpected(expected, scan, offset, place.line),
+        HoconError::InvalidEscape => (
+            "unknown escape sequence in a text".to_owned(),
+            Some("write two back slashes for one, or put the text between \"\"\"".to_owned()),
+        ),
+        HoconError::RecursionDepthExceeded { max_depth } => {
+            let message = format!("blocks and lists are nested deeper than {max_depth} levels");
+            return Problem::error(ProblemKind::Syntax, place.clone(), format!("{place:#}"), message);
+        }
+        HoconError::Eof => (format!("unfinished before {}", found(scan, offset)), None),
+        other => (other.to_string().to_lowercase(), None),
+    };
+    let message = format!("not valid HOCON: {message}");
+    let problem = Problem::error(ProblemKind::Syntax, place.clone(), format!("{place:#}"), message);
+    match hint {
+        Some(hint) => problem.hint(hint),
+        None => problem,
+    }
+}
+
+/// What stands at an offset of the rewritten text.
+fn found(scan: &Scan, offset: usize) -> String {
+    match scan.text.get(offset..).and_then(|rest| rest.chars().next()) {
         None => "the end of the file".to_owned(),
         Some('\n') if scan.is_end(offset) => "the end of the file".to_owned(),
         Some('\n' | '\r') => "the end of the line".to_owned(),
         Some(c) => format!("'{c}'"),
-    };
-    let mut hint = None;
-    let message = match error {
-        HoconError::UnexpectedToken { expected, .. } => {
-            hint = match found {
-                Some('=' | ':') => Some("two options in one line need a comma between them"),
-                Some('*' | '?' | '!' | '@' | '&' | '^' | '`' | '\\' | '+') => {
-                    Some("put the value in double quotes")
-                }
-                _ => None,
-            };
-            format!("not valid HOCON: expected {expected}, found {shown}")
+    }
+}
+
+/// What was expected in the words of a job file, and what to do.
+fn unexpected(
+    expected: &'static str,
+    scan: &Scan,
+    offset: usize,
+    line: Option<u32>,
+) -> (String, Option<String>) {
+    let (before, rest) = scan.around(offset);
+    let shown = found(scan, offset);
+    let quotes = || Some("put the value in double quotes".to_owned());
+    // A key whose value would begin in this line, because its own line has none.
+    let valueless = scan
+        .keys
+        .last()
+        .filter(|key| key.line < line && key.value_span().is_some_and(|value| Some(value.line) == line));
+    match (expected, rest.chars().next()) {
+        ("a valid unquoted string", Some('=' | ':')) if valueless.is_some() => {
+            let above = valueless.and_then(|key| key.line).unwrap_or_default();
+            (
+                format!("the option in line {above} has no value"),
+                Some("give it a value, or remove it".to_owned()),
+            )
         }
-        HoconError::InvalidEscape => {
-            hint = Some("write two back slashes for one, or use triple quotes");
-            "not valid HOCON: unknown escape sequence in a string".to_owned()
+        ("a valid unquoted string", Some(':')) if !before.ends_with(char::is_whitespace) => {
+            ("':' ends a text without quotes".to_owned(), quotes())
         }
-        HoconError::RecursionDepthExceeded { max_depth } => {
-            format!("blocks and lists are nested deeper than {max_depth} levels")
+        ("a valid unquoted string", Some('=' | ':')) if before.trim().is_empty() => {
+            (format!("expected the name of an option, found {shown}"), None)
         }
-        HoconError::Eof => format!("not valid HOCON: unfinished before {shown}"),
-        other => format!("not valid HOCON: {}", other.to_string().to_lowercase()),
-    };
-    let subject = place.to_string();
-    let problem = Problem::error(ProblemKind::Syntax, place, subject, message);
-    match hint {
-        Some(hint) => problem.hint(hint),
-        None => problem,
+        ("a valid unquoted string", Some('=' | ':')) => (
+            format!("expected a comma or a line end before the next option, found {shown}"),
+            Some("two options in one line need a comma between them".to_owned()),
+        ),
+        ("a valid unquoted string", Some('*' | '?' | '!' | '@' | '&' | '^' | '`' | '\\' | '+')) => {
+            (format!("{shown} cannot stand in a text without quotes"), quotes())
+        }
+        ("a valid path expression" | ": or =", _) => match before.split([',', '{', '}']).next_back() {
+            Some(key) if !key.trim().is_empty() => (
+                format!("expected '=', ':' or '{{' after the key '{}', found {shown}", key.trim()),
+                Some("an option is written: name = value".to_owned()),
+            ),
+            _ => (format!("expected the name of an option, found {shown}"), None),
+        },
+        ("value" | "a valid value", _) => (format!("expected a value, found {shown}"), None),
+        ("end of file", _) => (format!("expected the end of the file, found {shown}"), None),
+        (expected, _) => (format!("expected {expected}, found {shown}"), None),
     }
 }
 

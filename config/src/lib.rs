@@ -8,7 +8,9 @@
 //!
 //! Nothing here opens a connection, and no error or debug output carries a secret.
 
+mod document;
 mod env;
+mod excerpt;
 mod graph;
 mod hocon;
 mod jdbc_url;
@@ -16,6 +18,7 @@ mod load;
 mod nearest;
 mod option_def;
 mod option_docs;
+mod option_json;
 mod options;
 mod patch;
 mod problem;
@@ -28,15 +31,17 @@ mod substitute;
 mod tls_mode;
 mod value;
 
+pub use document::{Document, read_document};
 pub use env::{ENV_OPTIONS, JobMode, JobSettings};
 pub use graph::{JobGraph, Node};
 pub use jdbc_url::{JdbcUrl, JdbcUrlError, UrlFamily};
-pub use load::{Format, JobFile, MAX_FILE_BYTES, load};
+pub use load::{Format, JobFile, MAX_FILE_BYTES, load, survey};
 pub use nearest::nearest;
 pub use option_def::{COMMON_OPTIONS, OptionDef, OptionKind, Support, definition_mistakes};
-pub use option_docs::options_markdown;
+pub use option_docs::{option_type, options_markdown};
+pub use option_json::{OPTIONS_JSON_VERSION, option_json, rule_json};
 pub use options::Options;
-pub use problem::{ConfigErrors, Fix, Place, Problem, ProblemKind, Severity, raise_unknown_keys};
+pub use problem::{ConfigErrors, Fix, Place, Problem, ProblemKind, Severity, Span, raise_unknown_keys};
 pub use report::{Report, ReportItem};
 pub use rules::Rule;
 pub use secret::{Secret, is_secret_key, mask_secrets};

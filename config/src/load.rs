@@ -39,14 +39,16 @@ pub struct JobFile {
     pub path: PathBuf,
     /// The `env` section; empty when there is none.
     pub env: Block,
-    /// The blocks of `source`, in order; at least one.
+    /// The blocks of `source`, in order; at least one where `errors` is empty.
     pub sources: Vec<Block>,
     /// The blocks of `transform`, in order.
     pub transforms: Vec<Block>,
-    /// The blocks of `sink`, in order; at least one.
+    /// The blocks of `sink`, in order; at least one where `errors` is empty.
     pub sinks: Vec<Block>,
     /// What is doubtful about the file as such, for example options that are set twice.
     pub warnings: Vec<Problem>,
+    /// Sections and blocks that are missing or misshapen; empty unless it came from [`survey`].
+    pub errors: Vec<Problem>,
     /// The text, for suggesting edits. Holds secrets.
     pub(crate) text: Arc<str>,
 }
@@ -68,9 +70,15 @@ impl fmt::Debug for JobFile {
 /// `variables` are those of `-i`, in order; the process environment stands behind them. Errors
 /// name the file and, where there is one, the line.
 pub fn load(path: &Path, variables: &[(String, String)]) -> Result<JobFile, ConfigErrors> {
+    survey(path, variables).and_then(JobFile::sound)
+}
+
+/// Loads a job file as [`load`] does, but goes on behind misshapen sections and blocks, so that a
+/// check can tell everything at once: they are left out of the job and told of in its `errors`.
+pub fn survey(path: &Path, variables: &[(String, String)]) -> Result<JobFile, ConfigErrors> {
     let variables = Variables::new(variables)?;
     let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some(extension) if extension.eq_ignore_ascii_case("json") => Format::Json,
+        _ if is_json(path) => Format::Json,
         Some(extension) if ["sql", "yaml", "yml"].iter().any(|no| extension.eq_ignore_ascii_case(no)) => {
             let message = format!("job files in the form .{} are not supported", extension.to_lowercase());
             return Err(about_file(path, message).hint("write the job in HOCON or JSON").into());
@@ -78,7 +86,12 @@ pub fn load(path: &Path, variables: &[(String, String)]) -> Result<JobFile, Conf
         _ => Format::Hocon,
     };
     let text = read_text(path)?;
-    JobFile::parse(&text, path, format, &variables)
+    JobFile::survey(&text, path, format, &variables)
+}
+
+/// Whether a file is JSON by its name.
+pub(crate) fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
 }
 
 /// Reads a whole file as text, within [`MAX_FILE_BYTES`].
@@ -123,6 +136,20 @@ impl JobFile {
         format: Format,
         variables: &Variables,
     ) -> Result<JobFile, ConfigErrors> {
+        JobFile::survey(text, path, format, variables).and_then(JobFile::sound)
+    }
+
+    /// Itself, if nothing is missing or misshapen.
+    fn sound(self) -> Result<JobFile, ConfigErrors> {
+        if self.errors.is_empty() { Ok(self) } else { Err(ConfigErrors(self.errors)) }
+    }
+
+    fn survey(
+        text: &str,
+        path: &Path,
+        format: Format,
+        variables: &Variables,
+    ) -> Result<JobFile, ConfigErrors> {
         let file: Arc<str> = path.display().to_string().into();
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if format == Format::Json {
@@ -138,7 +165,7 @@ impl JobFile {
         for field in &fields {
             sections.root_field(field)?;
         }
-        sections.finish(&fields, &file, path, text)
+        Ok(sections.finish(&fields, &file, path, text))
     }
 
     /// All blocks of a role, in order.
@@ -153,14 +180,12 @@ impl JobFile {
 }
 
 /// JSON is read by the same parser as HOCON, which would let more pass than JSON allows.
-fn check_json(text: &str, file: &Arc<str>) -> Result<(), Problem> {
+pub(crate) fn check_json(text: &str, file: &Arc<str>) -> Result<(), Problem> {
     serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|error| {
-        let number = |n: usize| u32::try_from(n.max(1)).ok();
-        let place =
-            Place { file: Arc::clone(file), line: number(error.line()), column: number(error.column()) };
+        let place = hocon::place_at(text, file, error.line(), error.column());
         let full = error.to_string();
         let what = full.split(" at line ").next().unwrap_or("broken").to_owned();
-        let subject = place.to_string();
+        let subject = format!("{place:#}");
         Problem::error(ProblemKind::Syntax, place, subject, format!("not valid JSON: {what}"))
     })
 }
@@ -286,7 +311,8 @@ impl<'a> Sections<'a> {
             None => {
                 let message = format!("a block of section '{role}' has no 'plugin_name'");
                 let problem = Problem::error(ProblemKind::Structure, place, "plugin_name", message)
-                    .hint("add \"plugin_name\": \"…\" to it");
+                    .hint("add \"plugin_name\": \"…\" to it")
+                    .known_as("The 'plugin_name' option is not configured, please configure it.");
                 self.problems.push(problem);
             }
         }
@@ -296,13 +322,7 @@ impl<'a> Sections<'a> {
         self.problems.push(Problem::error(ProblemKind::Structure, place.clone(), subject, message));
     }
 
-    fn finish(
-        mut self,
-        fields: &[Field],
-        file: &Arc<str>,
-        path: &Path,
-        text: &str,
-    ) -> Result<JobFile, ConfigErrors> {
+    fn finish(mut self, fields: &[Field], file: &Arc<str>, path: &Path, text: &str) -> JobFile {
         let mut warnings = std::mem::take(&mut self.resolver.warnings);
         let strangers = strange_sections(fields, &self.resolver);
         // A misshapen section has been reported; that it is empty too says nothing more.
@@ -312,24 +332,24 @@ impl<'a> Sections<'a> {
                 continue;
             }
             let message = format!("the job has no {role}: section '{role}' is missing or empty");
+            let word = if role == Role::Source { "Source" } else { "Sink" };
             let mut problem =
-                Problem::error(ProblemKind::Structure, Place::file(file), role.section(), message);
+                Problem::error(ProblemKind::Structure, Place::file(file), role.section(), message)
+                    .known_as(format!("Miss <{word}> config! Please check the config file."));
             let like = strangers.iter().find(|field| {
                 field.path.first().is_some_and(|name| nearest(name, [role.section()]).is_some())
             });
             if let Some(field) = like {
-                problem.hint = Some(format!(
-                    "did you mean '{role}' where '{}' stands in {}?",
-                    field.path.join("."),
-                    field.place
-                ));
+                problem.place = field.place.clone();
+                problem.hint = Some(format!("did you mean '{role}' instead of '{}'?", field.path.join(".")));
             }
             self.problems.push(problem);
         }
-        if !self.problems.is_empty() {
-            return Err(ConfigErrors(self.problems));
-        }
         for field in strangers {
+            // As a misspelt section it has been told of.
+            if self.problems.iter().any(|problem| problem.place == field.place) {
+                continue;
+            }
             let name = field.path.join(".");
             let message = format!("'{name}' is not a section of a job file and nothing refers to it");
             warnings.push(
@@ -344,6 +364,7 @@ impl<'a> Sections<'a> {
             transforms: Vec::new(),
             sinks: Vec::new(),
             warnings,
+            errors: self.problems,
             text: text.into(),
         };
         for block in self.blocks {
@@ -353,7 +374,7 @@ impl<'a> Sections<'a> {
                 Role::Source | Role::Env => job.sources.push(block),
             }
         }
-        Ok(job)
+        job
     }
 }
 

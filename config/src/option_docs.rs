@@ -19,7 +19,7 @@ pub fn options_markdown(title: &str, defs: &[OptionDef]) -> String {
             "| `{}` | {} | {} | {} | {} |",
             def.name,
             aliases(def),
-            cell(&kind_text(def)),
+            cell(&option_type(def)),
             default_text(def),
             cell(def.doc)
         );
@@ -55,7 +55,8 @@ fn aliases(def: &OptionDef) -> String {
     def.aliases.iter().map(|name| format!("`{name}`")).collect::<Vec<String>>().join(", ")
 }
 
-fn kind_text(def: &OptionDef) -> String {
+/// What values an option takes, in words: `integer 1 to 9 (rows)`, or its words between backticks.
+pub fn option_type(def: &OptionDef) -> String {
     let kind = match def.kind {
         OptionKind::String if def.secret => "secret text".to_owned(),
         OptionKind::String => "text".to_owned(),

@@ -3,35 +3,112 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A place in a file: `jobs/a.conf:12` or `jobs/a.conf:12:7`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+use crate::excerpt::SourceText;
+
+/// A stretch of one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+    /// How many characters; 0 for the end of a line.
+    pub length: u32,
+}
+
+/// A place in a file: a key with its value, a line, or the whole file. Two are equal when file and
+/// span are.
+#[derive(Clone, Debug, Default)]
 pub struct Place {
-    /// The file as the user named it.
+    /// The file as the user named it, or as an `include` led to it.
     pub file: Arc<str>,
     /// The line, from 1; `None` when it is about the whole file.
     pub line: Option<u32>,
-    /// The column in characters, from 1; known for syntax errors only.
+    /// The column in characters, from 1.
     pub column: Option<u32>,
+    /// How many characters are meant, from the column on.
+    length: u32,
+    /// Where the value of the key stands.
+    value: Option<Span>,
+    /// The file's text, for showing the line.
+    text: Option<SourceText>,
 }
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        (&self.file, self.line, self.column) == (&other.file, other.line, other.column)
+    }
+}
+
+impl Eq for Place {}
 
 impl Place {
     /// A whole file.
     pub fn file(file: &Arc<str>) -> Place {
-        Place { file: Arc::clone(file), line: None, column: None }
+        Place { file: Arc::clone(file), ..Place::default() }
     }
 
     /// A line of a file.
     pub fn line(file: &Arc<str>, line: u32) -> Place {
-        Place { file: Arc::clone(file), line: Some(line), column: None }
+        Place { line: Some(line), ..Place::file(file) }
+    }
+
+    /// A stretch of a line whose text is at hand.
+    pub(crate) fn span(file: &Arc<str>, span: Span, text: &SourceText) -> Place {
+        Place {
+            file: Arc::clone(file),
+            line: Some(span.line),
+            column: Some(span.column),
+            length: span.length,
+            value: None,
+            text: Some(text.clone()),
+        }
+    }
+
+    /// The same key, with the place of its value.
+    #[must_use]
+    pub(crate) fn with_value(mut self, value: Option<Span>) -> Place {
+        self.value = value;
+        self
+    }
+
+    /// Where the value of this key stands; the key itself when that is not known.
+    #[must_use]
+    pub fn value(&self) -> Place {
+        match self.value {
+            None => self.clone(),
+            Some(span) => Place {
+                line: Some(span.line),
+                column: Some(span.column),
+                length: span.length,
+                ..self.clone()
+            },
+        }
+    }
+
+    /// What is meant, where line and column are known.
+    pub(crate) fn marked(&self) -> Option<Span> {
+        Some(Span { line: self.line?, column: self.column?, length: self.length })
+    }
+
+    /// The span of the value, where it is known.
+    pub(crate) fn value_span(&self) -> Option<Span> {
+        self.value
+    }
+
+    /// The file's text.
+    pub(crate) fn text(&self) -> Option<&SourceText> {
+        self.text.as_ref()
     }
 }
 
+/// `jobs/a.conf:12`, and in the alternate form `jobs/a.conf:12:7`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
-            if let Some(column) = self.column {
+            if let Some(column) = self.column.filter(|_| f.alternate()) {
                 write!(f, ":{column}")?;
             }
         }
@@ -106,6 +183,8 @@ pub struct Problem {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// How SeaTunnel words it, for those who look that up.
+    pub known_as: Option<String>,
     /// How the file could be edited.
     pub fix: Option<Box<Fix>>,
 }
@@ -125,6 +204,7 @@ impl Problem {
             subject: subject.into(),
             message: message.into(),
             hint: None,
+            known_as: None,
             fix: None,
         }
     }
@@ -146,6 +226,13 @@ impl Problem {
         self
     }
 
+    /// Adds how SeaTunnel words it.
+    #[must_use]
+    pub fn known_as(mut self, words: impl Into<String>) -> Problem {
+        self.known_as = Some(words.into());
+        self
+    }
+
     /// Adds an edit of the file.
     #[must_use]
     pub fn fix(mut self, fix: Fix) -> Problem {
@@ -161,8 +248,11 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.place.file.is_empty() {
-            write!(f, "{}: ", self.place)?;
+        match self.kind {
+            _ if self.place.file.is_empty() => {}
+            // The line alone does not tell what is wrong in it.
+            ProblemKind::Syntax => write!(f, "{:#}: ", self.place)?,
+            _ => write!(f, "{}: ", self.place)?,
         }
         f.write_str(&self.message)?;
         if let Some(hint) = &self.hint {

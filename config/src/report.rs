@@ -1,12 +1,16 @@
-//! The report of a check: for people, or as JSON with exactly four keys.
+//! The report of a check: for people, with the lines it is about, or as JSON with exactly four keys.
+
+mod text;
 
 use std::fmt;
 
 use serde::Serialize;
 
+use crate::document::Document;
+use crate::excerpt::Excerpt;
 use crate::load::JobFile;
 use crate::patch::suggest;
-use crate::problem::{Problem, Severity};
+use crate::problem::{Problem, ProblemKind, Severity};
 use crate::secret::mask_secrets;
 
 /// One item of a report.
@@ -16,10 +20,26 @@ pub struct ReportItem {
     pub subject: String,
     /// Where: `jobs/a.conf:12`.
     pub location: Option<String>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The column in characters, from 1.
+    pub column: Option<u32>,
     /// What was found.
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// How SeaTunnel words it.
+    #[serde(skip)]
+    known_as: Option<String>,
+    /// The line of the file.
+    #[serde(skip)]
+    excerpt: Option<Excerpt>,
+    /// The file, where it is about one.
+    #[serde(skip)]
+    file: Option<String>,
+    /// The file's turn among those of the report; findings without a file come last.
+    #[serde(skip)]
+    turn: usize,
 }
 
 /// Everything a check found. Serialises to the keys `errors`, `warnings`, `todo_items` and
@@ -34,6 +54,9 @@ pub struct Report {
     pub todo_items: Vec<ReportItem>,
     /// An edit of the job file that would solve some of it, in the form of a unified diff.
     pub patch_suggestion: Option<String>,
+    /// The files that problems are about, in the order they were met.
+    #[serde(skip)]
+    files: Vec<String>,
 }
 
 impl Report {
@@ -45,19 +68,44 @@ impl Report {
         message: impl AsRef<str>,
         hint: Option<String>,
     ) {
-        self.add_item(severity, subject.into(), None, message.as_ref(), hint.as_deref());
+        self.insert(
+            severity,
+            ReportItem {
+                subject: subject.into(),
+                location: None,
+                line: None,
+                column: None,
+                message: mask_secrets(message.as_ref()),
+                hint: hint.as_deref().map(mask_secrets),
+                known_as: None,
+                excerpt: None,
+                file: None,
+                turn: usize::MAX,
+            },
+        );
     }
 
     /// Adds a problem of the job file.
     pub fn add(&mut self, problem: &Problem) {
-        let location = Some(problem.place.to_string()).filter(|place| !place.is_empty());
-        self.add_item(
-            problem.severity,
-            problem.subject.clone(),
-            location,
-            &problem.message,
-            problem.hint.as_deref(),
-        );
+        let place = &problem.place;
+        let location = match problem.kind {
+            ProblemKind::Syntax => format!("{place:#}"),
+            _ => place.to_string(),
+        };
+        let file = Some(place.file.to_string()).filter(|file| !file.is_empty());
+        let item = ReportItem {
+            subject: problem.subject.clone(),
+            location: Some(location).filter(|location| !location.is_empty()),
+            line: place.line,
+            column: place.column,
+            message: mask_secrets(&problem.message),
+            hint: problem.hint.as_deref().map(mask_secrets),
+            known_as: problem.known_as.as_deref().map(mask_secrets),
+            excerpt: Excerpt::of(problem),
+            turn: file.as_deref().map_or(usize::MAX, |file| self.turn(file)),
+            file,
+        };
+        self.insert(problem.severity, item);
     }
 
     /// Adds problems of a loaded job file and the edit they suggest.
@@ -66,23 +114,30 @@ impl Report {
         self.patch_suggestion = suggest(&job.path.display().to_string(), &job.text, problems);
     }
 
-    fn add_item(
-        &mut self,
-        severity: Severity,
-        subject: String,
-        location: Option<String>,
-        message: &str,
-        hint: Option<&str>,
-    ) {
-        let item =
-            ReportItem { subject, location, message: mask_secrets(message), hint: hint.map(mask_secrets) };
+    /// Adds problems of another document and the edit they suggest.
+    pub fn add_with_patch_of(&mut self, document: &Document, problems: &[Problem]) {
+        problems.iter().for_each(|problem| self.add(problem));
+        self.patch_suggestion = suggest(&document.path.display().to_string(), &document.text.0, problems);
+    }
+
+    /// The turn of a file among those of the report.
+    fn turn(&mut self, file: &str) -> usize {
+        self.files.iter().position(|known| known == file).unwrap_or_else(|| {
+            self.files.push(file.to_owned());
+            self.files.len() - 1
+        })
+    }
+
+    /// Adds an item at its place in the order of the files; none twice.
+    fn insert(&mut self, severity: Severity, item: ReportItem) {
         let list = match severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
             Severity::Todo => &mut self.todo_items,
         };
         if !list.contains(&item) {
-            list.push(item);
+            let at = list.partition_point(|earlier| earlier.order() <= item.order());
+            list.insert(at, item);
         }
     }
 
@@ -98,35 +153,18 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (word, items) in
-            [("error", &self.errors), ("warning", &self.warnings), ("to do", &self.todo_items)]
-        {
-            for item in items {
-                match &item.location {
-                    Some(location) => writeln!(f, "{word}: {location}: {}", item.message)?,
-                    None => writeln!(f, "{word}: {}: {}", item.subject, item.message)?,
-                }
-                if let Some(hint) = &item.hint {
-                    writeln!(f, "    {hint}")?;
-                }
-            }
-        }
-        if let Some(patch) = &self.patch_suggestion {
-            write!(f, "suggested edit:\n{patch}")?;
-        }
-        match (self.errors.len(), self.warnings.len(), self.todo_items.len()) {
-            (0, 0, 0) => writeln!(f, "no problems found"),
-            (errors, warnings, todo) => {
-                writeln!(f, "{}, {}, {} to do", counted(errors, "error"), counted(warnings, "warning"), todo)
-            }
-        }
+impl ReportItem {
+    /// What it is sorted by: the file, then the place in it.
+    fn order(&self) -> (usize, Option<u32>, Option<u32>) {
+        (self.turn, self.line, self.column)
     }
 }
 
-fn counted(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+/// For people, without colours.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text(false))
+    }
 }
 
 #[cfg(test)]

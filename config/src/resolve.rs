@@ -270,7 +270,7 @@ impl<'a> Resolver<'a> {
         }
         if let Some(other) = present().find(|value| matches!(value, Value::Object(_) | Value::List(_))) {
             let message = format!("not valid HOCON: {} cannot stand beside another value", other.shape());
-            let subject = place.to_string();
+            let subject = format!("{place:#}");
             return Err(Problem::error(ProblemKind::Syntax, place.clone(), subject, message)
                 .hint("a comma or a line end is missing before it"));
         }
@@ -289,7 +289,7 @@ impl<'a> Resolver<'a> {
 }
 
 fn too_much(place: &Place, message: String) -> Problem {
-    let subject = place.to_string();
+    let subject = format!("{place:#}");
     Problem::error(ProblemKind::Structure, place.clone(), subject, message)
 }
 

@@ -24,6 +24,20 @@ pub enum Rule {
     },
 }
 
+impl Rule {
+    /// The rule in words.
+    pub fn words(&self) -> String {
+        match *self {
+            Rule::OneOf(names) => format!("exactly one of {} must be set", quoted(names)),
+            Rule::AtMostOne(names) => format!("at most one of {} may be set", quoted(names)),
+            Rule::Together(names) => format!("{} are set together or not at all", quoted(names)),
+            Rule::RequiredWhen { option, is, needs } => {
+                format!("where '{option}' is {is}, {} must be set", quoted(needs))
+            }
+        }
+    }
+}
+
 impl Options {
     /// What breaks the rules.
     pub fn check(&self, rules: &[Rule]) -> Vec<Problem> {
@@ -34,7 +48,12 @@ impl Options {
         match rule {
             Rule::OneOf(names) if names.iter().all(|name| !self.is_set(name)) => {
                 let message = format!("{} needs exactly one of {}", self.label(), quoted(names));
-                Some(self.rule_broken(ProblemKind::Missing, names, message))
+                let problem = self.rule_broken(ProblemKind::Missing, names, message);
+                Some(problem.known_as(format!(
+                    "There are unconfigured options, these options({}) are mutually exclusive, allowing only one \
+                     set(\"[] for a set\") of options to be configured.",
+                    quoted(names)
+                )))
             }
             Rule::OneOf(names) | Rule::AtMostOne(names) => {
                 let set: Vec<&str> = names.iter().copied().filter(|name| self.is_set(name)).collect();
@@ -44,7 +63,12 @@ impl Options {
                 let typed: Vec<&str> = set.iter().map(|name| self.typed_key(name)).collect();
                 let message =
                     format!("options {} of {} exclude each other; keep one", quoted(&typed), self.label());
-                Some(self.rule_broken(ProblemKind::Conflict, &set, message))
+                let problem = self.rule_broken(ProblemKind::Conflict, &set, message);
+                Some(problem.known_as(format!(
+                    "These options({}) are mutually exclusive, allowing only one set(\"[] for a set\") of options \
+                     to be configured.",
+                    quoted(&typed)
+                )))
             }
             Rule::Together(names) => {
                 let (set, absent): (Vec<&str>, Vec<&str>) =
@@ -58,7 +82,14 @@ impl Options {
                     self.label(),
                     quoted(&absent)
                 );
-                Some(self.rule_broken(ProblemKind::Missing, &set, message))
+                let problem = self.rule_broken(ProblemKind::Missing, &set, message);
+                Some(problem.known_as(format!(
+                    "These options({}) are bundled, must be present or absent together. The options present are: {}. \
+                     The options absent are {}.",
+                    quoted(names),
+                    set.join(", "),
+                    absent.join(", ")
+                )))
             }
             Rule::RequiredWhen { option, is, needs } => {
                 let applies = self.text_of(option).is_some_and(|text| text.eq_ignore_ascii_case(is));
@@ -68,7 +99,11 @@ impl Options {
                 }
                 let key = self.typed_key(option);
                 let message = format!("{} needs {} because '{key}' is {is}", self.label(), quoted(&absent));
-                Some(self.rule_broken(ProblemKind::Missing, &[option], message))
+                let problem = self.rule_broken(ProblemKind::Missing, &[option], message);
+                Some(problem.known_as(format!(
+                    "There are unconfigured options, the options({}) are required because ['{option}' == {is}] is true.",
+                    quoted(&absent)
+                )))
             }
         }
     }

@@ -32,6 +32,8 @@ static VARIABLE: LazyLock<Regex> =
 pub struct Variables {
     given: Vec<(String, String)>,
     environment: fn(&str) -> Option<String>,
+    /// Whether quoted texts stay as they are.
+    as_written: bool,
 }
 
 impl fmt::Debug for Variables {
@@ -56,9 +58,17 @@ impl Variables {
         if let Some((name, _)) = given.iter().find(|(name, _)| is_reserved(name)) {
             let message = format!("variable '{name}' cannot be set: sinks fill in this name per table");
             return Err(Problem::error(ProblemKind::Variable, Place::default(), name, message)
-                .hint(format!("choose a name other than {}", RESERVED_NAMES.join(", "))));
+                .hint(format!("choose a name other than {}", RESERVED_NAMES.join(", ")))
+                .known_as(format!(
+                    "System placeholders cannot be used. Incorrect config parameter: {name}"
+                )));
         }
-        Ok(Variables { given: given.to_vec(), environment })
+        Ok(Variables { given: given.to_vec(), environment, as_written: false })
+    }
+
+    /// No variables: every `${…}` in a quoted text stays.
+    pub(crate) fn as_written() -> Variables {
+        Variables { given: Vec::new(), environment: |_| None, as_written: true }
     }
 
     /// The value given on the command line; of several the last.
@@ -78,7 +88,7 @@ impl Variables {
 
     /// Fills in the variables of a quoted text. Values that are filled in are not looked at again.
     pub(crate) fn fill(&self, text: &str) -> String {
-        if !text.contains("${") {
+        if self.as_written || !text.contains("${") {
             return text.to_owned();
         }
         VARIABLE.replace_all(text, |captures: &Captures<'_>| self.fill_one(captures)).into_owned()

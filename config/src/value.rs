@@ -98,7 +98,8 @@ impl fmt::Display for Role {
 /// A plugin's block, or the `env` section.
 #[derive(Clone, PartialEq)]
 pub struct Block {
-    /// The plugin's name as it was written; `env` for the env section.
+    /// The plugin's name as it was written; `env` for the env section; what a block of a document
+    /// that is no job is called.
     pub plugin: String,
     /// What part of the job it is.
     pub role: Role,
@@ -133,7 +134,7 @@ impl Block {
     /// What messages call it: `source MySQL-CDC`, or `env`.
     pub fn label(&self) -> String {
         match self.role {
-            Role::Env => "env".to_owned(),
+            Role::Env => self.plugin.clone(),
             role => format!("{role} {}", self.plugin),
         }
     }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use culvert_config::Role;
 
 /// Change streams from MySQL and MariaDB to where they are needed.
 #[derive(Debug, Parser)]
@@ -19,6 +20,10 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Look for problems in a job file without touching data.
     Check(CheckOptions),
+    /// Show the graph of a job, or make a job file from an intent.
+    Plan(PlanOptions),
+    /// List the plugins, or tell everything about one: options, rules, promises, an example.
+    Connectors(ConnectorsOptions),
     /// Print the reference of all options, in Markdown.
     Options,
 }
@@ -72,6 +77,76 @@ pub(crate) struct CheckOptions {
 pub(crate) enum Format {
     /// For people.
     Human,
-    /// For programs: errors, warnings, todo_items, patch_suggestion.
+    /// For programs.
     Json,
+}
+
+/// Options of `culvert plan`.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("what").required(true).args(["config", "intent"]))]
+pub(crate) struct PlanOptions {
+    /// The job file whose graph to show.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The intent to make a job file from; docs/intent.md describes its form.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) intent: Option<PathBuf>,
+    /// A variable for ${name} in the job file; may be repeated.
+    #[arg(short = 'i', long = "variable", value_name = "NAME=VALUE", conflicts_with = "intent")]
+    pub(crate) variables: Vec<String>,
+    /// Also connect to the sources, and show tables and columns at every edge.
+    #[arg(long, conflicts_with = "intent")]
+    pub(crate) connect: bool,
+    /// Where to write the job file of an intent; a file that is there is not replaced.
+    #[arg(short, long, value_name = "FILE", requires = "intent")]
+    pub(crate) output: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    pub(crate) format: PlanFormat,
+}
+
+/// Forms of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// For people.
+    #[value(alias = "human")]
+    Text,
+    /// The graph as a flowchart in Mermaid's language.
+    Mermaid,
+    /// For programs.
+    Json,
+}
+
+/// Options of `culvert connectors`.
+#[derive(Args, Debug)]
+pub(crate) struct ConnectorsOptions {
+    /// The plugin's name, in any letter case; all of them without it.
+    pub(crate) name: Option<String>,
+    /// Only plugins of this part of a job.
+    #[arg(long, value_enum)]
+    pub(crate) role: Option<PluginRole>,
+    /// How to print it; json is described in docs/connectors-json.md.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+/// Parts of a job that plugins are for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PluginRole {
+    /// Where rows come from.
+    Source,
+    /// What happens to them.
+    Transform,
+    /// Where they go.
+    Sink,
+}
+
+impl From<PluginRole> for Role {
+    fn from(role: PluginRole) -> Role {
+        match role {
+            PluginRole::Source => Role::Source,
+            PluginRole::Transform => Role::Transform,
+            PluginRole::Sink => Role::Sink,
+        }
+    }
 }

@@ -6,7 +6,7 @@ use culvert_engine::JobGraph;
 
 use crate::arguments::{CheckOptions, Format};
 use crate::job::{self, BuiltJob};
-use crate::terminal::answer;
+use crate::terminal::{answer, answers_in_colour};
 
 /// Checks a job; the exit code.
 pub(crate) async fn check(options: CheckOptions) -> u8 {
@@ -77,7 +77,7 @@ fn push(report: &mut Report, finding: Finding) {
 
 fn print(report: &Report, format: Format) {
     match format {
-        Format::Human => answer(&report.to_string()),
+        Format::Human => answer(&report.to_text(answers_in_colour())),
         Format::Json => answer(&report.to_json()),
     }
 }

@@ -171,7 +171,27 @@ pub(crate) fn find(block: &Block) -> Result<&'static Plugin, Problem> {
         block.place.clone(),
         &block.plugin,
         format!("there is no {section} plugin '{}'", block.plugin),
-    );
+    )
+    .known_as(format!(
+        "Could not find any factory for identifier '{}' that implements '{}' in the classpath.",
+        block.plugin,
+        match block.role {
+            Role::Source => "org.apache.seatunnel.api.table.factory.TableSourceFactory",
+            Role::Transform => "org.apache.seatunnel.api.table.factory.TableTransformFactory",
+            _ => "org.apache.seatunnel.api.table.factory.TableSinkFactory",
+        }
+    ));
+    let elsewhere = PLUGINS
+        .iter()
+        .find(|plugin| plugin.role() != block.role && plugin.name.eq_ignore_ascii_case(&block.plugin));
+    if let Some(plugin) = elsewhere {
+        return Err(problem.hint(format!(
+            "'{}' is a {}; there are: {}",
+            plugin.name,
+            plugin.role(),
+            names.join(", ")
+        )));
+    }
     Err(match nearest(&block.plugin, names.iter().copied()) {
         Some(name) => problem.hint(format!("did you mean '{name}'? There are: {}", names.join(", "))),
         None => problem.hint(format!("there are: {}", names.join(", "))),
@@ -187,12 +207,22 @@ fn unsupported(block: &Block) -> Option<Problem> {
     Some(problem.hint(instead))
 }
 
-/// A plugin that refuses its options, as a problem of its block.
+/// A plugin that refuses its options, as a problem of the value that it names, or of its block.
 pub(crate) fn refused(block: &Block, error: &Error) -> Problem {
-    let place: Place = block.place.clone();
+    let place = named_option(block, error.message()).unwrap_or_else(|| block.place.clone());
     let problem = Problem::error(ProblemKind::BadValue, place, block.label(), error.message().to_owned());
     match error.hint_text() {
         Some(hint) => problem.hint(hint),
         None => problem,
     }
+}
+
+/// The first option of the block that a message names in single quotes.
+fn named_option(block: &Block, message: &str) -> Option<Place> {
+    let leaves = block.leaves();
+    let quoted = message.split('\'').skip(1).step_by(2);
+    quoted
+        .filter_map(|name| leaves.iter().find(|leaf| leaf.path == name))
+        .map(|leaf| leaf.place.value())
+        .next()
 }

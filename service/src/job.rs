@@ -1,11 +1,13 @@
 //! From a job file to a job that can run.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_api::{Boundedness, DeliveryContract, Error, ErrorKind, Sink, Source};
 use culvert_config::{
-    Block, JobFile, JobMode, JobSettings, Problem, ProblemKind, Role, load, parse_variables,
+    Block, Format, JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, Variables,
+    parse_variables, survey,
 };
 use culvert_engine::{
     Branch, FailurePolicy, JobGraph, Node, NodeKind, ReadLimit, Settings, fit, refuse_unfit_targets,
@@ -28,13 +30,24 @@ pub(crate) struct BuiltJob {
 /// Reads the job file. `Err`: it could not be read or understood as a whole.
 pub(crate) fn read(arguments: &JobArguments) -> Result<BuiltJob, Vec<Problem>> {
     let variables = parse_variables(&arguments.variables).map_err(|problem| vec![problem])?;
-    let file = load(&arguments.config, &variables).map_err(|errors| errors.0)?;
+    let file = survey(&arguments.config, &variables).map_err(|errors| errors.0)?;
+    Ok(built(file, arguments.name.clone()))
+}
+
+/// Reads a job file that is not written yet; `path` is for messages.
+pub(crate) fn read_text(text: &str, path: &Path) -> Result<BuiltJob, Vec<Problem>> {
+    let variables = Variables::new(&[]).map_err(|problem| vec![problem])?;
+    let file = JobFile::parse(text, path, Format::Hocon, &variables).map_err(|errors| errors.0)?;
+    Ok(built(file, None))
+}
+
+fn built(file: JobFile, name: Option<String>) -> BuiltJob {
     let (env, mut problems) = file.settings();
-    problems.extend(file.warnings.iter().cloned());
-    let name = arguments.name.clone().or_else(|| env.name.clone()).unwrap_or_else(|| default_name(&file));
+    problems.extend(file.errors.iter().chain(&file.warnings).cloned());
+    let name = name.or_else(|| env.name.clone()).unwrap_or_else(|| default_name(&file));
     let graph = build(&file, &env, &mut problems);
     let graph = graph.filter(|_| !problems.iter().any(Problem::is_error));
-    Ok(BuiltJob { name, settings: settings(&env), file, problems, graph })
+    BuiltJob { name, settings: settings(&env), file, problems, graph }
 }
 
 /// The job file's own name, without folder and ending.
@@ -45,7 +58,7 @@ fn default_name(file: &JobFile) -> String {
 /// The limits on reading, as the job file has them now: rows and bytes in a second.
 pub(crate) fn read_limits(arguments: &JobArguments) -> Result<(u64, u64), Vec<Problem>> {
     let variables = parse_variables(&arguments.variables).map_err(|problem| vec![problem])?;
-    let file = load(&arguments.config, &variables).map_err(|errors| errors.0)?;
+    let file = culvert_config::load(&arguments.config, &variables).map_err(|errors| errors.0)?;
     let (env, mut problems) = file.settings();
     problems.retain(Problem::is_error);
     if problems.is_empty() { Ok((env.rows_per_second_max, env.bytes_per_second_max)) } else { Err(problems) }
@@ -74,16 +87,14 @@ fn settings(env: &JobSettings) -> Settings {
 
 fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Option<JobGraph> {
     let graph = match file.graph() {
+        _ if !file.errors.is_empty() => {
+            check_options(file, problems);
+            return None;
+        }
         Ok(graph) => graph,
         Err(found) => {
             problems.extend(found);
-            // Options are worth a look all the same.
-            for block in file.sources.iter().chain(&file.transforms).chain(&file.sinks) {
-                match find(block) {
-                    Ok(plugin) => problems.extend(resolve(block, plugin).1),
-                    Err(problem) => problems.push(problem),
-                }
-            }
+            check_options(file, problems);
             return None;
         }
     };
@@ -179,6 +190,20 @@ fn unfit_schemas(source: &dyn Source, branches: &[Branch], sinks: &[(String, &Bl
     problems
 }
 
+/// Looks at the options of a job whose blocks make no graph.
+fn check_options(file: &JobFile, problems: &mut Vec<Problem>) {
+    for block in file.sources.iter().chain(&file.transforms).chain(&file.sinks) {
+        match find(block) {
+            Ok(plugin) => {
+                let (options, found) = Options::resolve(block, plugin.options);
+                problems.extend(found);
+                problems.extend(options.check(plugin.rules));
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+}
+
 fn batch_mode(block: &Block, plugin: &str) -> Problem {
     Problem::error(
         ProblemKind::Conflict,
@@ -187,6 +212,7 @@ fn batch_mode(block: &Block, plugin: &str) -> Problem {
         format!("'{plugin}' goes on until it is stopped, and the job's mode is BATCH (the default)"),
     )
     .hint("set env { job.mode = \"STREAMING\" }, or a stop.mode in the source")
+    .known_as(format!("'{plugin}' source don't support off-line job."))
 }
 
 /// Only a sink that can tell where it stands can be held while others go on.

@@ -4,11 +4,15 @@
 //! while it ran · 2 the job or the check could not run as given.
 
 mod arguments;
+mod catalogue;
 mod check;
 mod connectors;
 mod for_tables;
+mod intent;
 mod job;
 mod option_reference;
+mod plan;
+mod plugin_pages;
 mod progress;
 mod run;
 mod terminal;
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
         match arguments.command {
             Command::Run(options) => run::run(options).await,
             Command::Check(options) => check::check(options).await,
+            Command::Plan(options) => plan::print(options).await,
+            Command::Connectors(options) => catalogue::print(&options),
             Command::Options => option_reference::print(),
         }
     });

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
 use culvert_api::{DeliveryContract, Error, ErrorClass, ErrorKind, JobProgress, Spool, StateStore};
+use culvert_config::{Problem, Report};
 use culvert_engine::{Ended, Job, JobGraph, ReadLimit, needs_spool, stop_channel};
 use culvert_state::{FileSpool, JobIdentity, RocksStore};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,18 +16,18 @@ use tokio::sync::watch;
 use crate::arguments::{JobArguments, RunOptions};
 use crate::job;
 use crate::progress;
-use crate::terminal::{answer, complain};
+use crate::terminal::{answer, complain, complains_in_colour};
 
 /// Runs a job; the exit code.
 pub(crate) async fn run(options: RunOptions) -> u8 {
     let job = match job::read(&options.job) {
         Ok(job) => job,
         Err(problems) => {
-            problems.iter().for_each(|problem| complain(&problem.to_string()));
+            tell(&problems);
             return 2;
         }
     };
-    job.problems.iter().for_each(|problem| complain(&problem.to_string()));
+    tell(&job.problems);
     let Some(graph) = job.graph else { return 2 };
     let (store, spool) = match state(&graph, &job.name, options.state, options.fresh).await {
         Ok(state) => state,
@@ -49,6 +50,16 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
         progress: Arc::new(JobProgress::default()),
     };
     run_to_the_end(&running).await
+}
+
+/// Tells of the problems of a job file.
+fn tell(problems: &[Problem]) {
+    let mut report = Report::default();
+    problems.iter().for_each(|problem| report.add(problem));
+    let findings = report.findings_text(complains_in_colour());
+    if !findings.is_empty() {
+        complain(&findings);
+    }
 }
 
 async fn run_to_the_end(job: &Job) -> u8 {

@@ -32,3 +32,18 @@ pub(crate) fn complain(text: &str) {
     let mut out = std::io::stderr().lock();
     let _ = writeln!(out, "{text}");
 }
+
+/// Whether answers may have colours: on a terminal whose user has not asked for none.
+pub(crate) fn answers_in_colour() -> bool {
+    std::io::stdout().is_terminal() && wants_colour()
+}
+
+/// Whether complaints may have colours.
+pub(crate) fn complains_in_colour() -> bool {
+    std::io::stderr().is_terminal() && wants_colour()
+}
+
+/// Whether `NO_COLOR` is unset or empty, see https://no-color.org.
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod batch;
+mod config;
 mod conformance;
 mod crash;
 mod fanout;

@@ -98,17 +98,17 @@ fn wrong_names_are_refused() {
         ]
     );
     assert_eq!(
-        two("", "K { plugin_input = a }\nL { }"),
+        two("T { plugin_output = t }", "K { plugin_input = t }\nL { }"),
         [
-            "a.conf:4: sink L must name what it reads from with option 'plugin_input'; names may be left out only between \
-          one source and one sink"
+            "a.conf:4: sink L must name what it reads from with option 'plugin_input'; it may be left out only where one \
+          dataset could be meant; datasets of this file are a, t"
         ]
     );
     assert_eq!(
         two("T { plugin_input = a }", "K { plugin_input = a }, L { plugin_input = a }"),
         [
-            "a.conf:2: transform T must name the dataset it puts out with option 'plugin_output'; names may be left out \
-          only between one source and one sink"
+            "a.conf:2: what transform T puts out is read by nobody; give it a plugin_output, and name that in the \
+          plugin_input of a transform or sink"
         ]
     );
     assert_eq!(
@@ -140,11 +140,75 @@ fn circles_are_refused() {
     );
     assert_eq!(
         circle.unwrap_err(),
-        ["a.conf:3: datasets read each other in a circle: transform U ('u') → transform T ('t')"]
+        [
+            "a.conf:3: datasets read each other in a circle: transform U ('u') → transform T ('t'); let one of them read a \
+          dataset outside the circle instead"
+        ]
     );
     let itself = graph(
         "source { A { plugin_output = a } }\ntransform { T { plugin_input = [a, t], plugin_output = t } }\n\
          sink { K { plugin_input = t } }",
     );
-    assert_eq!(itself.unwrap_err(), ["a.conf:2: datasets read each other in a circle: transform T ('t')"]);
+    assert_eq!(
+        itself.unwrap_err(),
+        [
+            "a.conf:2: datasets read each other in a circle: transform T ('t'); let one of them read a dataset outside the \
+          circle instead"
+        ]
+    );
+}
+
+#[test]
+fn names_may_be_left_out_where_one_dataset_could_be_meant() {
+    assert_eq!(
+        good("source { A {} }\nsink { K {}, L {}, K { plugin_parallelism = 1 } }"),
+        ["source.a<-", "sink.k<-source.a", "sink.l<-source.a", "sink.k-2<-source.a"]
+    );
+    assert_eq!(
+        good("source { A { plugin_output = a } }\nsink { K { plugin_input = a }, L {} }"),
+        ["a<-", "sink.k<-a", "sink.l<-a"]
+    );
+    // The transform can read the source alone; what the sinks read has to be said.
+    assert_eq!(
+        good(
+            "source { A { plugin_output = a } }\ntransform { T { plugin_output = t } }\n\
+             sink { K { plugin_input = a }, L { source_table_name = t } }"
+        ),
+        ["a<-", "t<-a", "sink.k<-a", "sink.l<-t"]
+    );
+    let several = graph("source { A {}\n B {} }\nsink { K {} }").unwrap_err();
+    assert_eq!(several.len(), 1);
+    assert!(several[0].starts_with("a.conf:3: sink K must name what it reads from"), "{several:?}");
+}
+
+#[test]
+fn independent_flows_stand_in_one_file() {
+    let drawing = good(
+        "source { A { plugin_output = a }, B { plugin_output = b } }\n\
+         transform { T { plugin_input = b, plugin_output = c } }\n\
+         sink { K { plugin_input = a }, K { plugin_input = c } }",
+    );
+    assert_eq!(drawing, ["a<-", "b<-", "c<-b", "sink.k<-a", "sink.k-2<-c"]);
+}
+
+#[test]
+fn every_wrong_name_is_told_at_once() {
+    let found = graph(
+        "source { A { plugin_output = orders }\n B { plugin_output = orders } }\n\
+         sink { K { plugin_input = [order, orders, nothing] }\n L { plugin_input = \"ordres\" } }",
+    )
+    .unwrap_err();
+    let starts: Vec<&str> = found.iter().map(|text| text.split(", and no").next().unwrap()).collect();
+    assert_eq!(
+        starts,
+        [
+            "a.conf:2: option 'plugin_output' of source B and of source A (a.conf:1) is 'orders' in both; dataset names \
+             must differ",
+            "a.conf:3: option 'plugin_input' of sink K is 'order'",
+            "a.conf:3: option 'plugin_input' of sink K is 'nothing'",
+            "a.conf:4: option 'plugin_input' of sink L is 'ordres'",
+        ]
+    );
+    assert!(found[1].ends_with("did you mean 'orders'?"), "{found:?}");
+    assert!(found[2].ends_with("datasets of this file are orders"), "{found:?}");
 }

@@ -129,21 +129,40 @@ fn errors_have_line_and_column() {
         ("a = [1,\n2", "a.conf:1:5: not valid HOCON: this '[' is never closed"),
         ("a = 1 }\n", "a.conf:1:7: not valid HOCON: '}' closes nothing"),
         ("a { b = [1 }", "a.conf:1:12: not valid HOCON: '}' does not close '['"),
-        ("a = \"x\nb = 1", "a.conf:1:5: not valid HOCON: this quote is not closed in its line"),
+        (
+            "a = \"x\nb = 1",
+            "a.conf:1:5: not valid HOCON: this quote is not closed in its line; close it with '\"' in the same line; a text \
+             over several lines stands between \"\"\"",
+        ),
+        (
+            "u = jdbc:mysql://h",
+            "a.conf:1:9: not valid HOCON: ':' ends a text without quotes; put the value in double quotes",
+        ),
+        (
+            "a =\nb = 1",
+            "a.conf:2:3: not valid HOCON: the option in line 1 has no value; give it a value, or remove it",
+        ),
+        ("a = 1,\n= 2", "a.conf:2:1: not valid HOCON: expected the name of an option, found '='"),
+        (
+            "a {\n  b {\n    c = 1\n}\nd = 1\n",
+            "a.conf:1:3: not valid HOCON: this '{' is never closed; the block that begins in line 2 ends in line 4, which is \
+             indented otherwise: look there",
+        ),
         ("a = \"\"\"x", "a.conf:1:5: not valid HOCON: this triple quote is never closed"),
         (
             "é { b = 1 c = 2 }",
-            "a.conf:1:13: not valid HOCON: expected a valid unquoted string, found '='; two options in one line need a \
-             comma between them",
+            "a.conf:1:13: not valid HOCON: expected a comma or a line end before the next option, found '='; two \
+             options in one line need a comma between them",
         ),
         (
             "a {\n b\n}",
-            "a.conf:2:3: not valid HOCON: expected a valid path expression, found the end of the line",
+            "a.conf:2:3: not valid HOCON: expected '=', ':' or '{' after the key 'b', found the end of the line; an option is \
+             written: name = value",
         ),
-        ("a =\n", "a.conf:1:4: not valid HOCON: expected value, found the end of the file"),
+        ("a =\n", "a.conf:1:4: not valid HOCON: expected a value, found the end of the file"),
         (
             "include_x = 1, b = *",
-            "a.conf:1:20: not valid HOCON: expected a valid unquoted string, found '*'; put the value in double quotes",
+            "a.conf:1:20: not valid HOCON: '*' cannot stand in a text without quotes; put the value in double quotes",
         ),
     ];
     for (text, message) in cases {

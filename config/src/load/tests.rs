@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::report::Report;
 
 /// The job file every reader of the manual meets first.
 const SELECTIVE_CDC: &str = r#"
@@ -227,8 +228,8 @@ fn json_files_name_their_plugins() {
 fn missing_sections_are_named() {
     assert_eq!(
         error("sources { A {} }\nsink { B {} }"),
-        "jobs/a.conf: the job has no source: section 'source' is missing or empty; did you mean 'source' where \
-         'sources' stands in jobs/a.conf:1?"
+        "jobs/a.conf:1: the job has no source: section 'source' is missing or empty; did you mean 'source' instead of \
+         'sources'?"
     );
     let both = error("");
     assert!(both.contains("no source") && both.contains("no sink"), "{both}");
@@ -343,6 +344,9 @@ fn mutated_files_never_panic() {
                     assert!(!errors.0.is_empty());
                     let mut at = errors.0.iter().filter_map(|problem| problem.place.line);
                     assert!(at.all(|line| line <= lines + 1), "{text}\n{errors}");
+                    let mut report = Report::default();
+                    errors.0.iter().for_each(|problem| report.add(problem));
+                    assert!(!report.to_string().contains("password = \"root"), "{text}\n{report}");
                 }
             }
         }

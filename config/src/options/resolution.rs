@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Resolved;
+use crate::env::ENV_OPTIONS;
 use crate::nearest::nearest;
-use crate::option_def::{OptionDef, OptionKind, Support};
+use crate::option_def::{COMMON_OPTIONS, OptionDef, OptionKind, Support};
 use crate::problem::{Fix, Place, Problem, ProblemKind};
 use crate::secret::{is_secret_key, mask_secrets};
 use crate::setting::{Setting, expected, parse_text, parse_value};
@@ -16,6 +17,9 @@ const PASSED_IN_ENV: &[&str] = &["flink.", "spark.", "execution."];
 
 /// How many characters of a wrong value a message repeats.
 const SHOWN_CHARS: usize = 60;
+
+/// How many options of a block a hint lists; of more it says how to get at the list.
+const LISTED_OPTIONS_MAX: usize = 12;
 
 pub(super) struct Resolution<'b> {
     label: String,
@@ -131,7 +135,7 @@ impl<'b> Resolution<'b> {
     }
 
     fn typed(&self, def: &OptionDef, leaf: &Leaf<'_>) -> Result<Setting, Problem> {
-        let error = |kind, message| Problem::error(kind, leaf.place.clone(), &leaf.path, message);
+        let error = |kind, message| Problem::error(kind, leaf.place.value(), &leaf.path, message);
         let left_over = if def.placeholders { Vec::new() } else { left_over(leaf.value) };
         if let Some(name) = left_over.first() {
             let message = format!("option '{}' needs variable '{name}', which is not set", leaf.path);
@@ -139,21 +143,14 @@ impl<'b> Resolution<'b> {
                 .hint(format!("pass -i {name}=… or set the environment variable {name}")));
         }
         parse_value(def.kind, leaf.value).map_err(|wanted| {
-            let found = if def.secret || is_secret_key(&leaf.path) {
-                String::new()
-            } else {
-                format!(", found {}", shown(leaf.value))
-            };
-            let problem =
+            let secret = def.secret || is_secret_key(&leaf.path);
+            let found = if secret { String::new() } else { format!(", found {}", shown(leaf.value)) };
+            let mut problem =
                 error(ProblemKind::BadValue, format!("option '{}' must be {wanted}{found}", leaf.path));
-            let word = leaf.value.scalar_text().filter(|_| !def.secret);
-            match (def.kind, word) {
-                (OptionKind::Enum(words), Some(word)) => match nearest(word, words.iter().copied()) {
-                    Some(near) => problem.hint(format!("did you mean '{near}'?")),
-                    None => problem,
-                },
-                _ => problem,
-            }
+            let Some(word) = leaf.value.scalar_text().filter(|_| !secret) else { return problem };
+            problem.hint = misspelt(def.kind, word);
+            problem.known_as = elsewhere(def, word);
+            problem
         })
     }
 
@@ -203,7 +200,8 @@ impl<'b> Resolution<'b> {
     fn unknown_keys(&mut self, block: &Block, defs: &[OptionDef]) {
         let names: Vec<&str> = defs.iter().flat_map(OptionDef::names).collect();
         for (leaf, used) in self.leaves.iter().zip(&self.used) {
-            let passes = block.role == Role::Env && PASSED_IN_ENV.iter().any(|p| leaf.path.starts_with(p));
+            let env = block.role == Role::Env && block.plugin == Role::Env.section();
+            let passes = env && PASSED_IN_ENV.iter().any(|p| leaf.path.starts_with(p));
             let empty_parent = matches!(leaf.value, Value::Object(_))
                 && names.iter().any(|name| name.strip_prefix(&leaf.path).is_some_and(|r| r.starts_with('.')));
             if *used || passes || empty_parent {
@@ -222,6 +220,10 @@ impl<'b> Resolution<'b> {
                 problem = problem
                     .hint(format!("did you mean '{near}'?"))
                     .fix(Fix::RenameKey { from: leaf.path.clone(), to: near.to_owned() });
+            } else if block.role != Role::Env && env_knows(&leaf.path) {
+                problem = problem.hint("it is an option of the section env");
+            } else if !env {
+                problem = problem.hint(known_options(block, defs));
             }
             self.problems.push(problem);
         }
@@ -242,9 +244,80 @@ impl<'b> Resolution<'b> {
         let place = block.place.clone();
         self.problems.push(
             Problem::error(ProblemKind::Missing, place, &block.plugin, message)
+                .known_as(format!(
+                    "There are unconfigured options, the options({}) are required.",
+                    names.join(", ")
+                ))
                 .fix(Fix::AddOptions(additions)),
         );
     }
+}
+
+/// What was probably meant by a value that does not fit.
+fn misspelt(kind: OptionKind, word: &str) -> Option<String> {
+    let quoted = |quote| word.strip_prefix(quote).is_some_and(|rest| rest.ends_with(quote));
+    if quoted('\'') {
+        return Some(
+            "HOCON knows no single quotes: they are part of the value; use double quotes".to_owned(),
+        );
+    }
+    match kind {
+        OptionKind::Enum(words) => {
+            nearest(word, words.iter().copied()).map(|near| format!("did you mean '{near}'?"))
+        }
+        OptionKind::Bool if ["yes", "on", "1"].iter().any(|yes| yes.eq_ignore_ascii_case(word)) => {
+            Some("write true".to_owned())
+        }
+        OptionKind::Bool if ["no", "off", "0"].iter().any(|no| no.eq_ignore_ascii_case(word)) => {
+            Some("write false".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// How SeaTunnel words a value that does not fit.
+fn elsewhere(def: &OptionDef, word: &str) -> Option<String> {
+    let word = shown_text(word);
+    match def.kind {
+        OptionKind::Enum(words) => Some(format!(
+            "Could not parse value for enum {}. Expected one of: [{}]",
+            def.name,
+            words.join(", ")
+        )),
+        OptionKind::Bool => Some(format!(
+            "Unrecognized option for boolean: {word}. Expected either true or false(case insensitive)"
+        )),
+        OptionKind::Int { .. } if word.parse::<i128>().is_ok_and(|number| i32::try_from(number).is_err()) => {
+            Some(format!("Configuration value {word} overflows/underflows the integer type."))
+        }
+        _ => None,
+    }
+}
+
+/// Whether it is an option of the section `env`.
+fn env_knows(path: &str) -> bool {
+    ENV_OPTIONS.iter().flat_map(OptionDef::names).any(|name| name == path)
+}
+
+/// The options that a block may have, or how to get at them where they are many.
+fn known_options(block: &Block, defs: &[OptionDef]) -> String {
+    let works: Vec<&str> = defs
+        .iter()
+        .filter(|def| def.support == Support::Works && !is_common(def.name))
+        .map(|def| def.name)
+        .collect();
+    if works.is_empty() {
+        format!("{} has no options of its own", block.label())
+    } else if works.len() <= LISTED_OPTIONS_MAX {
+        format!("its options are {}", works.join(", "))
+    } else {
+        format!("`culvert connectors {}` lists its options", block.plugin)
+    }
+}
+
+/// Whether every block may have it.
+fn is_common(name: &str) -> bool {
+    COMMON_OPTIONS.iter().any(|common| common.name == name)
 }
 
 /// Variables that are left over in a value.
@@ -271,13 +344,15 @@ fn map_text(value: &Value) -> Option<String> {
 fn shown(value: &Value) -> String {
     match value.scalar_text() {
         None => value.shape().to_owned(),
-        Some(text) => {
-            let masked = mask_secrets(text);
-            let mut short: String = masked.chars().take(SHOWN_CHARS).collect();
-            if short.len() < masked.len() {
-                short.push('…');
-            }
-            format!("'{short}'")
-        }
+        Some(text) => format!("'{}'", shown_text(text)),
     }
+}
+
+fn shown_text(text: &str) -> String {
+    let masked = mask_secrets(text);
+    let mut short: String = masked.chars().take(SHOWN_CHARS).collect();
+    if short.len() < masked.len() {
+        short.push('…');
+    }
+    short
 }

@@ -141,7 +141,8 @@ fn unknown_keys_are_warned_about_with_the_nearest_name() {
         texts,
         [
             "jobs/a.conf:3: option 'tabel-names' is not known to source MySQL-CDC; did you mean 'table-names'?",
-            "jobs/a.conf:4: option 'whatever' is not known to source MySQL-CDC",
+            "jobs/a.conf:4: option 'whatever' is not known to source MySQL-CDC; `culvert connectors MySQL-CDC` lists its \
+             options",
         ]
     );
     assert!(problems.iter().all(|problem| problem.severity == Severity::Warning));
@@ -167,7 +168,7 @@ fn bad_values_name_what_is_allowed() {
         ("batch_size = many", "option 'batch_size' must be a whole number from 1 to 1000, found 'many'"),
         ("batch_size = 0", "option 'batch_size' must be a whole number from 1 to 1000, found '0'"),
         ("batch_size = [1]", "option 'batch_size' must be a whole number from 1 to 1000, found a list"),
-        ("enabled = yes", "option 'enabled' must be true or false, found 'yes'"),
+        ("enabled = yes", "option 'enabled' must be true or false, found 'yes'; write true"),
         (
             "startup.mode = LATES",
             "option 'startup.mode' must be one of INITIAL, LATEST, SPECIFIC, found 'LATES'; did you mean 'LATEST'?",

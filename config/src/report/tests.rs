@@ -32,6 +32,8 @@ fn json_has_exactly_four_keys() {
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["errors", "warnings", "todo_items", "patch_suggestion"]);
+    let item: Vec<&String> = json["todo_items"][0].as_object().unwrap().keys().collect();
+    assert_eq!(item, ["subject", "location", "line", "column", "message", "hint"]);
     assert_eq!(json["todo_items"][0]["hint"], "GRANT …");
     assert_eq!(json["patch_suggestion"], serde_json::Value::Null);
     assert!(!report.is_ok() && Report::default().is_ok());
@@ -47,16 +49,36 @@ fn the_patch_renames_keys_and_names_what_is_missing() {
          @@ -3 +5 @@\n-    usrname = n\n+    username = n\n\
          @@ -4 +6 @@\n-    startup { mod = INITIAL }\n+    startup { mode = INITIAL }\n"
     );
-    let text = report.to_string();
-    assert!(
-        text.starts_with("error: a.conf:2: source A lacks required options 'url', 'username'\n"),
-        "{text}"
+    assert_eq!(
+        report.to_string().split("suggested edit").next().unwrap(),
+        "error: source A lacks required options 'url', 'username'\n \
+         --> a.conf:2:3\n  |\n2 |   A {\n  |   ^\n  \
+         = note: SeaTunnel words this: There are unconfigured options, the options('url', 'username') are required.\n\n\
+         warning: option 'usrname' is not known to source A\n \
+         --> a.conf:3:5\n  |\n3 |     usrname = n\n  |     ^^^^^^^\n  = help: did you mean 'username'?\n\n\
+         warning: option 'startup.mod' is not known to source A\n \
+         --> a.conf:4:15\n  |\n4 |     startup { mod = INITIAL }\n  |               ^^^\n  \
+         = help: did you mean 'startup.mode'?\n\n"
     );
-    assert!(
-        text.contains("warning: a.conf:3: option 'usrname' is not known to source A\n    did you mean"),
-        "{text}"
-    );
-    assert!(text.ends_with("1 error, 2 warnings, 0 to do\n"), "{text}");
+    assert!(report.to_string().ends_with("\n1 error, 2 warnings, 0 to do\n"), "{report}");
+}
+
+#[test]
+fn findings_stand_in_the_order_of_the_file_and_colours_only_frame_them() {
+    let report = report("    startup.mode = LATEST\n    x = 1\n    username = [1]");
+    let lines: Vec<Option<u32>> = report.errors.iter().map(|item| item.line).collect();
+    assert_eq!(lines, [Some(2), Some(3), Some(5)]);
+    assert_eq!((report.errors[1].column, report.errors[2].column), (Some(20), Some(16)));
+    let coloured = report.to_text(true);
+    assert!(coloured.contains("\u{1b}[1;31merror\u{1b}[0m"), "{coloured}");
+    let mut plain = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, code)) = rest.split_once("\u{1b}[") {
+        plain.push_str(before);
+        rest = code.split_once('m').unwrap().1;
+    }
+    plain.push_str(rest);
+    assert_eq!(plain, report.to_string());
 }
 
 #[test]
@@ -79,7 +101,7 @@ fn pushed_texts_are_masked_and_not_repeated() {
     assert_eq!(report.errors.len(), 1);
     assert_eq!(
         report.to_string(),
-        "error: url: cannot reach mysql://u:******@h\n1 error, 0 warnings, 0 to do\n"
+        "error: url: cannot reach mysql://u:******@h\n\n1 error, 0 warnings, 0 to do\n"
     );
     assert_eq!(Report::default().to_string(), "no problems found\n");
 }

@@ -1,0 +1,237 @@
+//! `culvert plan`: the graph of a job as a picture in text, as a flowchart, or as JSON; or a job from
+//! an intent.
+
+mod json;
+mod mermaid;
+mod text;
+
+use std::sync::Arc;
+
+use culvert_api::{DeliveryContract, Error, Source, TableSchema, Transform};
+use culvert_config::{Block, JobMode, Report, Role};
+use culvert_engine::{FailurePolicy, JobGraph, NodeKind};
+
+use crate::arguments::{JobArguments, PlanFormat, PlanOptions};
+use crate::intent;
+use crate::job::{self, BuiltJob};
+use crate::terminal::{answer, complain, complains_in_colour};
+
+/// The version of the graph's form in JSON.
+const VERSION: u32 = 1;
+
+/// The tables on an edge; `None` where only a server knows them.
+type Tables = Option<Vec<Arc<TableSchema>>>;
+
+/// A job as it is shown.
+struct Plan {
+    job: String,
+    mode: &'static str,
+    delivery: DeliveryContract,
+    nodes: Vec<Shown>,
+}
+
+/// One node.
+struct Shown {
+    id: String,
+    role: Role,
+    plugin: String,
+    line: Option<u32>,
+    parallelism: u32,
+    /// Places of the nodes it reads.
+    inputs: Vec<usize>,
+    /// Of a sink, what it promises.
+    delivery: Option<DeliveryContract>,
+    holds: bool,
+    /// What leaves it; of a sink, what arrives.
+    tables: Tables,
+    /// Why that cannot be said.
+    error: Option<String>,
+}
+
+/// Shows a plan; the exit code: 0 nothing is in the way, 1 something is, 2 it cannot be read.
+pub(crate) async fn print(options: PlanOptions) -> u8 {
+    let (config, intended) = (options.config, options.intent);
+    if let Some(path) = intended {
+        if options.format == PlanFormat::Mermaid {
+            complain("error: an intent has no graph to draw: plan it with -o FILE, and then plan -c FILE");
+            return 2;
+        }
+        return intent::print(&path, options.output.as_deref(), options.format == PlanFormat::Json);
+    }
+    // One of the two is there: the command line's rules say so.
+    let config = config.unwrap_or_default();
+    let read = job::read(&JobArguments { config, variables: options.variables, name: None });
+    let job = match read {
+        Ok(job) => job,
+        Err(problems) => {
+            tell(&problems);
+            return 2;
+        }
+    };
+    tell(&job.problems);
+    let Some(graph) = &job.graph else { return 1 };
+    let mut plan = match of_job(&job, graph) {
+        Ok(plan) => plan,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            return 1;
+        }
+    };
+    let mut unable = false;
+    if let Err(error) = plan.find_tables(graph, options.connect).await {
+        complain(&format!("error: {error}"));
+        unable = true;
+    }
+    answer(&match options.format {
+        PlanFormat::Text => text::draw(&plan),
+        PlanFormat::Mermaid => mermaid::draw(&plan),
+        PlanFormat::Json => json::write(&plan),
+    });
+    let wrong = plan.nodes.iter().any(|node| node.error.is_some());
+    match (unable, wrong) {
+        (true, _) => 2,
+        (false, wrong) => u8::from(wrong),
+    }
+}
+
+/// Tells of the problems of a job file, if there are any.
+fn tell(problems: &[culvert_config::Problem]) {
+    let mut report = Report::default();
+    problems.iter().for_each(|problem| report.add(problem));
+    let findings = report.findings_text(complains_in_colour());
+    if !findings.is_empty() {
+        complain(&findings);
+    }
+}
+
+/// What the job file alone says.
+fn of_job(job: &BuiltJob, graph: &JobGraph) -> Result<Plan, Error> {
+    let (env, _) = job.file.settings();
+    // A job that was built has a graph of its blocks.
+    let blocks = job.file.graph().map(|graph| graph.nodes).unwrap_or_default();
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for (node, named) in graph.nodes.iter().zip(&blocks) {
+        let block = job.file.blocks(named.role).get(named.block_index);
+        let (plugin, delivery) = match &node.kind {
+            NodeKind::Source(source) => (source.name().to_owned(), None),
+            NodeKind::Transform(transform) => (transform.name().to_owned(), None),
+            NodeKind::Sink(sink) => (sink.name().to_owned(), Some(sink.contract())),
+        };
+        nodes.push(Shown {
+            id: node.name.clone(),
+            role: named.role,
+            plugin,
+            line: block.and_then(Block::line),
+            parallelism: block.and_then(parallelism).unwrap_or(env.parallelism),
+            inputs: node.inputs.clone(),
+            delivery,
+            holds: node.on_failure == FailurePolicy::Hold,
+            tables: None,
+            error: None,
+        });
+    }
+    let mode = match env.mode {
+        JobMode::Batch => "BATCH",
+        JobMode::Streaming => "STREAMING",
+    };
+    let delivery = weakest(nodes.iter().filter_map(|node| node.delivery));
+    Ok(Plan { job: job.name.clone(), mode, delivery, nodes })
+}
+
+/// The block's own `parallelism`.
+fn parallelism(block: &Block) -> Option<u32> {
+    block.get("parallelism")?.scalar_text()?.parse().ok()
+}
+
+/// A job promises what the weakest of its sinks does.
+fn weakest(contracts: impl Iterator<Item = DeliveryContract>) -> DeliveryContract {
+    let weight = |contract: &DeliveryContract| match contract {
+        DeliveryContract::ExactlyOnce => 2,
+        DeliveryContract::EffectivelyOnceByKey => 1,
+        DeliveryContract::AtLeastOnce => 0,
+    };
+    contracts.min_by_key(weight).unwrap_or(DeliveryContract::AtLeastOnce)
+}
+
+impl Plan {
+    /// Finds the tables on every edge: those the options tell, and with `connect` those of servers.
+    async fn find_tables(&mut self, graph: &JobGraph, connect: bool) -> Result<(), Error> {
+        let mut known: Vec<Arc<TableSchema>> = Vec::new();
+        let mut number = 0;
+        for (at, node) in graph.nodes.iter().enumerate() {
+            let NodeKind::Source(source) = &node.kind else { continue };
+            let tables =
+                tables_of(source, connect).await.map_err(|error| error.context("source", &node.name))?;
+            let tables = tables.map(|tables| -> Vec<Arc<TableSchema>> {
+                let of_source =
+                    |table: Arc<TableSchema>| Arc::new(TableSchema { source: number, ..(*table).clone() });
+                tables.into_iter().map(of_source).collect()
+            });
+            known.extend(tables.iter().flatten().cloned());
+            if let Some(shown) = self.nodes.get_mut(at) {
+                shown.tables = tables;
+            }
+            number += 1;
+        }
+        self.through_transforms(graph);
+        self.at_sinks(graph, &known);
+        Ok(())
+    }
+
+    /// What leaves each transform; inputs stand before their readers.
+    fn through_transforms(&mut self, graph: &JobGraph) {
+        for (at, node) in graph.nodes.iter().enumerate() {
+            let NodeKind::Transform(transform) = &node.kind else { continue };
+            let Some(entering) = self.entering(at) else { continue };
+            let mapped = map(transform.as_ref(), &entering);
+            let Some(shown) = self.nodes.get_mut(at) else { continue };
+            match mapped {
+                Ok(tables) => shown.tables = Some(tables),
+                Err(error) => shown.error = Some(error.to_string()),
+            }
+        }
+    }
+
+    /// What reaches each sink, after streams have met.
+    fn at_sinks(&mut self, graph: &JobGraph, tables: &[Arc<TableSchema>]) {
+        // A job that was built has branches.
+        let Ok((_, branches)) = graph.branches() else { return };
+        for branch in branches {
+            let Some(at) = self.nodes.iter().position(|node| node.id == branch.name) else { continue };
+            if self.entering(at).is_none() {
+                continue;
+            }
+            let arriving = branch.tables(tables);
+            let Some(shown) = self.nodes.get_mut(at) else { continue };
+            match arriving {
+                Ok(tables) => shown.tables = Some(tables),
+                Err(error) => shown.error = Some(error.to_string()),
+            }
+        }
+    }
+
+    /// The tables that enter a node; `None` where one of its inputs does not tell.
+    fn entering(&self, at: usize) -> Tables {
+        let mut entering = Vec::new();
+        for input in &self.nodes.get(at)?.inputs {
+            entering.extend(self.nodes.get(*input)?.tables.clone()?);
+        }
+        Some(entering)
+    }
+}
+
+async fn tables_of(source: &Arc<dyn Source>, connect: bool) -> Result<Tables, Error> {
+    match source.declared_tables()? {
+        Some(tables) => Ok(Some(tables)),
+        None if connect => source.tables(None).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn map(transform: &dyn Transform, entering: &[Arc<TableSchema>]) -> Result<Vec<Arc<TableSchema>>, Error> {
+    let mut leaving = Vec::new();
+    for table in entering {
+        leaving.extend(transform.map_schema(table)?.into_iter().map(Arc::new));
+    }
+    Ok(leaving)
+}

@@ -1,0 +1,203 @@
+//! What the option definitions cannot say about a plugin: a sentence, a whole job as an example, and
+//! the settings that decide what a sink promises.
+//!
+//! The promises are not written down here: a sink is built with each setting and asked.
+
+use culvert_api::DeliveryContract;
+use culvert_config::{Block, Format, JobFile, Options, Role, Variables};
+
+use crate::connectors::{Build, Plugin};
+
+/// What is told about one plugin.
+pub(crate) struct Page {
+    role: Role,
+    name: &'static str,
+    /// What it does, in one sentence.
+    pub(crate) summary: &'static str,
+    /// A job that passes `culvert check --strict`.
+    pub(crate) example: &'static str,
+    /// Options of a sink, as they stand in a job file, that change what it promises.
+    settings: &'static [&'static str],
+}
+
+/// What a sink promises with a setting.
+pub(crate) struct Delivery {
+    /// The setting, or "by default".
+    pub(crate) setting: String,
+    /// The promise's name: `exactly-once`, …
+    pub(crate) name: &'static str,
+    /// The promise in words.
+    pub(crate) words: &'static str,
+}
+
+/// A page of a source, transform or sink; its example lies in `examples/connectors`.
+macro_rules! page {
+    ($role:ident, $name:literal, $file:literal, $summary:literal, $settings:expr) => {
+        Page {
+            role: Role::$role,
+            name: $name,
+            summary: $summary,
+            example: include_str!(concat!("../../examples/connectors/", $file, ".conf")),
+            settings: $settings,
+        }
+    };
+}
+
+/// One page per plugin, in their order.
+const PAGES: &[Page] = &[
+    page!(
+        Source,
+        "MySQL-CDC",
+        "source-mysql-cdc",
+        "Tables of MySQL or MariaDB: a snapshot, and then every change, from the binlog.",
+        &[]
+    ),
+    page!(
+        Source,
+        "Postgres-CDC",
+        "source-postgres-cdc",
+        "Tables of PostgreSQL: a snapshot, and then every change, from a replication slot.",
+        &[]
+    ),
+    page!(
+        Source,
+        "Kafka",
+        "source-kafka",
+        "Messages of a topic, read back into rows; the processes of a group share its partitions.",
+        &[]
+    ),
+    page!(
+        Transform,
+        "RowKindExtractor",
+        "transform-row-kind-extractor",
+        "Makes every change an inserted row, with what happened in a column of its own.",
+        &[]
+    ),
+    page!(
+        Transform,
+        "FilterRowKind",
+        "transform-filter-row-kind",
+        "Lets through, or drops, rows by what happened to them.",
+        &[]
+    ),
+    page!(Sink, "Console", "sink-console", "Rows on standard output, for a first look.", &[""]),
+    page!(
+        Sink,
+        "Jdbc",
+        "sink-jdbc",
+        "Tables of MySQL, MariaDB or PostgreSQL, kept equal to the source or written as a log of changes.",
+        &["", "is_exactly_once = true", "enable_upsert = false"]
+    ),
+    page!(
+        Sink,
+        "Kafka",
+        "sink-kafka",
+        "Changes as messages in topics, in the formats that other tools write.",
+        &["", "semantics = AT_LEAST_ONCE", "semantics = EXACTLY_ONCE"]
+    ),
+];
+
+/// The page of a plugin.
+pub(crate) fn page(plugin: &Plugin) -> Option<&'static Page> {
+    PAGES.iter().find(|page| page.role == plugin.role() && page.name.eq_ignore_ascii_case(plugin.name))
+}
+
+impl Page {
+    /// What the sink promises with each setting that decides it.
+    pub(crate) fn deliveries(&self, plugin: &Plugin) -> Vec<Delivery> {
+        let promised = |setting: &&str| {
+            let contract = self.contract(plugin, setting)?;
+            let (name, words) = contract_words(contract);
+            let setting = if setting.is_empty() { "by default" } else { setting };
+            Some(Delivery { setting: setting.to_owned(), name, words })
+        };
+        self.settings.iter().filter_map(promised).collect()
+    }
+
+    /// Builds the sink of the example with a further setting, and asks.
+    fn contract(&self, plugin: &Plugin, setting: &str) -> Option<DeliveryContract> {
+        let Build::Sink(build) = plugin.build else { return None };
+        let mut block = self.block(self.example)?;
+        // The example itself may hold one of the settings, and "by default" means none of them.
+        let decides =
+            |key: &str| self.settings.iter().any(|setting| setting.split(" = ").next() == Some(key));
+        block.entries.retain(|known| !decides(&known.key));
+        let setting = format!("source {{ A {{}} }}\nsink {{ {} {{ {setting} }} }}", self.name);
+        for entry in self.block(&setting)?.entries {
+            block.entries.push(entry);
+        }
+        let (options, problems) = Options::resolve(&block, plugin.options);
+        if !problems.is_empty() {
+            return None;
+        }
+        Some(build(&options).ok()?.contract())
+    }
+
+    /// The plugin's block in a job.
+    fn block(&self, job: &str) -> Option<Block> {
+        let variables = Variables::new(&[]).ok()?;
+        let job = JobFile::parse(job, "example.conf".as_ref(), Format::Hocon, &variables).ok()?;
+        let mut blocks = job.blocks(self.role).iter();
+        blocks.find(|block| block.plugin.eq_ignore_ascii_case(self.name)).cloned()
+    }
+}
+
+/// A promise's name, and what it means.
+pub(crate) fn contract_words(contract: DeliveryContract) -> (&'static str, &'static str) {
+    match contract {
+        DeliveryContract::ExactlyOnce => {
+            ("exactly-once", "exactly once: rows and commit marker become visible in one step")
+        }
+        DeliveryContract::EffectivelyOnceByKey => (
+            "effectively-once-by-key",
+            "effectively once: after a crash rows can be written again, over themselves by their key",
+        ),
+        DeliveryContract::AtLeastOnce => {
+            ("at-least-once", "at least once: after a crash rows can come again; none is lost")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::arguments::JobArguments;
+    use crate::connectors::PLUGINS;
+    use crate::job;
+
+    #[test]
+    fn every_plugin_has_a_page_and_every_page_a_plugin() {
+        let missing: Vec<&str> =
+            PLUGINS.iter().filter(|plugin| page(plugin).is_none()).map(|plugin| plugin.name).collect();
+        assert!(missing.is_empty(), "no page in service/src/plugin_pages.rs: {missing:?}");
+        assert_eq!(PAGES.len(), PLUGINS.len());
+    }
+
+    /// The whole job is read and built, and nothing is said about it.
+    #[test]
+    fn every_example_is_a_job_without_a_problem() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/connectors");
+        let mut files = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let config = entry.unwrap().path();
+            let job = job::read(&JobArguments { config: config.clone(), variables: Vec::new(), name: None });
+            let job = job.unwrap();
+            assert_eq!(job.problems, [], "{}", config.display());
+            assert!(job.graph.is_some(), "{}", config.display());
+            files += 1;
+        }
+        assert_eq!(files, PAGES.len());
+    }
+
+    #[test]
+    fn every_sink_tells_what_it_promises() {
+        for plugin in PLUGINS.iter().filter(|plugin| plugin.role() == Role::Sink) {
+            let page = page(plugin).unwrap();
+            assert!(page.block(page.example).is_some(), "the example of {} lacks it", plugin.name);
+            assert_eq!(page.deliveries(plugin).len(), page.settings.len(), "{}", plugin.name);
+            assert!(!page.settings.is_empty(), "{}", plugin.name);
+        }
+    }
+}
