@@ -18,8 +18,8 @@ use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
 use culvert_transform_sql::Sql;
 use culvert_transforms::{
-    Copy, DataValidator, FieldEncrypt, FieldMapper, FieldRename, Filter, FilterRowKind, Mask, Metadata,
-    RegexExtract, Replace, RowKindExtractor, Split, TableFilter, TableMerge, TableRename, UNSUPPORTED,
+    Copy, DataValidator, FieldEncrypt, FieldMapper, FieldRename, Filter, FilterRowKind, JsonPath, Mask,
+    Metadata, RegexExtract, Replace, RowKindExtractor, Split, TableFilter, TableMerge, TableRename, UNSUPPORTED,
 };
 
 /// One plugin: its name, its options, and how it is built.
@@ -99,6 +99,7 @@ pub(crate) const PLUGINS: &[Plugin] = &[
     transform!(Replace),
     transform!(Split),
     transform!(RegexExtract),
+    transform!(JsonPath),
     transform!(Metadata),
     transform!(Mask),
     transform!(FieldEncrypt),

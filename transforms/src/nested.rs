@@ -65,6 +65,21 @@ impl<'o> Nested<'o> {
         }
     }
 
+    /// One text, or a list of them; `None` when it is not set.
+    pub(crate) fn texts(&self, key: &str) -> Result<Option<Vec<&'o str>>> {
+        let wrong = || self.wrong(key, "must be a text or a list of texts");
+        Ok(match self.get(key) {
+            None => None,
+            Some(Value::List(values)) => Some(
+                values
+                    .iter()
+                    .map(|value| value.scalar_text().ok_or_else(wrong))
+                    .collect::<Result<Vec<_>>>()?,
+            ),
+            Some(value) => Some(vec![value.scalar_text().ok_or_else(wrong)?]),
+        })
+    }
+
     /// A boolean.
     pub(crate) fn flag(&self, key: &str, default: bool) -> Result<bool> {
         match self.text(key)? {

@@ -21,7 +21,6 @@ pub const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("DynamicCompile", "no Java or Groovy is compiled here", "use Sql, Replace or RegexExtract"),
     ("Embedding", "transforms call no model and no network", "compute vectors behind the target"),
     ("Encrypt", "its name is FieldEncrypt", "write FieldEncrypt"),
-    ("JsonPath", "it is not here yet", "take values out of JSON behind the target"),
     ("LLM", "transforms call no model and no network", "call the model behind the target"),
     ("MultiFieldSplit", "it was never part of a release", "use Split, once per column"),
     ("Pivot", "it needs several rows at a time", "pivot with a view at the target"),
