@@ -3,6 +3,8 @@
 mod column_type;
 mod path;
 
+use std::borrow::Cow;
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -18,7 +20,8 @@ use crate::layout::{
 };
 use crate::nested::Nested;
 use crate::text::text_at;
-use column_type::{Build, ColumnType};
+use crate::values::value_json;
+use column_type::{Build, ColumnType, Misfit};
 use path::{Path, Scalar};
 
 /// Takes values out of columns that hold JSON and puts them into columns of their own.
@@ -134,10 +137,11 @@ impl Taken {
         let place = find(JsonPath::PLUGIN, input, &self.from)?;
         match column(JsonPath::PLUGIN, input, place)?.data_type {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary => Ok(place),
+            DataType::List(_) | DataType::Map(_, _) | DataType::Struct(_) => Ok(place),
             other => {
                 Err(refusal(JsonPath::PLUGIN, input, format!("the column holds {other}, and JSON is text"))
                     .context("column", &self.from)
-                    .hint("name a column of text or bytes"))
+                    .hint("name a column of text or bytes, or an array, map or row"))
             }
         }
     }
@@ -149,6 +153,11 @@ impl Taken {
         let unknown = left_out(batch, place);
         let mut build = Build::new(self.column_type, batch.len());
         for row in 0..batch.len() {
+            // What another column has dropped fails nowhere else.
+            if passes.get(row) == Some(&false) {
+                build.null();
+                continue;
+            }
             if unknown.is_some_and(|rows| row < rows.len() && rows.value(row)) {
                 if self.on_error == OnError::SkipRow {
                     return Err(lacks_value(JsonPath::PLUGIN, batch, row, place));
@@ -160,12 +169,12 @@ impl Taken {
                 build.null();
                 continue;
             };
-            let problem = match json.ok().map(|json| self.path.find(json)) {
-                None | Some(Err(path::NotJson)) => "the column does not hold JSON",
-                Some(Ok(None)) => "the path finds nothing",
-                Some(Ok(Some(found))) => match build.append(&Scalar::read(&found)) {
+            let problem = match json.as_deref().map(|json| self.path.find(json)) {
+                Err(_) | Ok(Err(path::NotJson)) => "the column does not hold JSON",
+                Ok(Ok(None)) => "the path finds nothing",
+                Ok(Ok(Some(found))) => match Scalar::read(&found).and_then(|value| build.append(&value)) {
                     Ok(()) => continue,
-                    Err(column_type::Misfit) => "a value does not fit the column's type",
+                    Err(Misfit) => "a value does not fit the column's type",
                 },
             };
             build.null();
@@ -188,14 +197,18 @@ impl Taken {
 }
 
 /// The JSON text in a row; `None` for NULL, `Err` for bytes that are no text.
-fn json_at(array: &dyn Array, row: usize) -> Option<Result<&str, std::str::Utf8Error>> {
+fn json_at(array: &dyn Array, row: usize) -> Option<Result<Cow<'_, str>, Utf8Error>> {
     if array.is_null(row) {
         return None;
     }
+    let text = |bytes| std::str::from_utf8(bytes).map(Cow::Borrowed);
     match array.data_type() {
-        DataType::Binary => Some(std::str::from_utf8(array.as_binary::<i32>().value(row))),
-        DataType::LargeBinary => Some(std::str::from_utf8(array.as_binary::<i64>().value(row))),
-        _ => text_at(array, row).map(Ok),
+        DataType::Binary => Some(text(array.as_binary::<i32>().value(row))),
+        DataType::LargeBinary => Some(text(array.as_binary::<i64>().value(row))),
+        DataType::List(_) | DataType::Map(_, _) | DataType::Struct(_) => {
+            Some(Ok(Cow::Owned(value_json(array, row))))
+        }
+        _ => text_at(array, row).map(|text| Ok(Cow::Borrowed(text))),
     }
 }
 

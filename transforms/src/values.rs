@@ -1,7 +1,7 @@
 //! Values of any type as JSON, for rows that are told of as a whole.
 
-use arrow_array::Array;
 use arrow_array::cast::AsArray;
+use arrow_array::{Array, StructArray};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::DataType;
 use base64::Engine;
@@ -36,8 +36,8 @@ pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A value: numbers with all their digits, bytes as Base64, everything else as text.
-fn value_json(array: &dyn Array, row: usize) -> String {
+/// A value: numbers with all their digits, bytes as Base64, a row as the list of its values, everything else as text.
+pub(crate) fn value_json(array: &dyn Array, row: usize) -> String {
     if array.is_null(row) {
         return "null".to_owned();
     }
@@ -54,8 +54,33 @@ fn value_json(array: &dyn Array, row: usize) -> String {
             let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
             if is_number { text } else { quoted(&text) }
         }
+        DataType::List(_) => {
+            let items = array.as_list::<i32>().value(row);
+            let items: Vec<String> = (0..items.len()).map(|item| value_json(&items, item)).collect();
+            format!("[{}]", items.join(","))
+        }
+        DataType::Struct(_) => {
+            let fields = array.as_struct().columns().iter();
+            let fields: Vec<String> = fields.map(|field| value_json(field, row)).collect();
+            format!("[{}]", fields.join(","))
+        }
+        DataType::Map(_, _) => map_json(&array.as_map().value(row)),
         _ => quoted(&shown()),
     }
+}
+
+/// The pairs of a map as an object; its keys are texts.
+fn map_json(pairs: &StructArray) -> String {
+    let [keys, values] = pairs.columns() else { return "{}".to_owned() };
+    let pair = |pair| {
+        let key = match text_at(keys, pair) {
+            Some(text) => quoted(text),
+            None => quoted(&shown(keys, pair)),
+        };
+        format!("{key}:{}", value_json(values, pair))
+    };
+    let pairs: Vec<String> = (0..pairs.len()).map(pair).collect();
+    format!("{{{}}}", pairs.join(","))
 }
 
 /// A value as text, as it is shown to people.

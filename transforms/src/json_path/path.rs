@@ -10,6 +10,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::borrow::Cow;
 
+use super::column_type::Misfit;
+
 /// A parsed path.
 #[derive(Clone, Debug)]
 pub(super) enum Path {
@@ -154,18 +156,16 @@ pub(super) enum Scalar<'j> {
 }
 
 impl<'j> Scalar<'j> {
-    /// Reads the JSON of one value.
-    pub(super) fn read(json: &'j str) -> Scalar<'j> {
+    /// Reads the JSON of one value. Half of a character that JSON writes in two is no text.
+    pub(super) fn read(json: &'j str) -> Result<Scalar<'j>, Misfit> {
         let json = json.trim();
-        match json {
+        Ok(match json {
             "null" => Scalar::Null,
             "true" => Scalar::Boolean(true),
             "false" => Scalar::Boolean(false),
             _ if json.starts_with(['[', '{']) => Scalar::Nested(json),
-            _ => match serde_json::from_str::<String>(json) {
-                Ok(text) => Scalar::Text(text),
-                Err(_) => Scalar::Number(json),
-            },
-        }
+            _ if json.starts_with('"') => Scalar::Text(serde_json::from_str(json).map_err(|_| Misfit)?),
+            _ => Scalar::Number(json),
+        })
     }
 }
