@@ -21,6 +21,7 @@ use datafusion_sql::sqlparser::ast::{DataType as Written, ExactNumberInfo, Timez
 
 use crate::function::{Args, Fault, Operation, Outcome};
 use crate::moment::{Moment, Moments, days_of, micros_of, time_of};
+use crate::nested::pair;
 use crate::text::{double, to_text};
 
 /// What becomes of a value that has no form in the new type.
@@ -157,6 +158,12 @@ pub(crate) fn name_of(data_type: &DataType) -> String {
         DataType::Timestamp(_, _) => "TIMESTAMP".to_owned(),
         DataType::Boolean => "BOOLEAN".to_owned(),
         data_type if is_binary(data_type) => "BYTES".to_owned(),
+        DataType::List(item) => format!("ARRAY<{}>", name_of(item.data_type())),
+        DataType::Struct(_) => "ROW".to_owned(),
+        DataType::Map(pairs, _) => match pair(pairs.data_type()) {
+            Some((key, value)) => format!("MAP<{}, {}>", name_of(key), name_of(value)),
+            None => "MAP".to_owned(),
+        },
         other => other.to_string(),
     }
 }

@@ -12,7 +12,7 @@ use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{Expr, ScalarUDF, Volatility, lit};
 
 use crate::arithmetic::{Arithmetic, Op, Types};
-use crate::cast::{Cast, Mode, cast, digits, is_moment, is_text, name_of, read_decimal};
+use crate::cast::{Cast, Mode, cast, digits, is_moment, is_plain, is_text, name_of, read_decimal};
 use crate::function::{Operation, Scalar};
 use crate::moment::Zone;
 
@@ -159,6 +159,9 @@ pub(crate) fn comparable(left: Typed, right: Typed) -> Result<(Expr, Expr), Stri
     let (left_type, right_type) = (left.data_type.clone(), right.data_type.clone());
     let (left, right) = (beside_any(left, &right_type)?, beside_any(right, &left_type)?);
     let (l, r) = (&left.data_type, &right.data_type);
+    if let Some(nested) = [l, r].into_iter().find(|side| !is_plain(side)) {
+        return Err(format!("a {} cannot be compared: compare what lies in it", name_of(nested)));
+    }
     if l == r || l.is_null() || r.is_null() || l.is_numeric() && r.is_numeric() || is_text(l) && is_text(r) {
         return Ok((left.expr, right.expr));
     }
@@ -234,8 +237,9 @@ fn shared_moment(left: &DataType, right: &DataType) -> Option<DataType> {
     }
 }
 
-/// The branches of a CASE in one type: the text of all where one is a text, the wider number, the timestamp.
-pub(crate) fn in_one_type(branches: Vec<Typed>) -> Result<(Vec<Expr>, DataType), String> {
+/// The branches of a CASE in one type: the text of all where one is a text, the wider number, the timestamp. `what`
+/// they are is for messages.
+pub(crate) fn in_one_type(branches: Vec<Typed>, what: &str) -> Result<(Vec<Expr>, DataType), String> {
     let decimal =
         branches.iter().find(|branch| is_decimal(&branch.data_type)).map(|branch| branch.data_type.clone());
     let branches: Vec<Typed> = match decimal {
@@ -246,9 +250,7 @@ pub(crate) fn in_one_type(branches: Vec<Typed>) -> Result<(Vec<Expr>, DataType),
     for branch in &branches {
         shared = shared_type(&shared, &branch.data_type).ok_or_else(|| {
             let (one, other) = (name_of(&shared), name_of(&branch.data_type));
-            format!(
-                "{one} and {other} cannot be results of one CASE: bring one to the other's type with CAST"
-            )
+            format!("{one} and {other} cannot be {what}: bring one to the other's type with CAST")
         })?;
     }
     let made = branches.into_iter().map(|branch| branch.cast(&shared, Mode::Strict).expr).collect();
@@ -261,6 +263,9 @@ fn shared_type(left: &DataType, right: &DataType) -> Option<DataType> {
     }
     if left.is_null() {
         return Some(right.clone());
+    }
+    if !is_plain(left) || !is_plain(right) {
+        return None;
     }
     if is_text(left) || is_text(right) {
         return Some(DataType::Utf8);

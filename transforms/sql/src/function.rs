@@ -56,6 +56,8 @@ pub(crate) enum Take {
     Number,
     /// A date, a time or a point in time, as it is.
     Moment,
+    /// An array, as it is.
+    Array,
     /// As it is.
     Any,
 }
@@ -71,6 +73,7 @@ impl Take {
             Take::Text => cast::is_plain(data_type) && !cast::is_binary(data_type),
             Take::Int | Take::Double | Take::Number => data_type.is_numeric(),
             Take::Moment => cast::is_moment(data_type),
+            Take::Array => matches!(data_type, DataType::List(_)),
         }
     }
 
@@ -80,6 +83,7 @@ impl Take {
             Take::Text => "text",
             Take::Int | Take::Double | Take::Number => "a number",
             Take::Moment => "a date, time or timestamp",
+            Take::Array => "an array",
             Take::Any => "a value",
         }
     }
@@ -90,7 +94,7 @@ impl Take {
             Take::Text => to_text(column),
             Take::Int => cast::cast(column, &DataType::Int64, cast::Mode::Strict),
             Take::Double => cast::cast(column, &DataType::Float64, cast::Mode::Strict),
-            Take::Number | Take::Moment | Take::Any => Ok(column.clone()),
+            Take::Number | Take::Moment | Take::Array | Take::Any => Ok(column.clone()),
         }
     }
 }

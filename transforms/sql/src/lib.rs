@@ -6,7 +6,8 @@
 //! over a batch, column by column; a column that passes as it is is shared, not copied.
 //!
 //! The results are those of SeaTunnel's Sql transform. Comparisons, CASE, IN and LIKE are DataFusion's; what
-//! differs there (arithmetic, casts, nearly every function) is in [`arithmetic`], [`cast`] and [`functions`].
+//! differs there (arithmetic, casts, nearly every function) is in [`arithmetic`], [`cast`] and [`functions`]. Rows, maps and
+//! arrays are looked into and made by [`nested`].
 //! docs/sql.md has the language, one line per function, and every place where a result differs on purpose.
 
 mod arithmetic;
@@ -15,6 +16,7 @@ mod compare;
 mod function;
 mod functions;
 mod moment;
+mod nested;
 mod pattern;
 mod plan;
 mod query;

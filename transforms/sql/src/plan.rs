@@ -14,9 +14,9 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr as Ast};
 
 use crate::Sql;
-use crate::cast::{Mode, is_plain, name_of};
+use crate::cast::Mode;
 use crate::compare::Typed;
-use crate::query::{Item, Query};
+use crate::query::{Item, Query, names_of};
 use crate::translate::{NOW, NOW_TYPE, Translator, can_fail};
 
 /// Something to evaluate over a batch.
@@ -189,13 +189,12 @@ impl Maker<'_> {
         let text = expression.to_string();
         let typed = self.translator.expression(expression)?;
         let typed = if typed.is_null() { typed.cast(&DataType::Utf8, Mode::Strict) } else { typed };
-        if !is_plain(&typed.data_type) {
-            let what = format!("`{text}` is a {}, which no sink takes", name_of(&typed.data_type));
-            return Err(Error::new(ErrorKind::Schema, what).hint("bring it to another type with CAST"));
-        }
         let Typed { expr, data_type, .. } = typed;
         let nullable = !matches!(&expr, Expr::Literal(value, _) if !value.is_null());
-        let name = alias.map_or_else(|| text.replace(['`', '"'], ""), str::to_owned);
+        // What lies in a column is called as it is there.
+        let own = || names_of(expression).and_then(|names| names.last().map(|name| (*name).to_owned()));
+        let written = || own().unwrap_or_else(|| text.replace(['`', '"'], ""));
+        let name = alias.map_or_else(written, str::to_owned);
         let computed = self.computed(expr, text)?;
         Ok((Column::derived(name, data_type, nullable), Source::Computed(computed)))
     }

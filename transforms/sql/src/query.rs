@@ -5,13 +5,15 @@ use std::borrow::Cow;
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_config::nearest;
 use datafusion_sql::sqlparser::ast::{
-    CastKind, CeilFloorKind, DateTimeField, Distinct, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, GroupByExpr, Ident, ObjectName, Query as Ast, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, Statement, TableFactor, TableWithJoins, TrimWhereField, Value,
-    WildcardAdditionalOptions,
+    AccessExpr, CastKind, CeilFloorKind, DateTimeField, Distinct, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, ObjectName, Query as Ast, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Statement, Subscript, TableFactor, TableWithJoins,
+    TrimWhereField, Value, WildcardAdditionalOptions,
 };
 use datafusion_sql::sqlparser::dialect::GenericDialect;
-use datafusion_sql::sqlparser::parser::Parser;
+use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::parser::{Parser, ParserError};
+use datafusion_sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::functions;
 
@@ -45,7 +47,7 @@ fn refused(what: &str, hint: &str) -> Error {
 impl Query {
     /// Reads and judges a query.
     pub(crate) fn parse(text: &str) -> Result<Query> {
-        let statements = Parser::parse_sql(&GenericDialect {}, text).map_err(|cause| {
+        let statements = statements(text).map_err(|cause| {
             refused(&format!("not a statement of SQL: {cause}"), "docs/sql.md has what a query can say")
         })?;
         let [statement] = statements.as_slice() else {
@@ -78,6 +80,20 @@ impl Query {
         }
         self.filter.as_ref().map_or(Ok(()), judge)
     }
+}
+
+/// What a text says. `ARRAY(1, 2)` is a function here; the parser would look for a SELECT between the parentheses.
+fn statements(text: &str) -> Result<Vec<Statement>, ParserError> {
+    let dialect = GenericDialect {};
+    let mut tokens = Tokenizer::new(&dialect, text).tokenize_with_location()?;
+    for token in &mut tokens {
+        if let Token::Word(word) = &mut token.token
+            && word.keyword == Keyword::ARRAY
+        {
+            word.keyword = Keyword::NoKeyword;
+        }
+    }
+    Parser::new(&dialect).with_tokens_with_locations(tokens).parse_statements()
 }
 
 /// The plain SELECT inside, when it is one.
@@ -331,6 +347,30 @@ pub(crate) fn bare_column(function: &Function) -> Option<&Ident> {
     (bare && functions::shape(&ident.value.to_uppercase()).is_none()).then_some(ident)
 }
 
+/// The names that lead to a column, or to what lies in its values: `column`, `table.column`, `row.field`, `map.key`,
+/// `map['key']`. `None` for anything else.
+pub(crate) fn names_of(expression: &Expr) -> Option<Vec<&str>> {
+    match expression {
+        Expr::Identifier(name) => Some(vec![&name.value]),
+        Expr::CompoundIdentifier(parts) => Some(parts.iter().map(|part| part.value.as_str()).collect()),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let mut names = names_of(root)?;
+            for access in access_chain {
+                names.push(match access {
+                    AccessExpr::Dot(Expr::Identifier(name)) => &name.value,
+                    AccessExpr::Subscript(Subscript::Index { index: Expr::Value(key) }) => match &key.value {
+                        Value::SingleQuotedString(key) => key,
+                        _ => return None,
+                    },
+                    _ => return None,
+                });
+            }
+            Some(names)
+        }
+        _ => None,
+    }
+}
+
 /// `CEIL(x)` has no field; the parser says so with a field that is none.
 fn is_absent(field: &DateTimeField) -> bool {
     matches!(field, DateTimeField::NoDateTime)
@@ -393,6 +433,13 @@ pub(crate) fn parts_of(expression: &Expr) -> Result<Vec<&Expr>> {
             Vec::new()
         }
         Expr::Function(function) if bare_column(function).is_some() => Vec::new(),
+        Expr::CompoundFieldAccess { .. } if names_of(expression).is_some() => Vec::new(),
+        Expr::CompoundFieldAccess { .. } => {
+            return Err(refused(
+                &format!("`{expression}` is not supported: only a text in the brackets, for a key of a map"),
+                "take an item of an array with the transform JsonPath in front, by the path `$[0]`",
+            ));
+        }
         Expr::Nested(inner) | Expr::UnaryOp { expr: inner, .. } => vec![inner],
         Expr::IsNull(inner) | Expr::IsNotNull(inner) => vec![inner],
         Expr::IsTrue(inner) | Expr::IsNotTrue(inner) => vec![inner],

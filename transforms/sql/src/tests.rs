@@ -4,6 +4,7 @@ mod documents;
 mod functions;
 mod language;
 mod model;
+mod nested;
 mod refused;
 mod rows;
 

@@ -20,7 +20,8 @@ use crate::compare::{Literal, Typed, arithmetic, call, comparable, in_one_type, 
 use crate::function::{Known, Named, Returns};
 use crate::functions;
 use crate::moment::Zone;
-use crate::query::{Call, bare_column, call_of, parts_of};
+use crate::nested::{self, inside};
+use crate::query::{Call, bare_column, call_of, names_of, parts_of};
 
 /// The column that holds the moment of a batch, for NOW() and its relatives: all of a batch sees one.
 pub(crate) const NOW: &str = "\0now";
@@ -43,21 +44,41 @@ fn misfit(what: impl Into<String>) -> Error {
 impl Translator<'_> {
     /// The place of the column that an expression is, where it is one and nothing more.
     pub(crate) fn column(&self, ast: &Ast) -> Result<Option<usize>> {
+        let path = self.path(ast)?;
+        Ok(path.and_then(|(place, inside)| inside.is_empty().then_some(place)))
+    }
+
+    /// The place of the column that names lead to, and the names that lead into its values.
+    fn path<'q>(&self, ast: &'q Ast) -> Result<Option<(usize, Vec<&'q str>)>> {
         match ast {
-            Ast::Nested(inner) => self.column(inner),
-            Ast::Identifier(name) => self.place(&name.value).map(Some),
-            Ast::Function(function) => bare_column(function).map(|name| self.place(&name.value)).transpose(),
-            Ast::CompoundIdentifier(parts) => match parts.as_slice() {
-                [table, name] if table.value.eq_ignore_ascii_case(self.from) => {
-                    self.place(&name.value).map(Some)
-                }
-                [table, name] if table.value.eq_ignore_ascii_case(&self.schema.id.table) => {
-                    self.place(&name.value).map(Some)
-                }
-                _ => Err(misfit(format!("there is no table before `{ast}` in this query"))
-                    .hint(format!("write the column alone, or `{}` before it", self.from))),
-            },
-            _ => Ok(None),
+            Ast::Nested(inner) => self.path(inner),
+            Ast::Function(function) => {
+                let column = bare_column(function).map(|name| self.place(&name.value)).transpose()?;
+                Ok(column.map(|place| (place, Vec::new())))
+            }
+            _ => names_of(ast).map(|names| self.resolved(ast, &names)).transpose(),
+        }
+    }
+
+    /// The table's name may stand in front. What lies in a column of this name comes after that.
+    fn resolved<'q>(&self, ast: &Ast, names: &[&'q str]) -> Result<(usize, Vec<&'q str>)> {
+        let is_table = |name: &str| {
+            name.eq_ignore_ascii_case(self.from) || name.eq_ignore_ascii_case(&self.schema.id.table)
+        };
+        match names {
+            [name] => Ok((self.place(name)?, Vec::new())),
+            [table, name, inside @ ..]
+                if is_table(table)
+                    && (self.schema.column_index(name).is_some()
+                        || self.schema.column_index(table).is_none()) =>
+            {
+                Ok((self.place(name)?, inside.to_vec()))
+            }
+            [name, inside @ ..] if self.schema.column_index(name).is_some() => {
+                Ok((self.place(name)?, inside.to_vec()))
+            }
+            _ => Err(misfit(format!("there is no table before `{ast}` in this query"))
+                .hint(format!("write the column alone, or `{}` before it", self.from))),
         }
     }
 
@@ -87,10 +108,10 @@ impl Translator<'_> {
     pub(crate) fn expression(&self, ast: &Ast) -> Result<Typed> {
         // Of the table, as the query names it in an error.
         let of = |made: Result<Typed, String>| made.map_err(|why| misfit(format!("`{ast}`: {why}")));
-        if let Some(place) = self.column(ast)? {
+        if let Some((place, names)) = self.path(ast)? {
             let column = self.schema.columns.get(place).ok_or_else(|| misfit("a column is missing"))?;
             let expr = Expr::Column(Column::new_unqualified(&column.name));
-            return Ok(Typed::new(expr, column.data_type.clone()));
+            return of(inside(Typed::new(expr, column.data_type.clone()), &names));
         }
         if let Some(call) = call_of(ast)? {
             return self.function(ast, &call);
@@ -280,7 +301,7 @@ fn case(branches: Vec<(Expr, Typed)>, otherwise: Option<Typed>) -> Result<Typed,
     let null = || Typed::constant(ScalarValue::Null);
     let (conditions, mut results): (Vec<Expr>, Vec<Typed>) = branches.into_iter().unzip();
     results.push(otherwise.unwrap_or_else(null));
-    let (mut results, data_type) = in_one_type(results)?;
+    let (mut results, data_type) = in_one_type(results, "results of one CASE")?;
     let otherwise = results.pop().map(Box::new);
     let branches = conditions.into_iter().map(Box::new).zip(results.into_iter().map(Box::new)).collect();
     Ok(Typed::new(Expr::Case(Case::new(None, branches, otherwise)), data_type))
@@ -367,6 +388,8 @@ fn special(name: &str, mut args: Vec<Typed>) -> Result<Result<Typed, String>, Ve
             let to = if right.is_null() { DataType::Int32 } else { right.data_type.clone() };
             arithmetic(Op::Remainder, left, right).map(|rest| rest.cast(&to, Mode::Strict))
         }
+        "ARRAY" => nested::array(args),
+        "MAP" => nested::map(args),
         "PI" => Ok(Typed::constant(ScalarValue::from(std::f64::consts::PI))),
         "UUID" => Ok(Typed::new(datafusion_functions::string::uuid().call(Vec::new()), DataType::Utf8)),
         "RAND" | "RANDOM" if args.is_empty() => {

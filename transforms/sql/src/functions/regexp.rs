@@ -2,13 +2,16 @@
 //! references back into the pattern) is refused when the query is planned.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
+use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_schema::DataType;
 use regex::{Captures, Regex, RegexBuilder};
 
 use crate::function::Returns::From;
 use crate::function::Take::{Int, Text};
 use crate::function::{Args, Def, Fault, Known, Outcome};
+use crate::nested::list;
 
 pub(super) static FUNCTIONS: &[Def] = &[
     Def {
@@ -34,6 +37,14 @@ pub(super) static FUNCTIONS: &[Def] = &[
         repeats: false,
         returns: From(|args| judged(args, 4, DataType::Utf8)),
         run: substring,
+    },
+    Def {
+        names: &["SPLIT"],
+        args: &[Text, Text],
+        optional: 0,
+        repeats: false,
+        returns: From(|args| judged(args, 2, list(DataType::Utf8))),
+        run: split,
     },
 ];
 
@@ -177,6 +188,36 @@ fn substring(a: &Args) -> Outcome {
             Ok(found.and_then(|captures| captures.get(group)).map(|found| found.as_str().to_owned()))
         })?
     })
+}
+
+fn split(a: &Args) -> Outcome {
+    let compiled = Compiled::default();
+    let mut built = ListBuilder::new(StringBuilder::new());
+    for r in 0..a.rows() {
+        match a.text(0, r).zip(a.text(1, r)) {
+            Some((text, delimiter)) if !text.is_empty() => {
+                let parts = compiled.with(delimiter, None, |regex| parts(regex, text))?;
+                built.append_value(parts.into_iter().map(Some));
+            }
+            _ => built.append_null(),
+        }
+    }
+    Ok(Arc::new(built.finish()))
+}
+
+/// The parts of a text as Java's `split` gives them: empty ones at the end are dropped, and an empty match at the
+/// beginning parts nothing.
+fn parts<'t>(delimiter: &Regex, text: &'t str) -> Vec<&'t str> {
+    let (mut parts, mut from) = (Vec::new(), 0);
+    for found in delimiter.find_iter(text).filter(|found| found.end() > 0) {
+        parts.push(text.get(from..found.start()).unwrap_or_default());
+        from = found.end();
+    }
+    parts.push(text.get(from..).unwrap_or_default());
+    while parts.last().is_some_and(|part| part.is_empty()) {
+        parts.pop();
+    }
+    parts
 }
 
 /// The matches from a place on, each of which sees the text before it, too.

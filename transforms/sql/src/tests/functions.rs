@@ -320,6 +320,10 @@ const TABLE: &[(&str, &str)] = &[
     ("MULTI_IF(I > 1, 'A', I < -1, 'B', 'D')", "STRING B"),
     ("MULTI_IF(I > 1, 1, LONG_COL)", "BIGINT 5000000000"),
     ("LENGTH(UUID())", "BIGINT 36"),
+    // Arrays and maps; what they hold is tried in nested.rs.
+    ("ARRAY_MAX(SPLIT('a,c,b', ','))", "STRING c"),
+    ("ARRAY_MIN(ARRAY(I, 3))", "INT -5"),
+    ("MAP('a', 1, NAME, 2) IS NULL", "BOOLEAN false"),
 ];
 
 #[test]
