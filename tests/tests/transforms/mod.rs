@@ -1,6 +1,7 @@
 //! Transforms end to end: what SeaTunnel's documents show, and rows that take other ways.
 
-mod documented;
+mod forms;
+mod graphs;
 mod keys;
 mod letters;
 mod refusals;
