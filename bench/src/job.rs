@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use culvert_api::{JobProgress, Sink, Source};
-use culvert_config::{Block, OptionDef, Options, Problem, load};
+use culvert_api::{JobProgress, Sink, Source, Transform};
+use culvert_config::{Block, JobMode, OptionDef, Options, Problem, load};
 use culvert_engine::{FailurePolicy, Job, JobGraph, Node, NodeKind, Settings};
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
+use culvert_source_fake::FakeSource;
 use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
 use culvert_state::{JobIdentity, RocksStore};
+use culvert_transform_sql::Sql;
+use culvert_transforms::RowKindExtractor;
 
 /// The database that the mirror is in.
 pub(crate) const TARGET_DATABASE: &str = "mirror";
@@ -72,8 +75,13 @@ pub(crate) fn build(text: &str, state: &Path, instead: Option<Arc<dyn Sink>>) ->
         inputs,
         on_failure: FailurePolicy::Stop,
     };
-    let nodes =
-        vec![node("source", NodeKind::Source(source), vec![]), node("sink", NodeKind::Sink(sink), vec![0])];
+    let mut nodes = vec![node("source", NodeKind::Source(source), vec![])];
+    for block in &file.transforms {
+        let last = nodes.len() - 1;
+        nodes.push(node(&block.plugin, NodeKind::Transform(transform(block)?), vec![last]));
+    }
+    let last = nodes.len() - 1;
+    nodes.push(node("sink", NodeKind::Sink(sink), vec![last]));
     Ok(Job {
         name: NAME.to_owned(),
         graph: JobGraph { nodes },
@@ -94,7 +102,22 @@ fn source(block: &Block, parallelism: u32) -> Result<Arc<dyn Source>> {
             let options = options(block, culvert_source_postgres::OPTIONS)?;
             Ok(Arc::new(PostgresSource::from_options(&options, parallelism)?))
         }
+        culvert_source_fake::PLUGIN => {
+            let options = options(block, culvert_source_fake::OPTIONS)?;
+            Ok(Arc::new(FakeSource::from_options(&options, parallelism, JobMode::Batch)?))
+        }
         other => bail!("there is no source {other} here"),
+    }
+}
+
+fn transform(block: &Block) -> Result<Arc<dyn Transform>> {
+    match block.plugin.as_str() {
+        RowKindExtractor::PLUGIN => {
+            let options = options(block, RowKindExtractor::OPTIONS)?;
+            Ok(Arc::new(RowKindExtractor::from_options(&options)?))
+        }
+        Sql::PLUGIN => Ok(Arc::new(Sql::from_options(&options(block, Sql::OPTIONS)?)?)),
+        other => bail!("there is no transform {other} here"),
     }
 }
 

@@ -24,6 +24,7 @@ mod spread;
 mod statements;
 mod suite;
 mod task;
+mod transforms;
 
 use std::io::Write;
 

@@ -96,6 +96,7 @@ pub(crate) fn text(
     servers: &[ServerFigures],
     checkpoints: Option<&Checkpoints>,
     exactness: Option<&Exactness>,
+    transforms: Option<&Comparison>,
 ) -> String {
     let mut text = String::new();
     let (before, after) = environment.busy;
@@ -136,6 +137,10 @@ pub(crate) fn text(
     }
     if let Some(exactness) = exactness {
         text.push_str(&of_exactness(exactness));
+    }
+    if let Some(transforms) = transforms {
+        let table = comparison_table(transforms);
+        let _ = write!(text, "\n### What transforms cost\n\n{}\n\n{table}", transforms.about);
     }
     text
 }

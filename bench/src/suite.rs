@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use culvert_tests::{Flavor, PgVersion};
 
 use crate::report::{self, Environment};
-use crate::{checkpoint, exactly_once, machine, mysql, postgres, say};
+use crate::{checkpoint, exactly_once, machine, mysql, postgres, say, transforms};
 
 /// Environment variable with the number of inserted rows.
 pub(crate) const ROWS_VARIABLE: &str = "CULVERT_BENCH_ROWS";
@@ -28,6 +28,7 @@ enum Part {
     Postgres(PgVersion),
     Checkpoints,
     ExactlyOnce,
+    Transforms,
 }
 
 impl Part {
@@ -37,6 +38,7 @@ impl Part {
         parts.extend(PgVersion::ALL.into_iter().map(Part::Postgres));
         parts.push(Part::Checkpoints);
         parts.push(Part::ExactlyOnce);
+        parts.push(Part::Transforms);
         parts
     }
 
@@ -46,6 +48,7 @@ impl Part {
             Part::Postgres(version) => version.name(),
             Part::Checkpoints => "checkpoints",
             Part::ExactlyOnce => "exactly-once",
+            Part::Transforms => "transforms",
         }
     }
 
@@ -68,7 +71,7 @@ pub(crate) async fn run(names: &[String]) -> Result<()> {
         names => names.iter().map(|name| Part::of_name(name)).collect::<Result<_>>()?,
     };
     let busy_before = machine::others_busy().await;
-    let (mut servers, mut checkpoints, mut exactness) = (Vec::new(), None, None);
+    let (mut servers, mut checkpoints, mut exactness, mut transformed) = (Vec::new(), None, None, None);
     for part in parts {
         match part {
             Part::MySql(flavor) => servers.push(mysql::measure(flavor, rows).await?),
@@ -78,11 +81,13 @@ pub(crate) async fn run(names: &[String]) -> Result<()> {
                 checkpoints = Some(checkpoint::run()?);
             }
             Part::ExactlyOnce => exactness = Some(exactly_once::measure(rows).await?),
+            Part::Transforms => transformed = Some(transforms::measure(rows).await?),
         }
     }
     let busy_after = machine::others_busy().await;
     let environment = Environment { busy: (busy_before, busy_after) };
-    let text = report::text(&environment, &servers, checkpoints.as_ref(), exactness.as_ref());
+    let text =
+        report::text(&environment, &servers, checkpoints.as_ref(), exactness.as_ref(), transformed.as_ref());
     say(&text);
     if rows < ROWS || transaction < TRANSACTION_ROWS || !names.is_empty() {
         say("not everything, or with fewer rows: not written to docs/benchmarks.md");
