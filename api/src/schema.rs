@@ -97,6 +97,9 @@ pub struct TableSchema {
     pub version: u64,
     /// The columns in order.
     pub columns: Vec<Column>,
+    /// Names of columns that the table has beside these and that the source leaves out, because nobody
+    /// needs them: [`crate::needs`].
+    pub withheld: Vec<String>,
     /// Names of the primary key's columns in key order; empty without a key.
     pub primary_key: Vec<String>,
     /// The row kinds that can occur on this edge.
@@ -119,7 +122,8 @@ impl TableSchema {
             .map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable))
             .collect();
         let arrow = Arc::new(Schema::new(fields));
-        TableSchema { id, source: 0, version, columns, primary_key, kinds, arrow }
+        let withheld = Vec::new();
+        TableSchema { id, source: 0, version, columns, withheld, primary_key, kinds, arrow }
     }
 
     /// Whether rows of both look alike: the same table, columns, key and kinds, whatever the version.
@@ -137,6 +141,19 @@ impl TableSchema {
             if self.primary_key.iter().all(has) { self.primary_key.clone() } else { Vec::new() };
         let schema = TableSchema::new(self.id.clone(), self.version, columns, primary_key, self.kinds);
         TableSchema { source: self.source, ..schema }
+    }
+
+    /// The table as a source delivers it that leaves out all columns but those at these places.
+    pub fn narrowed(&self, places: &[usize]) -> TableSchema {
+        let (mut columns, mut withheld) = (Vec::new(), self.withheld.clone());
+        for (place, column) in self.columns.iter().enumerate() {
+            if places.contains(&place) {
+                columns.push(column.clone());
+            } else {
+                withheld.push(column.name.clone());
+            }
+        }
+        TableSchema { withheld, ..self.with_columns(columns) }
     }
 
     /// The column's place, by exact name first and then in any letter case.

@@ -15,6 +15,7 @@ use crate::check::Finding;
 use crate::checkpoint::SourceState;
 use crate::error::Result;
 use crate::group::Group;
+use crate::needs::Needs;
 use crate::progress::JobProgress;
 use crate::schema::{SchemaChange, TableSchema};
 
@@ -98,6 +99,10 @@ pub trait Source: Send + Sync {
     fn declared_tables(&self) -> Result<Option<Vec<Arc<TableSchema>>>> {
         Ok(None)
     }
+
+    /// Told before `tables`, at every attempt: which columns anybody needs. The source may leave the others
+    /// out of its tables, its rows and its changes of shape. One that overrides nothing reads all of them.
+    fn push_down(&self, _needs: Arc<dyn Needs>) {}
 
     /// Connects, reads server settings, rights and tables, writes nothing. `Err` only when the
     /// check itself could not run.

@@ -25,6 +25,14 @@ pub trait Transform: Send + Sync {
     /// same schema; errors are operator errors and name the column.
     fn map_schema(&self, input: &TableSchema) -> Result<Vec<TableSchema>>;
 
+    /// Which columns of a table that enters matter: those whose values leave in columns that are wanted, those
+    /// that tell which rows leave, and those that `map_schema` must find. `wanted` has a flag per column for
+    /// each table that `map_schema` gives; the answer has one per column of `input`. All, unless a transform
+    /// knows better: it must then give the same for [`TableSchema::narrowed`] tables and rows.
+    fn needs(&self, input: &TableSchema, _wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        Ok(vec![true; input.columns.len()])
+    }
+
     /// The rows that leave, in order; never an empty batch. `outputs` is what `map_schema` returned for
     /// `batch.schema`, and every batch that leaves carries one of them.
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>>;

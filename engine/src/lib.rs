@@ -11,6 +11,7 @@ mod graph;
 mod group;
 mod lane;
 mod limit;
+mod needs;
 mod opener;
 mod pipeline;
 mod queue;

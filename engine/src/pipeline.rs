@@ -20,6 +20,7 @@ use crate::checkpointer::Checkpointer;
 use crate::graph::{Branch, refuse_unfit_targets};
 use crate::lane::{Lane, LaneState};
 use crate::limit::Pace;
+use crate::needs::JobNeeds;
 use crate::opener::{Opener, off_loop};
 use crate::restore::{Restored, Standing, look, restore};
 use crate::settings::{Settings, StopSignal};
@@ -58,6 +59,10 @@ pub(crate) struct Attempt<'a> {
 pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ended> {
     attempt.progress.set_phase(Phase::Starting);
     pass("engine.restore.before")?;
+    if attempt.spool.is_none() {
+        // What a spool holds is as needed when it was written, and the job may have been changed since.
+        attempt.source.push_down(Arc::new(JobNeeds::new(attempt.branches)));
+    }
     let known = look(attempt).await?;
     let opening = attempt.progress.waits("opening source", attempt.source.name());
     let mut tables = attempt.source.tables(known.source()).await?;

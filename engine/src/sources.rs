@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use culvert_api::{
-    Boundedness, Error, ErrorKind, Finding, ReaderContext, Result, Source, SourceEvent, SourceReader,
+    Boundedness, Error, ErrorKind, Finding, Needs, ReaderContext, Result, Source, SourceEvent, SourceReader,
     SourceState, Split, SplitEnumerator, SplitFinished, TableSchema,
 };
 use tokio::task::JoinSet;
@@ -62,6 +62,14 @@ impl Source for Sources {
             all.extend(tables.iter().map(|table| labels.table(table)));
         }
         Ok(Some(all))
+    }
+
+    fn push_down(&self, needs: Arc<dyn Needs>) {
+        for (at, (_, source)) in self.sources.iter().enumerate() {
+            if let Ok(at) = u32::try_from(at) {
+                source.push_down(Arc::new(OfOne { at, needs: Arc::clone(&needs) }));
+            }
+        }
     }
 
     async fn check(&self) -> Result<Vec<Finding>> {
@@ -118,6 +126,18 @@ impl Source for Sources {
             ready: VecDeque::new(),
             told_end: false,
         }))
+    }
+}
+
+/// What is needed of one of the sources, which does not know its place among them.
+struct OfOne {
+    at: u32,
+    needs: Arc<dyn Needs>,
+}
+
+impl Needs for OfOne {
+    fn columns(&self, table: &TableSchema) -> Option<Vec<usize>> {
+        self.needs.columns(&TableSchema { source: self.at, ..table.clone() })
     }
 }
 

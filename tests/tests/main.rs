@@ -14,6 +14,7 @@ mod local;
 mod network;
 mod pipeline;
 mod postgres;
+mod push;
 mod sql;
 mod state;
 mod tidy;

@@ -6,6 +6,7 @@ use culvert_api::{ChangeBatch, Error, ErrorKind, Result, TableSchema, Transform}
 use culvert_config::OptionDef;
 use regex::Regex;
 
+use crate::layout::needs_as_wanted;
 use crate::pattern::compile_whole;
 
 /// The options that every transform accepts beside its own.
@@ -94,6 +95,15 @@ impl Transform for ByTable {
 
     fn map_schema(&self, input: &TableSchema) -> Result<Vec<TableSchema>> {
         map_chain(&self.chain(input), input)
+    }
+
+    fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        match self.chain(input).as_slice() {
+            [] => Ok(needs_as_wanted(input, wanted)),
+            [one] => one.needs(input, wanted),
+            // What leaves one on its way to the next is told to nobody.
+            _ => Ok(vec![true; input.columns.len()]),
+        }
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {

@@ -58,6 +58,11 @@ impl Transform for FieldMapper {
         Ok(vec![self.layout(input)?.schema(input)?])
     }
 
+    fn needs(&self, input: &TableSchema, _wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        // Every column that is named must be there, wanted or not.
+        Ok(self.layout(input)?.needs(input, &[]))
+    }
+
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {
         let layout = self.layout(&batch.schema)?;
         layout.batch(batch, the_one(FieldMapper::PLUGIN, outputs)?, &[])

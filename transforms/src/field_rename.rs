@@ -64,6 +64,10 @@ impl Transform for FieldRename {
         Ok(vec![self.layout(input).schema(input)?])
     }
 
+    fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        Ok(self.layout(input).needs(input, wanted))
+    }
+
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {
         let layout = self.layout(&batch.schema);
         layout.batch(batch, the_one(FieldRename::PLUGIN, outputs)?, &[])

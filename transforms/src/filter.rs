@@ -58,7 +58,10 @@ impl Filter {
         let staying = match &self.choice {
             Choice::Include(names) => places(names)?,
             Choice::Exclude(names) => {
-                let dropped = places(names)?;
+                // What the source leaves out is dropped already.
+                let is_there = |name: &&String| !input.withheld.contains(*name);
+                let names: Vec<String> = names.iter().filter(is_there).cloned().collect();
+                let dropped = places(&names)?;
                 (0..input.columns.len()).filter(|place| !dropped.contains(place)).collect()
             }
         };
@@ -76,6 +79,15 @@ impl Transform for Filter {
 
     fn map_schema(&self, input: &TableSchema) -> Result<Vec<TableSchema>> {
         Ok(vec![self.layout(input)?.schema(input)?])
+    }
+
+    fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        let layout = self.layout(input)?;
+        Ok(match &self.choice {
+            // Every column that is named must be there, wanted or not.
+            Choice::Include(_) => layout.needs(input, &[]),
+            Choice::Exclude(_) => layout.needs(input, wanted),
+        })
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {

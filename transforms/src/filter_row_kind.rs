@@ -5,6 +5,8 @@ use std::sync::Arc;
 use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform};
 use culvert_config::{OptionDef, Options, Rule};
 
+use crate::layout::needs_as_wanted;
+
 /// Lets rows of some kinds pass, as they are.
 #[derive(Clone, Debug)]
 pub struct FilterRowKind {
@@ -66,6 +68,10 @@ impl Transform for FilterRowKind {
 
     fn map_schema(&self, input: &TableSchema) -> Result<Vec<TableSchema>> {
         Ok(vec![TableSchema { kinds: input.kinds.intersect(self.passing), ..input.clone() }])
+    }
+
+    fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        Ok(needs_as_wanted(input, wanted))
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {

@@ -127,6 +127,18 @@ impl Layout {
         input.primary_key.iter().map(heir).collect::<Option<Vec<String>>>().unwrap_or_default()
     }
 
+    /// Which input columns the wanted ones of these are made of, a flag each.
+    pub(crate) fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Vec<bool> {
+        let mut needs = vec![false; input.columns.len()];
+        for (place, (_, origin)) in self.columns.iter().enumerate() {
+            let is_wanted = wanted.first().and_then(|wanted| wanted.get(place)).copied().unwrap_or(true);
+            if let Some(need) = origin.from().and_then(|from| needs.get_mut(from)) {
+                *need |= is_wanted;
+            }
+        }
+        needs
+    }
+
     /// The rows as they leave; `new` holds the values of the new columns.
     pub(crate) fn batch(
         &self,
@@ -159,6 +171,13 @@ impl Layout {
             .map_err(|cause| broken().caused_by(cause))?;
         Ok(vec![ChangeBatch { schema: output.clone(), rows, unavailable, ..batch }])
     }
+}
+
+/// What a transform needs that lets all columns pass, and adds some behind them at most: what is wanted of
+/// them. Of a table that it drops, nothing.
+pub(crate) fn needs_as_wanted(input: &TableSchema, wanted: &[Vec<bool>]) -> Vec<bool> {
+    let is_wanted = |place| wanted.iter().any(|wanted| wanted.get(place).copied().unwrap_or(true));
+    (0..input.columns.len()).map(is_wanted).collect()
 }
 
 /// The rows in which the log left out a column's value.

@@ -10,6 +10,8 @@ use culvert_api::{
 };
 use culvert_config::{OptionDef, Options, Rule};
 
+use crate::layout::needs_as_wanted;
+
 /// How the column spells a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spelling {
@@ -82,6 +84,10 @@ impl Transform for RowKindExtractor {
         let mut columns = input.columns.clone();
         columns.push(Column::derived(self.field.clone(), DataType::Utf8, false));
         Ok(vec![TableSchema { kinds: RowKindSet::INSERT_ONLY, ..input.with_columns(columns) }])
+    }
+
+    fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        Ok(needs_as_wanted(input, wanted))
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {

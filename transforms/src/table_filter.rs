@@ -6,6 +6,7 @@ use culvert_api::{ChangeBatch, Result, TableId, TableSchema, Transform};
 use culvert_config::{OptionDef, Options, Rule};
 use regex::Regex;
 
+use crate::layout::needs_as_wanted;
 use crate::pattern::compile_whole;
 
 /// Keeps the tables whose names match, or drops them.
@@ -65,6 +66,10 @@ impl Transform for TableFilter {
 
     fn map_schema(&self, input: &TableSchema) -> Result<Vec<TableSchema>> {
         Ok(if self.stays(&input.id) { vec![input.clone()] } else { Vec::new() })
+    }
+
+    fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        Ok(needs_as_wanted(input, wanted))
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {

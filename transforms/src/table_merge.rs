@@ -5,7 +5,7 @@ use std::sync::Arc;
 use culvert_api::{ChangeBatch, Error, ErrorKind, Result, TableId, TableSchema, Transform};
 use culvert_config::{OptionDef, Options, Rule};
 
-use crate::layout::the_one;
+use crate::layout::{needs_as_wanted, the_one};
 
 /// Gives every table one name. The key stays: its values must be different in different shards.
 #[derive(Clone, Debug)]
@@ -51,6 +51,10 @@ impl Transform for TableMerge {
             table: self.table.clone(),
         };
         Ok(vec![TableSchema { id, ..input.clone() }])
+    }
+
+    fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        Ok(needs_as_wanted(input, wanted))
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use culvert_api::{ChangeBatch, Result, TableId, TableSchema, Transform};
 use culvert_config::{OptionDef, Options, Rule};
 
-use crate::layout::{refusal, the_one};
+use crate::layout::{needs_as_wanted, refusal, the_one};
 use crate::rename::{CONVERT_CASE, PREFIX, REPLACEMENTS, Renaming, SUFFIX};
 
 /// Renames tables by letter case, replacements, prefix and suffix; databases and schemas get the letter case.
@@ -45,6 +45,10 @@ impl Transform for TableRename {
             return Err(refusal(TableRename::PLUGIN, input, "the table's new name is empty"));
         }
         Ok(vec![TableSchema { id, ..input.clone() }])
+    }
+
+    fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        Ok(needs_as_wanted(input, wanted))
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {

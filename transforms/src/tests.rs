@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 //! Random rows through random chains of transforms equal a plain model that goes row by row.
 
+mod needs;
+
 use std::sync::Arc;
 
 use culvert_api::{ChangeBatch, RowKind, TableSchema, Transform};

@@ -15,6 +15,7 @@ mod key;
 mod layout;
 mod network;
 mod rows;
+mod skip;
 pub(crate) mod temporal;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,8 @@ use layout::Layout;
 #[derive(Debug)]
 pub struct RowDecoder {
     layouts: Vec<Layout>,
+    /// Which columns are read; the others are stepped over.
+    reads: Vec<bool>,
     names: Vec<String>,
     signature: Vec<u8>,
     expanded_bytes_max: usize,
@@ -54,11 +57,17 @@ impl RowDecoder {
         expanded_bytes_max: usize,
     ) -> Result<RowDecoder> {
         Ok(RowDecoder {
+            reads: vec![true; columns.len()],
             layouts: layout::layouts(columns, table_map)?,
             names: columns.iter().map(|column| column.name.clone()).collect(),
             signature: table_map.signature.to_vec(),
             expanded_bytes_max,
         })
+    }
+
+    /// The same for rows of which only some columns are read: a flag per column.
+    pub fn reading(self, reads: &[bool]) -> RowDecoder {
+        RowDecoder { reads: reads.to_vec(), ..self }
     }
 
     /// Whether it was made from an equal table map, and so need not be made anew.
@@ -95,9 +104,13 @@ impl RowDecoder {
         transaction: u32,
         event_number: u32,
     ) -> Result<usize> {
-        if event.column_count != self.layouts.len() || rows.column_count() != self.layouts.len() {
+        let read = self.reads.iter().filter(|read| **read).count();
+        if event.column_count != self.layouts.len()
+            || self.reads.len() != self.layouts.len()
+            || rows.column_count() != read
+        {
             let message = format!(
-                "a row event has {} columns, its table map {} and the known schema {}",
+                "a row event has {} columns, its table map {}, and of those {read} are read into {}",
                 event.column_count,
                 self.layouts.len(),
                 rows.column_count()
@@ -140,12 +153,18 @@ impl RowDecoder {
         let nulls = cursor.take(self.layouts.len().div_ceil(8), "null bits of a row")?;
         let mut bits = 0u8;
         let mut null_bytes = nulls.iter();
-        for (index, (layout, column)) in self.layouts.iter().zip(rows.columns_mut()).enumerate() {
+        let mut columns = rows.columns_mut();
+        for (index, (layout, read)) in self.layouts.iter().zip(&self.reads).enumerate() {
             if index % 8 == 0 {
                 bits = null_bytes.next().copied().unwrap_or(0);
             }
-            let appended =
-                if bits & 1 != 0 { column.append_null() } else { column.append_wire(*layout, cursor) };
+            let is_null = bits & 1 != 0;
+            let appended = match if *read { columns.next() } else { None } {
+                Some(column) if is_null => column.append_null(),
+                Some(column) => column.append_wire(*layout, cursor),
+                None if is_null => Ok(()),
+                None => skip::skip(*layout, cursor),
+            };
             if let Err(error) = appended {
                 let name = self.names.get(index).map_or("?", String::as_str);
                 return Err(error.context("column", name));

@@ -121,6 +121,15 @@ impl KeyPlan {
         Some(KeyPlan { table: table.clone(), columns: cut_by, identity, is_unique })
     }
 
+    /// The same for rows whose columns stand elsewhere; `None` when one of them is missing there.
+    pub(crate) fn placed(&self, place: impl Fn(usize) -> Option<usize>) -> Option<KeyPlan> {
+        let mut plan = self.clone();
+        for index in plan.identity.iter_mut().chain(plan.columns.iter_mut().map(|column| &mut column.index)) {
+            *index = place(*index)?;
+        }
+        Some(plan)
+    }
+
     /// The identity of a row: the values of its whole primary key.
     pub(crate) fn identity(&self, batch: &RecordBatch, row: usize) -> Result<Vec<KeyValue>> {
         self.identity.iter().map(|index| key_value(batch, *index, row)).collect()
@@ -229,6 +238,11 @@ impl KeyPlan {
             });
         }
         Ok(KeyBound { raw, sort })
+    }
+
+    /// Places of all columns it looks at.
+    pub(crate) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        self.identity.iter().copied().chain(self.cut_columns())
     }
 
     /// Places of the columns that chunks are cut by.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use culvert_api::{Error, ErrorKind, Result};
+use culvert_api::{Error, ErrorKind, Narrowing, Result};
 use culvert_config::{JdbcUrl, OptionDef, Options, Secret, TlsMode, UrlFamily, Value};
 
 use crate::column::{Conversion, ZeroDatePolicy};
@@ -114,6 +114,8 @@ pub struct MySqlConfig {
     pub(crate) follow_shapes: bool,
     pub(crate) fail_on_truncate: bool,
     pub(crate) server_id: u32,
+    /// Which columns leave; told later.
+    pub(crate) narrowing: Narrowing,
 }
 
 impl MySqlConfig {
@@ -167,6 +169,7 @@ impl MySqlConfig {
             },
             selection,
             keys: key_overrides(options)?,
+            narrowing: Narrowing::default(),
             startup: startup(options)?,
             stop: stop(options)?,
             chunk_rows: options.unsigned("snapshot.split.size"),

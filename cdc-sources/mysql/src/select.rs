@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use culvert_api::{Error, ErrorKind, Result, RowKind, RowPosition, TableSchema};
+use culvert_api::{Error, ErrorKind, Narrowing, Result, RowKind, RowPosition, TableSchema};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
 use tokio::sync::mpsc;
@@ -69,6 +69,23 @@ impl Selected {
     /// Its columns and its key.
     pub fn schema(&self) -> &Arc<TableSchema> {
         &self.schema
+    }
+
+    /// The same without the columns that nobody needs. Not of a query, whose text is sent as it is.
+    pub fn narrowed(&self, narrowing: &Narrowing) -> Selected {
+        let schema = narrowing.narrow((*self.schema).clone());
+        let place = |column: &MySqlColumn| schema.columns.iter().position(|other| other.name == column.name);
+        let found = |from: usize| self.columns.get(from).and_then(place);
+        match self.order.as_ref().map(|order| order.placed(found)) {
+            // The order needs what is left out.
+            Some(None) => self.clone(),
+            order => Selected {
+                columns: self.columns.iter().filter(|column| place(column).is_some()).cloned().collect(),
+                order: order.flatten(),
+                schema: Arc::new(schema),
+                ..self.clone()
+            },
+        }
     }
 
     /// Whether reading can go on behind any row.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use culvert_api::{
-    Boundedness, Error, ErrorKind, Finding, ReaderContext, Result, Source, SourceReader, SourceState,
+    Boundedness, Error, ErrorKind, Finding, Needs, ReaderContext, Result, Source, SourceReader, SourceState,
     SplitEnumerator, TableId, TableSchema,
 };
 use culvert_config::Options;
@@ -27,7 +27,7 @@ use crate::position::{BinlogPosition, StreamPosition};
 use crate::reader::MySqlReader;
 use crate::shapes::database_charsets;
 use crate::state::{EnumeratorState, ReaderState, TableState, decode};
-use crate::tables::{Captured, schema_of};
+use crate::tables::{Captured, output_of};
 
 /// A MySQL or MariaDB server to read changes from.
 pub struct MySqlSource {
@@ -257,6 +257,10 @@ impl Source for MySqlSource {
         }
     }
 
+    fn push_down(&self, needs: Arc<dyn Needs>) {
+        self.config.narrowing.set(needs);
+    }
+
     async fn check(&self) -> Result<Vec<Finding>> {
         check::findings(&self.config).await
     }
@@ -266,12 +270,7 @@ impl Source for MySqlSource {
         let mut schemas = Vec::new();
         for table in &ready.start.tables {
             let def = table.output.as_ref().unwrap_or(&table.def);
-            schemas.push(Arc::new(schema_of(
-                def,
-                table.version,
-                &self.config.conversion,
-                &self.config.keys,
-            )?));
+            schemas.push(Arc::new(output_of(def, table.version, &self.config)?));
         }
         *self.prepared.lock().await = Some(ready);
         Ok(schemas)
@@ -285,7 +284,7 @@ impl Source for MySqlSource {
         let ready = self.prepared(state).await?;
         let mut keys: HashMap<TableId, Option<KeyPlan>> = HashMap::new();
         for table in &ready.start.tables {
-            let captured = Captured::from_state(table.clone(), &self.config.conversion, &self.config.keys)?;
+            let captured = Captured::from_state(table.clone(), &self.config)?;
             keys.insert(captured.id, captured.key);
         }
         let config = &self.config;

@@ -11,6 +11,7 @@ use culvert_snapshot::RangeSet;
 use crate::column::{Conversion, MySqlColumn};
 use crate::ddl::TableDef;
 use crate::key::{KeyBound, KeyPlan};
+use crate::options::MySqlConfig;
 use crate::position::BinlogPosition;
 use crate::state::TableState;
 
@@ -24,15 +25,20 @@ pub(crate) struct Captured {
     /// The shape rows are decoded with.
     pub(crate) def: TableDef,
     pub(crate) columns: Arc<[MySqlColumn]>,
+    /// Which of them are read, a flag each: those that leave, and the key's.
+    pub(crate) reads: Arc<[bool]>,
+    /// The columns that are read.
+    pub(crate) read_columns: Arc<[MySqlColumn]>,
     /// The same as a schema, for batches before projection.
     pub(crate) schema: Arc<TableSchema>,
     pub(crate) version: u64,
     /// The shape rows leave with.
     pub(crate) output: Arc<TableSchema>,
     output_def: TableDef,
-    /// For each output column its place in `columns`; `None` when the two shapes are equal.
+    /// For each output column its place in `read_columns`; `None` when the two shapes are equal.
     projection: Option<Vec<Option<usize>>>,
     pub(crate) done: RangeSet<KeyBound>,
+    /// For rows of the columns that are read.
     pub(crate) key: Option<KeyPlan>,
     pub(crate) known_from: Option<BinlogPosition>,
 }
@@ -68,8 +74,8 @@ pub(crate) fn key_of(def: &TableDef, overrides: &KeyOverrides) -> Result<Vec<Str
     Ok(key.clone())
 }
 
-/// The schema of a definition.
-pub(crate) fn schema_of(
+/// The schema of a definition, all its columns.
+fn schema_of(
     def: &TableDef,
     version: u64,
     conversion: &Conversion,
@@ -80,22 +86,37 @@ pub(crate) fn schema_of(
     Ok(TableSchema::new(id, version, columns, key_of(def, overrides)?, RowKindSet::ALL))
 }
 
+/// The schema rows leave with.
+pub(crate) fn output_of(def: &TableDef, version: u64, config: &MySqlConfig) -> Result<TableSchema> {
+    Ok(config.narrowing.narrow(schema_of(def, version, &config.conversion, &config.keys)?))
+}
+
 impl Captured {
-    pub(crate) fn from_state(
-        state: TableState,
-        conversion: &Conversion,
-        overrides: &KeyOverrides,
-    ) -> Result<Captured> {
+    pub(crate) fn from_state(state: TableState, config: &MySqlConfig) -> Result<Captured> {
         let id = state.id();
         let columns: Arc<[MySqlColumn]> = columns_of(&state.def)?.into();
-        let schema = Arc::new(schema_of(&state.def, state.version, conversion, overrides)?);
+        let all = schema_of(&state.def, state.version, &config.conversion, &config.keys)?;
         let output_def = state.output.unwrap_or_else(|| state.def.clone());
-        let output = Arc::new(schema_of(&output_def, state.version, conversion, overrides)?);
-        let key = KeyPlan::new(&id, &state.def, &columns, &schema.primary_key);
+        let output = Arc::new(output_of(&output_def, state.version, config)?);
+        let key = KeyPlan::new(&id, &state.def, &columns, &all.primary_key);
+        let leaving = output.columns.iter().filter_map(|column| all.column_index(&column.name));
+        let mut places: Vec<usize> = leaving.chain(all.key_indices()).collect();
+        places.extend(key.iter().flat_map(KeyPlan::places));
+        places.sort_unstable();
+        places.dedup();
+        if places.is_empty() {
+            // Something has to tell how many rows there are.
+            places.push(0);
+        }
+        let reads = (0..columns.len()).map(|place| places.binary_search(&place).is_ok()).collect();
+        let key = key.and_then(|key| key.placed(|place| places.binary_search(&place).ok()));
+        let schema = Arc::new(all.narrowed(&places));
         let projection = projection(&schema, &output)?;
         Ok(Captured {
             id,
             def: state.def,
+            reads,
+            read_columns: places.iter().filter_map(|place| columns.get(*place).cloned()).collect(),
             columns,
             schema,
             version: state.version,
@@ -120,13 +141,7 @@ impl Captured {
     }
 
     /// Takes a new shape; rows leave with it when `follow` says so, else with the shape of before.
-    pub(crate) fn reshape(
-        &mut self,
-        def: TableDef,
-        follow: bool,
-        conversion: &Conversion,
-        overrides: &KeyOverrides,
-    ) -> Result<()> {
+    pub(crate) fn reshape(&mut self, def: TableDef, follow: bool, config: &MySqlConfig) -> Result<()> {
         let version = self.version + 1;
         let state = TableState {
             output: (!follow).then(|| self.output_def.clone()),
@@ -135,7 +150,7 @@ impl Captured {
             done: self.done.clone(),
             known_from: None,
         };
-        *self = Captured::from_state(state, conversion, overrides)?;
+        *self = Captured::from_state(state, config)?;
         Ok(())
     }
 

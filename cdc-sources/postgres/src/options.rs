@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use culvert_api::{Error, ErrorKind, Result};
+use culvert_api::{Error, ErrorKind, Narrowing, Result};
 use culvert_config::{JdbcUrl, OptionDef, Options, UrlFamily, Value};
 use culvert_postgres::Endpoint;
 
@@ -180,6 +180,7 @@ impl PgConfig {
                     _ => NanPolicy::Fail,
                 },
                 keys: key_overrides(options)?,
+                narrowing: Narrowing::default(),
             },
             follow_shapes: options.bool("schema-changes.enabled") || debezium.follow,
             fail_on_truncate: options.enum_value("truncate.policy") == "FAIL",

@@ -8,7 +8,7 @@ mod describe;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use culvert_api::{Error, ErrorKind, Result, RowKind, RowPosition, TableSchema};
+use culvert_api::{Error, ErrorKind, Narrowing, Result, RowKind, RowPosition, TableSchema};
 use culvert_postgres::quote::{identifier, literal};
 use culvert_postgres::{Client, Endpoint, Session, from_client};
 use futures_util::StreamExt as _;
@@ -64,6 +64,27 @@ impl Selected {
     /// Its columns and its key.
     pub fn schema(&self) -> &Arc<TableSchema> {
         &self.schema
+    }
+
+    /// The same without the columns that nobody needs.
+    pub fn narrowed(&self, narrowing: &Narrowing) -> Selected {
+        let schema = narrowing.narrow((*self.schema).clone());
+        let place = |name: &str| schema.columns.iter().position(|other| other.name == name);
+        match self.order.as_ref().map(|order| order.placed(place)) {
+            // The order needs what is left out.
+            Some(None) => self.clone(),
+            order => Selected {
+                columns: self
+                    .columns
+                    .iter()
+                    .filter(|column| place(&column.name).is_some())
+                    .cloned()
+                    .collect(),
+                order: order.flatten(),
+                schema: Arc::new(schema),
+                from: self.from.clone(),
+            },
+        }
     }
 
     /// Whether reading can go on behind any row.

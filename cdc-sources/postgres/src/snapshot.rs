@@ -51,8 +51,10 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(crate) struct ChunkRequest {
     pub(crate) split: ChunkSplit,
     pub(crate) def: Arc<TableDef>,
+    /// The columns that are read.
+    pub(crate) columns: Arc<[ColumnDef]>,
     pub(crate) schema: Arc<TableSchema>,
-    /// `None`: read the table whole.
+    /// For rows of these columns; `None`: read the table whole.
     pub(crate) cut: Option<KeyPlan>,
     /// The publication that the log is read by.
     pub(crate) publication: String,
@@ -300,7 +302,7 @@ impl ChunkReader {
         let mut in_rows = CopyRows::default();
         while let Some(data) = stream.next().await {
             let mut data = data.map_err(reading)?;
-            while let Some(row) = in_rows.next(&mut data, request.def.columns.len())? {
+            while let Some(row) = in_rows.next(&mut data, request.columns.len())? {
                 if rows.is_behind_limit(&row)? {
                     let cut = rows.limit.take();
                     self.send_batch(request, &mut rows).await?;
@@ -343,25 +345,25 @@ struct ChunkRows<'a> {
 
 impl<'a> ChunkRows<'a> {
     fn new(request: &'a ChunkRequest) -> ChunkRows<'a> {
-        let builder = RowsBuilder::new(Arc::clone(&request.schema), &request.def.columns, request.nan);
+        let builder = RowsBuilder::new(Arc::clone(&request.schema), &request.columns, request.nan);
         ChunkRows { request, builder, rows: 0, bytes: 0, limit: None }
     }
 
     fn is_behind_limit(&self, row: &CopyRow) -> Result<bool> {
         match (&self.limit, &self.request.cut) {
-            (Some(limit), Some(plan)) => Ok(plan.bound(row.cells(&self.request.def.columns))? != *limit),
+            (Some(limit), Some(plan)) => Ok(plan.bound(row.cells(&self.request.columns))? != *limit),
             _ => Ok(false),
         }
     }
 
     fn append(&mut self, row: &CopyRow) -> Result<()> {
         let nowhere = RowPosition { transaction: 0, event: 0, row: 0 };
-        self.builder.append(RowKind::Insert, nowhere, row.cells(&self.request.def.columns))?;
+        self.builder.append(RowKind::Insert, nowhere, row.cells(&self.request.columns))?;
         self.rows += 1;
         let full =
             self.rows >= self.request.rows_max || self.bytes + self.builder.bytes() >= self.request.bytes_max;
         if let (true, None, Some(plan)) = (full, &self.limit, &self.request.cut) {
-            self.limit = Some(plan.bound(row.cells(&self.request.def.columns))?);
+            self.limit = Some(plan.bound(row.cells(&self.request.columns))?);
         }
         Ok(())
     }
@@ -396,7 +398,7 @@ pub(crate) fn expression(column: &ColumnDef) -> String {
 }
 
 fn copy_statement(request: &ChunkRequest, blocks: Option<BlockRange>) -> String {
-    let columns: Vec<String> = request.def.columns.iter().map(expression).collect();
+    let columns: Vec<String> = request.columns.iter().map(expression).collect();
     let mut statement = format!("COPY (SELECT {} FROM {}", columns.join(", "), request.def.quoted_alone());
     let mut conditions: Vec<String> = request.def.filter.iter().map(|filter| format!("({filter})")).collect();
     if let Some(plan) = &request.cut {

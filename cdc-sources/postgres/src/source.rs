@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use culvert_api::{
-    Boundedness, Error, ErrorKind, Finding, ReaderContext, Result, Source, SourceReader, SourceState,
+    Boundedness, Error, ErrorKind, Finding, Needs, ReaderContext, Result, Source, SourceReader, SourceState,
     SplitEnumerator, TableId, TableSchema,
 };
 use culvert_config::Options;
@@ -34,7 +34,7 @@ use crate::shape::{TableDef, refuse_made_anew};
 use crate::slot::{self, Slot};
 use crate::standing;
 use crate::state::{EnumeratorState, ReaderState, StreamSplit, TableState, decode};
-use crate::tables::{Captured, schema_of};
+use crate::tables::{Captured, output_of};
 
 /// How long the end of the log may take to reach the server's disk.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(2);
@@ -392,6 +392,10 @@ impl Source for PostgresSource {
         }
     }
 
+    fn push_down(&self, needs: Arc<dyn Needs>) {
+        self.config.conversion.narrowing.set(needs);
+    }
+
     async fn check(&self) -> Result<Vec<Finding>> {
         check::findings(&self.config).await
     }
@@ -401,7 +405,7 @@ impl Source for PostgresSource {
         let mut schemas = Vec::new();
         for table in &ready.tables {
             let def = table.output.as_ref().unwrap_or(&table.def);
-            schemas.push(Arc::new(schema_of(def, table.version, &self.config.conversion)?));
+            schemas.push(Arc::new(output_of(def, table.version, &self.config.conversion)?));
         }
         *self.prepared.lock().await = Some(ready);
         Ok(schemas)

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, new_null_array};
 use arrow_buffer::BooleanBuffer;
-use culvert_api::{Error, ErrorKind, Result, RowKind, RowKindSet, TableId, TableSchema, Unavailable};
+use culvert_api::{
+    Error, ErrorKind, Narrowing, Result, RowKind, RowKindSet, TableId, TableSchema, Unavailable,
+};
 use culvert_snapshot::RangeSet;
 
+use crate::column::ColumnDef;
 use crate::decode::NanPolicy;
 use crate::key::{KeyBound, KeyPlan};
 use crate::lsn::Lsn;
@@ -24,6 +27,8 @@ pub(crate) type KeyOverrides = HashMap<String, Vec<String>>;
 pub(crate) struct Conversion {
     pub(crate) nan: NanPolicy,
     pub(crate) keys: KeyOverrides,
+    /// Which columns leave; told later.
+    pub(crate) narrowing: Narrowing,
 }
 
 /// What becomes of a logged row of a table whose snapshot is not behind the stream.
@@ -43,13 +48,17 @@ pub(crate) struct Captured {
     pub(crate) id: TableId,
     /// The shape rows are decoded with.
     pub(crate) def: Arc<TableDef>,
+    /// Which columns are read, a flag each: those that leave, and the key's.
+    pub(crate) reads: Arc<[bool]>,
+    /// The columns that are read.
+    pub(crate) read_columns: Arc<[ColumnDef]>,
     /// The same as a schema, for batches before projection.
     pub(crate) schema: Arc<TableSchema>,
     pub(crate) version: u64,
     /// The shape rows leave with.
     pub(crate) output: Arc<TableSchema>,
     output_def: Arc<TableDef>,
-    /// For each output column its place in `columns`; `None` when the two shapes are equal.
+    /// For each output column its place in `read_columns`; `None` when the two shapes are equal.
     projection: Option<Vec<Option<usize>>>,
     /// Ranges whose rows have left.
     pub(crate) done: RangeSet<KeyBound>,
@@ -57,7 +66,7 @@ pub(crate) struct Captured {
     pub(crate) recent: Vec<RecentRange>,
     /// What the server said of it besides its shape.
     pub(crate) standing: Option<Standing>,
-    /// How the table is cut into chunks; `None` when it is read whole.
+    /// How the table is cut into chunks, for rows of all columns; `None` when it is read whole.
     pub(crate) cut: Option<KeyPlan>,
 }
 
@@ -100,7 +109,12 @@ fn kinds_of(def: &TableDef) -> RowKindSet {
     }
 }
 
-/// The schema of a definition.
+/// The schema rows leave with.
+pub(crate) fn output_of(def: &TableDef, version: u64, conversion: &Conversion) -> Result<TableSchema> {
+    Ok(conversion.narrowing.narrow(schema_of(def, version, conversion)?))
+}
+
+/// The schema of a definition, all its columns.
 pub(crate) fn schema_of(def: &TableDef, version: u64, conversion: &Conversion) -> Result<TableSchema> {
     let nan_is_null = conversion.nan == NanPolicy::Null;
     let columns = def.columns.iter().map(|column| column.to_column(nan_is_null)).collect();
@@ -109,19 +123,27 @@ pub(crate) fn schema_of(def: &TableDef, version: u64, conversion: &Conversion) -
 
 impl Captured {
     pub(crate) fn from_state(state: TableState, conversion: &Conversion) -> Result<Captured> {
-        let schema = Arc::new(schema_of(&state.def, state.version, conversion)?);
+        let all = schema_of(&state.def, state.version, conversion)?;
         let def = Arc::new(state.def);
-        let (output_def, output) = match state.output {
-            None => (Arc::clone(&def), Arc::clone(&schema)),
-            Some(output) => {
-                let schema = Arc::new(schema_of(&output, state.version, conversion)?);
-                (Arc::new(output), schema)
-            }
-        };
-        let cut = KeyPlan::new(&def, &schema.primary_key);
+        let output_def = state.output.map_or_else(|| Arc::clone(&def), Arc::new);
+        let output = Arc::new(output_of(&output_def, state.version, conversion)?);
+        let cut = KeyPlan::new(&def, &all.primary_key);
+        let leaves = |name: &String| output.columns.iter().any(|column| column.name == *name);
+        let is_read = |column: &ColumnDef| leaves(&column.name) || all.primary_key.contains(&column.name);
+        let mut reads: Vec<bool> = def.columns.iter().map(is_read).collect();
+        if !reads.contains(&true)
+            && let Some(first) = reads.first_mut()
+        {
+            // Something has to tell how many rows there are.
+            *first = true;
+        }
+        let places: Vec<usize> = (0..reads.len()).filter(|place| reads[*place]).collect();
+        let schema = Arc::new(all.narrowed(&places));
         let projection = projection(&schema, &output)?;
         Ok(Captured {
             id: def.id(),
+            reads: reads.into(),
+            read_columns: places.iter().filter_map(|place| def.columns.get(*place).cloned()).collect(),
             def,
             schema,
             version: state.version,
@@ -166,6 +188,12 @@ impl Captured {
         };
         *self = Captured::from_state(state, conversion)?;
         Ok(())
+    }
+
+    /// How the table is cut into chunks, for rows of the columns that are read.
+    pub(crate) fn cut_of_read(&self) -> Option<KeyPlan> {
+        let place = |name: &str| self.read_columns.iter().position(|column| column.name == name);
+        self.cut.as_ref().and_then(|plan| plan.placed(place))
     }
 
     /// Remembers the file that holds the table's rows.

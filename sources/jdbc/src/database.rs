@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use culvert_api::{Error, ErrorKind, Result, TableId, TableSchema};
+use culvert_api::{Error, ErrorKind, Narrowing, Result, TableId, TableSchema};
 use culvert_postgres::Client;
 use culvert_postgres::quote::{identifier, literal};
 use culvert_source_mysql::select as mysql;
@@ -49,6 +49,14 @@ impl Selected {
         match self {
             Selected::MySql(selected) => selected.schema(),
             Selected::Postgres(selected) => selected.schema(),
+        }
+    }
+
+    /// The same without the columns that nobody needs.
+    pub(crate) fn narrowed(&self, narrowing: &Narrowing) -> Selected {
+        match self {
+            Selected::MySql(selected) => Selected::MySql(selected.narrowed(narrowing)),
+            Selected::Postgres(selected) => Selected::Postgres(selected.narrowed(narrowing)),
         }
     }
 

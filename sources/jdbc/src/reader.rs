@@ -88,7 +88,7 @@ impl JdbcReader {
         while self.active.len() < self.prepared.settings.parallelism
             && let Some((id, body)) = self.incoming.pop_front()
         {
-            let is_ordered = self.prepared.items[body.item].selected.is_ordered();
+            let is_ordered = self.prepared.items[body.item].read.is_ordered();
             self.active.insert(id.clone(), Active { item: body.item, is_ordered, batches: 0 });
             let after = self.state.after.get(&id).cloned();
             let (prepared, answers) = (Arc::clone(&self.prepared), self.answers_in.clone());
@@ -110,7 +110,7 @@ impl JdbcReader {
                 let part = self.active.get_mut(&id).ok_or_else(unknown)?;
                 let transaction = Transaction::snapshot(format_args!("{id}:{}", part.batches));
                 part.batches = part.batches.saturating_add(1);
-                let schema = Arc::clone(self.prepared.items[part.item].selected.schema());
+                let schema = Arc::clone(self.prepared.items[part.item].read.schema());
                 if part.is_ordered {
                     let no_key = || Error::new(ErrorKind::Internal, "rows in order without their key");
                     self.state.after.insert(id, last.ok_or_else(no_key)?);
@@ -149,13 +149,13 @@ async fn read_part(
     let database: &Database = &settings.database;
     let item = &settings.items[body.item];
     let mut link: Link = database.connect(settings.has_users_sql(item)).await?;
-    let is_stepwise = described.selected.is_ordered() && item.query.is_none();
+    let is_stepwise = described.read.is_ordered() && item.query.is_none();
     let limit = is_stepwise.then_some(settings.split_rows);
     loop {
         let conditions = settings.condition.iter().chain(&body.condition).cloned().collect();
         let part = Part { conditions, after: after.clone(), limit };
         let (rows_in, rows) = mpsc::channel(1);
-        let reading = database.read(&mut link, &described.selected, part, rows_in);
+        let reading = database.read(&mut link, &described.read, part, rows_in);
         let (read, last) = tokio::join!(reading, pass_on(id, rows, answers));
         let read = read?;
         match (limit, last) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use culvert_api::{
-    Boundedness, Error, ErrorKind, Finding, Phase, ReaderContext, Result, Source, SourceReader, SourceState,
-    SplitEnumerator, TableSchema,
+    Boundedness, Error, ErrorKind, Finding, Narrowing, Needs, Phase, ReaderContext, Result, Source,
+    SourceReader, SourceState, SplitEnumerator, TableSchema,
 };
 use culvert_config::Options;
 use tokio::sync::Mutex;
@@ -24,6 +24,8 @@ pub struct JdbcSource {
     settings: Arc<Settings>,
     /// What the last call of `tables` found, for the enumerator and the reader of one attempt.
     prepared: Mutex<Option<Arc<Prepared>>>,
+    /// Which columns leave; told later.
+    narrowing: Narrowing,
 }
 
 /// What an attempt works with.
@@ -38,19 +40,26 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) struct Described {
     pub(crate) selected: Selected,
+    /// What of it is read.
+    pub(crate) read: Selected,
     /// What the state remembers it by.
     pub(crate) shape: String,
 }
 
 impl Prepared {
     /// Asks the server about every item. Errors name the option or the table.
-    pub(crate) async fn new(settings: &Arc<Settings>) -> Result<Prepared> {
+    pub(crate) async fn new(settings: &Arc<Settings>, narrowing: &Narrowing) -> Result<Prepared> {
         let mut items = Vec::with_capacity(settings.items.len());
         for item in &settings.items {
             let mut link = settings.database.connect(settings.has_users_sql(item)).await?;
             let selected = describe(settings, &mut link, item).await.map_err(|error| named(error, item))?;
             let shape = shape(settings, item, &selected);
-            items.push(Described { selected, shape });
+            // A query's text is the user's: what it does is not changed.
+            let read = match &item.query {
+                None => selected.narrowed(narrowing),
+                Some(_) => selected.clone(),
+            };
+            items.push(Described { selected, read, shape });
         }
         Ok(Prepared { settings: Arc::clone(settings), items })
     }
@@ -120,7 +129,7 @@ impl JdbcSource {
     /// are operator errors.
     pub fn from_options(options: &Options, parallelism: u32) -> Result<JdbcSource> {
         let settings = Arc::new(Settings::from_options(options, parallelism)?);
-        Ok(JdbcSource { settings, prepared: Mutex::new(None) })
+        Ok(JdbcSource { settings, prepared: Mutex::new(None), narrowing: Narrowing::default() })
     }
 
     async fn prepared(&self) -> Result<Arc<Prepared>> {
@@ -128,7 +137,7 @@ impl JdbcSource {
         if let Some(ready) = &*prepared {
             return Ok(Arc::clone(ready));
         }
-        let ready = Arc::new(Prepared::new(&self.settings).await?);
+        let ready = Arc::new(Prepared::new(&self.settings, &self.narrowing).await?);
         *prepared = Some(Arc::clone(&ready));
         Ok(ready)
     }
@@ -182,6 +191,10 @@ impl Source for JdbcSource {
         Boundedness::Bounded
     }
 
+    fn push_down(&self, needs: Arc<dyn Needs>) {
+        self.narrowing.set(needs);
+    }
+
     async fn check(&self) -> Result<Vec<Finding>> {
         check::findings(&self.settings).await
     }
@@ -192,7 +205,7 @@ impl Source for JdbcSource {
         if let Some(state) = state {
             JdbcSource::restored(&prepared, state)?;
         }
-        Ok(prepared.items.iter().map(|item| Arc::clone(item.selected.schema())).collect())
+        Ok(prepared.items.iter().map(|item| Arc::clone(item.read.schema())).collect())
     }
 
     async fn enumerator(

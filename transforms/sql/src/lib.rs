@@ -93,6 +93,12 @@ impl Transform for Sql {
         Ok(vec![self.plan(input)?.output.clone()])
     }
 
+    fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
+        let plan = self.plan(input)?;
+        let wanted = wanted.first().map_or(&[][..], Vec::as_slice);
+        Ok(plan.needs(wanted, self.query.has_wildcard()))
+    }
+
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {
         let [output] = outputs else {
             return Err(Error::new(ErrorKind::Internal, "one table is one table after Sql"));

@@ -56,6 +56,28 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Which input columns the query has to find, a flag each: all that it names, and of `*` those that are
+    /// wanted (a flag per column that leaves).
+    pub(crate) fn needs(&self, wanted: &[bool], has_wildcard: bool) -> Vec<bool> {
+        let mut needs = vec![false; self.input.columns.len()];
+        // Behind the last one stands the moment of the batch.
+        let mut need = |place: usize| needs.get_mut(place).into_iter().for_each(|need| *need = true);
+        for condition in &self.conditions {
+            condition.needs.iter().copied().for_each(&mut need);
+        }
+        for (place, source) in self.columns.iter().enumerate() {
+            match source {
+                Source::Computed(computed) => computed.needs.iter().copied().for_each(&mut need),
+                Source::Passed(from) => {
+                    if !has_wildcard || wanted.get(place).copied().unwrap_or(true) {
+                        need(*from);
+                    }
+                }
+            }
+        }
+        needs
+    }
+
     /// Fits a query to a table. Errors are operator errors that name the table and what does not fit.
     pub(crate) fn new(query: &Query, input: &TableSchema) -> Result<Plan> {
         plan(query, input)

@@ -70,6 +70,11 @@ impl Query {
         Ok(query)
     }
 
+    /// Whether `*` is among the items: columns leave that the query does not name.
+    pub(crate) fn has_wildcard(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::All))
+    }
+
     /// Every expression: functions exist and get as many arguments as they take, and nothing is asked that is
     /// not there.
     fn judge(&self) -> Result<()> {

@@ -411,7 +411,7 @@ fn unknown_label() -> Error {
 
 /// Bytes after a length of so many bytes.
 #[inline]
-fn prefixed<'a>(cursor: &mut Cursor<'a>, prefix: u8) -> Result<&'a [u8]> {
+pub(super) fn prefixed<'a>(cursor: &mut Cursor<'a>, prefix: u8) -> Result<&'a [u8]> {
     let length = match prefix {
         1 => u32::from(cursor.u8("string length")?),
         2 => u32::from(cursor.u16("string length")?),

@@ -29,7 +29,7 @@ fn group_bytes(digits: u8) -> usize {
     }
 }
 
-fn part_bytes(digits: u8) -> usize {
+pub(super) fn part_bytes(digits: u8) -> usize {
     usize::from(digits / GROUP) * 4 + group_bytes(digits % GROUP)
 }
 

@@ -49,7 +49,7 @@ fn seconds_of_packed(hms: i64) -> Option<i64> {
 }
 
 /// Bytes of a fraction of this many digits.
-fn fraction_bytes(fsp: u8) -> usize {
+pub(super) fn fraction_bytes(fsp: u8) -> usize {
     usize::from(fsp).div_ceil(2)
 }
 

@@ -64,6 +64,24 @@ pub(super) fn from_log(
     Ok(rows.finish().unwrap().rows.column(0).clone())
 }
 
+/// What is read behind a value that is not.
+fn behind(column: &MySqlColumn, logged: (u8, &[u8]), value: &[u8]) -> String {
+    let conversion = Conversion::default();
+    let read = MySqlColumn::new("read", "tinyint(4)", true, None).unwrap();
+    let columns = [column.clone(), read.clone(), column.clone()];
+    let body = table_map_body(&[logged, (ty::TINY, &[]), logged], &[]);
+    let decoder =
+        RowDecoder::new(&columns, &table_map(&body), 1 << 20).unwrap().reading(&[false, true, false]);
+    let mut rows = builder(&[read], &[], &conversion);
+    // Once with the value before and behind, once with NULL before.
+    let image = [&[0], value, &[42], value, &[1, 42], value].concat();
+    assert_eq!(decoder.decode(&event(RowsKind::Write, 3, &image), &mut rows, 0, 0).unwrap(), 2);
+    let read = rows.finish().unwrap().rows.column(0).clone();
+    let shown = |row| array_value_to_string(&read, row).unwrap();
+    assert_eq!(shown(0), shown(1));
+    shown(0)
+}
+
 /// One value of one column, from a SELECT.
 pub(super) fn from_select(column: &MySqlColumn, text: &[u8], conversion: &Conversion) -> Result<ArrayRef> {
     let mut rows = builder(std::slice::from_ref(column), &[], conversion);
@@ -85,6 +103,7 @@ fn check(cases: &[Case<'_>]) {
         let select = from_select(&column, text, &conversion)
             .unwrap_or_else(|error| panic!("{column_type} from a select: {error}"));
         assert_eq!(&log, &select, "{column_type}");
+        assert_eq!(behind(&column, *logged, wire), "42", "{column_type} is stepped over");
         assert_eq!(array_value_to_string(&log, 0).unwrap(), *shown, "{column_type}");
     }
 }

@@ -131,8 +131,14 @@ fn decode_rows(choice: u8, body: &[u8]) -> Result<()> {
         present_after: &all,
         data: RowsData::Plain(body),
     };
-    let decoder =
-        RowDecoder { names: Vec::new(), layouts, signature: Vec::new(), expanded_bytes_max: EXPANDED_MAX };
+    let reads = vec![true; layouts.len()];
+    let decoder = RowDecoder {
+        names: Vec::new(),
+        layouts,
+        reads,
+        signature: Vec::new(),
+        expanded_bytes_max: EXPANDED_MAX,
+    };
     decoder.decode(&event, &mut rows, 0, 0)?;
     rows.finish()?;
     Ok(())

@@ -70,7 +70,7 @@ impl MySqlReader {
             let request = ChunkRequest {
                 split: split.clone(),
                 not_before: position,
-                columns: Arc::clone(&table.columns),
+                columns: Arc::clone(&table.read_columns),
                 schema: Arc::clone(&table.schema),
                 key: table.key.clone(),
                 rows_max: usize::try_from(self.config.chunk_rows.saturating_mul(2))

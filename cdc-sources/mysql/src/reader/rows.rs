@@ -50,7 +50,7 @@ impl MySqlReader {
                      (sql_log_bin=0), start over with --fresh",
                 )
             })?;
-            slot.decoder = Some(decoder);
+            slot.decoder = Some(decoder.reading(&slot.table.reads));
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl MySqlReader {
         let pending = match &mut slot.pending {
             Some(pending) => pending,
             empty => empty.insert(Pending {
-                builder: RowsBuilder::new(&table.schema, &table.columns, &self.config.conversion)?,
+                builder: RowsBuilder::new(&table.schema, &table.read_columns, &self.config.conversion)?,
                 transactions: Vec::new(),
             }),
         };
@@ -145,7 +145,7 @@ impl MySqlReader {
             return Ok(());
         }
         let Some(decoder) = &slot.decoder else { return Err(no_decoder(&table.id)) };
-        let mut builder = RowsBuilder::new(&table.schema, &table.columns, &self.config.conversion)?;
+        let mut builder = RowsBuilder::new(&table.schema, &table.read_columns, &self.config.conversion)?;
         decoder
             .decode(event, &mut builder, 0, number)
             .map_err(|error| error.context("table", &table.id).context("position", log.position()))?;

@@ -120,7 +120,7 @@ impl MySqlReader {
         info!(table = %id, "a new table joins the job");
         let state =
             TableState { def, output: None, version: 0, done: RangeSet::complete(), known_from: None };
-        let table = Captured::from_state(state, &self.config.conversion, &self.config.keys)?;
+        let table = Captured::from_state(state, &self.config)?;
         let change =
             SchemaChange { before: None, after: Some(Arc::clone(&table.output)), statement: text.to_owned() };
         self.tables.add(table);
@@ -135,7 +135,7 @@ impl MySqlReader {
         let before = Arc::clone(&slot.table.output);
         let unfinished = !slot.table.done.is_complete();
         let key_before = slot.table.schema.primary_key.clone();
-        slot.table.reshape(def, follow, &self.config.conversion, &self.config.keys)?;
+        slot.table.reshape(def, follow, &self.config)?;
         slot.decoder = None;
         slot.pending = None;
         let id = slot.table.id.clone();

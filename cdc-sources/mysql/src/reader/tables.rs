@@ -33,7 +33,7 @@ impl Tables {
     pub(super) fn restore(state: &ReaderState, config: &MySqlConfig) -> Result<Tables> {
         let mut tables = Tables::default();
         for table in &state.tables {
-            tables.add(Captured::from_state(table.clone(), &config.conversion, &config.keys)?);
+            tables.add(Captured::from_state(table.clone(), config)?);
         }
         Ok(tables)
     }

@@ -16,13 +16,15 @@ const ROW_BYTES: usize = 24;
 pub(crate) struct RowsBuilder {
     schema: Arc<TableSchema>,
     columns: Vec<ColumnBuilder>,
+    /// Which columns of the rows that come are read, a flag each; `None`: all.
+    reads: Option<Arc<[bool]>>,
     /// Per column that has any: which values the log left out.
     left_out: Vec<Option<BooleanBufferBuilder>>,
     kinds: Vec<RowKind>,
     positions: Vec<RowPosition>,
     bytes: usize,
-    /// Columns in which NULL came and was not expected.
-    null_in: Vec<usize>,
+    /// Columns in which NULL came and was not expected: their places here, and in the rows that come.
+    null_in: Vec<(usize, usize)>,
 }
 
 /// Finished rows, in the shape of the table.
@@ -40,6 +42,7 @@ impl RowsBuilder {
             columns: columns.iter().map(|column| ColumnBuilder::new(column, nan)).collect(),
             left_out: columns.iter().map(|_| None).collect(),
             schema,
+            reads: None,
             kinds: Vec::new(),
             positions: Vec::new(),
             bytes: 0,
@@ -47,7 +50,12 @@ impl RowsBuilder {
         }
     }
 
-    /// Appends a row: one cell per column, in order. After a failure the builder is of no use. Where NULL
+    /// The same for rows that have more columns than are read: a flag per column that comes.
+    pub(crate) fn of_rows(self, reads: Arc<[bool]>) -> RowsBuilder {
+        RowsBuilder { reads: Some(reads), ..self }
+    }
+
+    /// Appends a row: one cell per column that comes, in order. After a failure the builder is of no use. Where NULL
     /// came in a column that is not to have it, `null_in` says so.
     pub(crate) fn append<'a>(
         &mut self,
@@ -56,17 +64,24 @@ impl RowsBuilder {
         mut cells: impl Iterator<Item = Result<Cell<'a>>>,
     ) -> Result<()> {
         let row = self.kinds.len();
-        for (index, (column, left_out)) in self.columns.iter_mut().zip(&mut self.left_out).enumerate() {
+        let reads = self.reads.as_deref();
+        let width = reads.map_or(self.columns.len(), <[bool]>::len);
+        let mut columns = self.columns.iter_mut().zip(&mut self.left_out).enumerate();
+        for place in 0..width {
             let cell = cells.next().ok_or_else(wrong_width)??;
+            if reads.is_some_and(|reads| !reads[place]) {
+                continue;
+            }
+            let (index, (column, left_out)) = columns.next().ok_or_else(wrong_width)?;
             match cell {
                 Cell::Unavailable => mark(left_out, row),
                 Cell::Text(bytes) | Cell::Binary(bytes) => self.bytes += bytes.len(),
-                Cell::Null if !column.is_nullable() => self.null_in.push(index),
+                Cell::Null if !column.is_nullable() => self.null_in.push((index, place)),
                 Cell::Null => {}
             }
             column.append(cell)?;
         }
-        if cells.next().is_some() {
+        if cells.next().is_some() || columns.next().is_some() {
             return Err(wrong_width());
         }
         self.bytes += ROW_BYTES;
@@ -75,9 +90,9 @@ impl RowsBuilder {
         Ok(())
     }
 
-    /// Columns, by their place, in which NULL came although they are declared NOT NULL.
-    pub(crate) fn null_in(&self) -> &[usize] {
-        &self.null_in
+    /// Columns, by their place in the rows that come, in which NULL came although they are declared NOT NULL.
+    pub(crate) fn null_in(&self) -> Vec<usize> {
+        self.null_in.iter().map(|(_, place)| *place).collect()
     }
 
     /// Takes back the last rows, down to this many. What is left has to be finished next.
@@ -102,7 +117,7 @@ impl RowsBuilder {
 
     /// The rows; the builder is empty again.
     pub(crate) fn finish(&mut self) -> Result<BuiltRows> {
-        if let Some(column) = self.null_in.first().and_then(|index| self.columns.get(*index)) {
+        if let Some(column) = self.null_in.first().and_then(|(index, _)| self.columns.get(*index)) {
             return Err(Error::new(ErrorKind::Value, "NULL in a column that is declared NOT NULL")
                 .context("column", column.name()));
         }

@@ -97,8 +97,9 @@ impl PgReader {
             let request = ChunkRequest {
                 split: split.clone(),
                 def: Arc::clone(&table.def),
+                columns: Arc::clone(&table.read_columns),
                 schema: Arc::clone(&table.schema),
-                cut: table.cut.clone(),
+                cut: table.cut_of_read(),
                 publication: self.publication.clone(),
                 unseen: self.unseen.clone().into(),
                 rows_max: usize::try_from(rows).unwrap_or(usize::MAX),

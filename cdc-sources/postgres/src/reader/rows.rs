@@ -109,7 +109,7 @@ impl PgReader {
         append_change(slot, transaction, sides, change, self.config.conversion.nan)
             .map_err(|error| error.context("table", &slot.table.id).context("position", &transaction.name))?;
         let Some(pending) = &mut slot.pending else { return Ok(Vec::new()) };
-        let null_in = pending.builder.null_in().to_vec();
+        let null_in = pending.builder.null_in();
         if !null_in.is_empty() {
             pending.builder.take_back(waiting);
         }
@@ -283,7 +283,8 @@ fn append_change(
     let Some(shape) = &slot.relation else { return Ok(()) };
     let table = &slot.table;
     let pending = slot.pending.get_or_insert_with(|| Pending {
-        builder: RowsBuilder::new(Arc::clone(&table.schema), &table.def.columns, nan),
+        builder: RowsBuilder::new(Arc::clone(&table.schema), &table.read_columns, nan)
+            .of_rows(Arc::clone(&table.reads)),
         transactions: Vec::new(),
     });
     if pending.transactions.last().is_none_or(|last| !Arc::ptr_eq(last, &transaction.name)) {

@@ -235,7 +235,7 @@ impl PgReader {
         self.flush()?;
         let unchanged = {
             let table = &self.tables.slots[at].table;
-            let new = crate::tables::schema_of(&def, table.version, &self.config.conversion)?;
+            let new = crate::tables::output_of(&def, table.version, &self.config.conversion)?;
             new.columns == table.output.columns
                 && new.primary_key == table.output.primary_key
                 && new.kinds == table.output.kinds
