@@ -1,24 +1,29 @@
 //! Rows out of a file.
 
+mod groups;
 mod records;
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, FieldRef, SchemaRef, TimeUnit};
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_values::{Cell, array, json, of_text};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use flate2::read::MultiGzDecoder;
 
 use crate::format::{Format, Layout};
 use crate::pattern::Pattern;
-use crate::write::io_failed;
+use groups::Groups;
+pub use groups::parquet_schema;
 use records::Records;
 
 /// Bytes of the values of a batch at most, but for its last row.
 const BATCH_BYTES_MAX: usize = 4 << 20;
+/// What is wrong with a NULL in a column that takes none.
+const NO_NULL: &str = "a column that takes no NULL has one";
 
 /// What decides how lines are read, beside their layout.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +32,10 @@ pub struct Reading {
     pub skip: u64,
     /// Whether the first line that is left says which columns there are, in which order.
     pub names_in_header: bool,
+    /// The columns of a line, in order, where the schema has only some of them. Empty: those of the schema.
+    pub columns: Vec<String>,
+    /// Whether lines are compressed by gzip.
+    pub gzip: bool,
     /// How dates are written, where it is not as ISO 8601 says.
     pub date: Option<Pattern>,
     /// How times are.
@@ -37,17 +46,30 @@ pub struct Reading {
     pub null: Option<String>,
 }
 
-/// The schema that a Parquet file has. Blocks.
-pub fn parquet_schema(path: &Path) -> Result<SchemaRef> {
-    let file = File::open(path).map_err(|cause| io_failed(cause).context("file", path.display()))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|cause| no_parquet(path, cause))?;
-    Ok(Arc::clone(builder.schema()))
+/// An error of reading a file.
+pub fn read_failed(cause: std::io::Error) -> Error {
+    use std::io::ErrorKind as Io;
+    let (kind, what, hint) = match cause.kind() {
+        Io::PermissionDenied => {
+            (ErrorKind::Permission, "the file system refused", "grant the job's account the right to read it")
+        }
+        Io::NotFound | Io::NotADirectory => {
+            (ErrorKind::Config, "there is no such file or folder", "correct the path")
+        }
+        Io::InvalidData | Io::InvalidInput | Io::UnexpectedEof => (
+            ErrorKind::Value,
+            "a file is not compressed as is said, or is damaged",
+            "correct compress_codec, or put the whole file in its place",
+        ),
+        _ => (ErrorKind::Unavailable, "the file system refused", "the job tries again by itself"),
+    };
+    Error::new(kind, what).hint(hint).caused_by(cause)
 }
 
-fn no_parquet(path: &Path, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Value, "a file is no Parquet file, or is damaged")
-        .context("file", path.display())
-        .caused_by(cause)
+/// An error about a file that has fewer rows than it had.
+fn too_short() -> Error {
+    Error::new(ErrorKind::LogGone, "a file has fewer rows than were read from it before")
+        .hint("put the file back as it was, or start over with --fresh")
 }
 
 /// A file whose rows are read in order.
@@ -69,7 +91,7 @@ enum Body {
         /// How many values a line has.
         width: usize,
     },
-    Parquet(ParquetRecordBatchReader),
+    Groups(Groups),
 }
 
 impl RowReader {
@@ -84,58 +106,54 @@ impl RowReader {
         path: &Path,
         from: u64,
     ) -> Result<RowReader> {
-        let file = File::open(path).map_err(|cause| io_failed(cause).context("file", path.display()))?;
+        let located = |error: Error| error.context("file", path.display());
+        let file = File::open(path).map_err(|cause| located(read_failed(cause)))?;
         let body = if layout.format == Format::Parquet {
-            Body::Parquet(parquet(file, path, schema, from)?)
+            Body::Groups(Groups::open(file, schema, from).map_err(located)?)
         } else {
-            let places = (0..schema.fields().len()).map(Some).collect();
-            Body::Lines { records: Records::new(layout, file), places, width: schema.fields().len() }
+            let bytes: Box<dyn Read + Send> =
+                if reading.gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+            let names: Vec<&String> = match reading.columns.as_slice() {
+                [] => schema.fields().iter().map(|field| field.name()).collect(),
+                columns => columns.iter().collect(),
+            };
+            let place = |field: &FieldRef| names.iter().position(|name| *name == field.name());
+            let places = schema.fields().iter().map(place).collect();
+            Body::Lines { records: Records::new(layout, bytes), places, width: names.len() }
         };
         let (layout, reading, schema) = (Arc::clone(layout), Arc::clone(reading), Arc::clone(schema));
         let mut reader =
             RowReader { layout, reading, schema, path: path.display().to_string(), body, row: from };
-        reader.begin(from)?;
+        reader.begin(from).map_err(located)?;
         Ok(reader)
     }
 
     /// Passes what stands before the row.
     fn begin(&mut self, from: u64) -> Result<()> {
-        let path = self.path.clone();
         let Body::Lines { records, places, width } = &mut self.body else { return Ok(()) };
-        let located = |error: Error| error.context("file", &path);
         for _ in 0..self.reading.skip {
-            records.line().map_err(located)?;
+            records.line()?;
         }
         if self.reading.names_in_header
-            && let Some(names) = records.values(1).map_err(located)?
+            && let Some(names) = records.values(1)?
         {
             *width = names.len();
-            let place = |name: &str| names.iter().position(|found| found.text == name);
-            *places = self.schema.fields().iter().map(|field| place(field.name())).collect();
-            if let Some((field, _)) = self
-                .schema
-                .fields()
-                .iter()
-                .zip(places.iter())
-                .find(|(field, place)| place.is_none() && !field.is_nullable())
-            {
+            let place = |field: &FieldRef| names.iter().position(|found| found.text.trim() == field.name());
+            *places = self.schema.fields().iter().map(place).collect();
+            let absent = self.schema.fields().iter().zip(places.iter());
+            let mut absent = absent.filter(|(field, place)| place.is_none() && !field.is_nullable());
+            if let Some((field, _)) = absent.next() {
                 return Err(Error::new(ErrorKind::Value, "the header lacks a column that takes no NULL")
-                    .context("column", field.name())
-                    .context("file", &path));
+                    .context("column", field.name()));
             }
         }
         for _ in 0..from {
             let passed = match self.layout.format {
-                Format::Json => records.object().map(|line| line.is_some()),
-                _ => records.values(*width).map(|values| values.is_some()),
+                Format::Json => records.object()?.is_some(),
+                _ => records.values(*width)?.is_some(),
             };
-            if !passed.map_err(located)? {
-                return Err(Error::new(
-                    ErrorKind::LogGone,
-                    "a file has fewer rows than were read from it before",
-                )
-                .context("file", &path)
-                .hint("put the file back as it was, or start over with --fresh"));
+            if !passed {
+                return Err(too_short());
             }
         }
         Ok(())
@@ -149,11 +167,9 @@ impl RowReader {
     /// The next rows, up to so many; `None` at the end. Blocks.
     pub fn next(&mut self, rows_max: usize) -> Result<Option<RecordBatch>> {
         let batch = match &mut self.body {
-            Body::Parquet(reader) => match reader.next() {
-                None => None,
-                Some(Ok(batch)) => Some(conform(&batch, &self.schema, &self.path)?),
-                Some(Err(cause)) => return Err(no_parquet(Path::new(&self.path), cause)),
-            },
+            Body::Groups(groups) => {
+                groups.next(&self.schema).map_err(|error| error.context("file", &self.path))?
+            }
             Body::Lines { .. } => self.lines(rows_max)?,
         };
         if let Some(batch) = &batch {
@@ -166,11 +182,16 @@ impl RowReader {
         let mut rows: Vec<Vec<Cell>> = Vec::new();
         let mut bytes = 0;
         while rows.len() < rows_max && bytes < BATCH_BYTES_MAX {
-            let number = self.row + rows.len() as u64 + 1;
             match self.one(&mut bytes) {
                 Ok(None) => break,
                 Ok(Some(row)) => rows.push(row),
-                Err(error) => return Err(error.context("file", &self.path).context("row", number)),
+                Err(error) => {
+                    let error = error.context("file", &self.path);
+                    return Err(match &self.body {
+                        Body::Lines { records, .. } => error.context("line", records.line_number()),
+                        Body::Groups(_) => error,
+                    });
+                }
             }
         }
         if rows.is_empty() {
@@ -185,7 +206,7 @@ impl RowReader {
             })?);
         }
         RecordBatch::try_new(Arc::clone(&self.schema), columns).map(Some).map_err(|cause| {
-            Error::new(ErrorKind::Value, "a column that takes no NULL has one")
+            Error::new(ErrorKind::Internal, "lines do not make a batch")
                 .context("file", &self.path)
                 .caused_by(cause)
         })
@@ -213,15 +234,20 @@ impl RowReader {
             };
             *bytes += value.text.len() + size_of::<Cell>();
             let cell = cell(&value.text, value.is_quoted, field.data_type(), &self.layout, &self.reading);
-            row.push(cell.ok_or_else(|| misfit(field.name(), field.data_type()))?);
+            row.push(fitting(cell, field)?);
         }
         Ok(Some(row))
     }
 }
 
-fn misfit(column: &str, data_type: &DataType) -> Error {
-    Error::new(ErrorKind::Value, format!("a value does not fit its column of the type {data_type}"))
-        .context("column", column)
+/// The value of a column, if it is one.
+fn fitting(cell: Option<Cell>, field: &FieldRef) -> Result<Cell> {
+    let what = match cell {
+        Some(Cell::Null) if !field.is_nullable() => NO_NULL.to_owned(),
+        Some(cell) => return Ok(cell),
+        None => format!("a value does not fit its column of the type {}", field.data_type()),
+    };
+    Err(Error::new(ErrorKind::Value, what).context("column", field.name()))
 }
 
 /// A row that is a JSON object. What it does not have is NULL; what the schema does not have is left aside.
@@ -231,10 +257,9 @@ fn object(line: &str, schema: &SchemaRef) -> Result<Vec<Cell>> {
         return Err(none());
     }
     let members = json::members(line).ok_or_else(none)?;
-    let cell = |field: &arrow_schema::FieldRef| {
+    let cell = |field: &FieldRef| {
         let found = members.iter().rfind(|(name, _)| name == field.name());
-        let cell = found.map_or(Some(Cell::Null), |(_, text)| json::cell(text, field.data_type()));
-        cell.ok_or_else(|| misfit(field.name(), field.data_type()))
+        fitting(found.map_or(Some(Cell::Null), |(_, text)| json::cell(text, field.data_type())), field)
     };
     schema.fields().iter().map(cell).collect()
 }
@@ -248,6 +273,8 @@ fn cell(
     reading: &Reading,
 ) -> Option<Cell> {
     let is_text = matches!(data_type, DataType::Utf8 | DataType::LargeUtf8);
+    // Blanks around a number are no part of it; in a text they may be.
+    let text = if layout.format == Format::Csv && !is_text { text.trim() } else { text };
     let stands_for_null = match (layout.format, &reading.null) {
         (Format::Csv, Some(null)) => !is_quoted && text == null,
         (Format::Csv, None) => !is_quoted && text.is_empty(),
@@ -277,55 +304,6 @@ fn cell(
         },
         _ => of_text(text, data_type),
     }
-}
-
-fn parquet(file: File, path: &Path, schema: &SchemaRef, from: u64) -> Result<ParquetRecordBatchReader> {
-    let failed = |cause| no_parquet(path, cause);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
-    let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-    if rows < from {
-        return Err(Error::new(ErrorKind::LogGone, "a file has fewer rows than were read from it before")
-            .context("file", path.display())
-            .hint("put the file back as it was, or start over with --fresh"));
-    }
-    // Only what is wanted is decoded.
-    let roots = builder.schema().fields().iter().enumerate();
-    let wanted: Vec<usize> =
-        roots.filter(|(_, field)| schema.field_with_name(field.name()).is_ok()).map(|(at, _)| at).collect();
-    let mask = parquet::arrow::ProjectionMask::roots(builder.parquet_schema(), wanted);
-    builder
-        .with_projection(mask)
-        .with_offset(usize::try_from(from).unwrap_or(usize::MAX))
-        .with_batch_size(4096)
-        .build()
-        .map_err(failed)
-}
-
-/// The columns of the schema, by name. One that a file does not have is NULL; another type is a data error.
-fn conform(batch: &RecordBatch, schema: &SchemaRef, path: &str) -> Result<RecordBatch> {
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-    for field in schema.fields() {
-        let column = match batch.column_by_name(field.name()) {
-            Some(column) if column.data_type() == field.data_type() => Arc::clone(column),
-            Some(column) => {
-                let what = format!(
-                    "a file has the type {} for a column of the type {}",
-                    column.data_type(),
-                    field.data_type()
-                );
-                return Err(Error::new(ErrorKind::Value, what)
-                    .context("file", path)
-                    .context("column", field.name()));
-            }
-            None => arrow_array::new_null_array(field.data_type(), batch.num_rows()),
-        };
-        columns.push(column);
-    }
-    RecordBatch::try_new(Arc::clone(schema), columns).map_err(|cause| {
-        Error::new(ErrorKind::Value, "a column that takes no NULL has one")
-            .context("file", path)
-            .caused_by(cause)
-    })
 }
 
 #[cfg(test)]

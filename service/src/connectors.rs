@@ -8,18 +8,21 @@ use culvert_config::{
 };
 use culvert_sink_assert::AssertSink;
 use culvert_sink_console::ConsoleSink;
+use culvert_sink_in_memory::InMemorySink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
 use culvert_sink_local_file::LocalFileSink;
 use culvert_source_fake::FakeSource;
 use culvert_source_jdbc::JdbcSource;
 use culvert_source_kafka::KafkaSource;
+use culvert_source_local_file::LocalFileSource;
 use culvert_source_mysql::MySqlSource;
 use culvert_source_postgres::PostgresSource;
 use culvert_transform_sql::Sql;
 use culvert_transforms::{
     Copy, DataValidator, FieldEncrypt, FieldMapper, FieldRename, Filter, FilterRowKind, JsonPath, Mask,
-    Metadata, RegexExtract, Replace, RowKindExtractor, Split, TableFilter, TableMerge, TableRename, UNSUPPORTED,
+    Metadata, RegexExtract, Replace, RowKindExtractor, Split, TableFilter, TableMerge, TableRename,
+    UNSUPPORTED,
 };
 
 /// One plugin: its name, its options, and how it is built.
@@ -90,6 +93,12 @@ pub(crate) const PLUGINS: &[Plugin] = &[
             Ok(Arc::new(FakeSource::from_options(options, env.parallelism, env.mode)?))
         }),
     },
+    Plugin {
+        name: culvert_source_local_file::PLUGIN,
+        options: culvert_source_local_file::OPTIONS,
+        rules: culvert_source_local_file::RULES,
+        build: Build::Source(|options, _| Ok(Arc::new(LocalFileSource::from_options(options)?))),
+    },
     transform!(RowKindExtractor),
     transform!(FilterRowKind),
     transform!(Filter),
@@ -142,6 +151,12 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         options: culvert_sink_local_file::OPTIONS,
         rules: &[],
         build: Build::Sink(|options| Ok(Arc::new(LocalFileSink::from_options(options)?))),
+    },
+    Plugin {
+        name: culvert_sink_in_memory::PLUGIN,
+        options: culvert_sink_in_memory::OPTIONS,
+        rules: &[],
+        build: Build::Sink(|options| Ok(Arc::new(InMemorySink::from_options(options)?))),
     },
 ];
 

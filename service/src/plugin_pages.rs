@@ -67,6 +67,13 @@ const PAGES: &[Page] = &[
         &[]
     ),
     page!(
+        Source,
+        "LocalFile",
+        "source-local-file",
+        "Rows of files of csv, text, json and parquet, read once; each row once, also across crashes.",
+        &[]
+    ),
+    page!(
         Transform,
         "RowKindExtractor",
         "transform-row-kind-extractor",
@@ -94,6 +101,20 @@ const PAGES: &[Page] = &[
         "sink-kafka",
         "Changes as messages in topics, in the formats that other tools write.",
         &["", "semantics = AT_LEAST_ONCE", "semantics = EXACTLY_ONCE"]
+    ),
+    page!(
+        Sink,
+        "LocalFile",
+        "sink-local-file",
+        "Rows into files of a folder, in csv, text, json or parquet, each row once.",
+        &[""]
+    ),
+    page!(
+        Sink,
+        "InMemory",
+        "sink-in-memory",
+        "Takes every row and keeps none, for trying a job without a target.",
+        &[""]
     ),
 ];
 

@@ -1,14 +1,13 @@
 //! A file's text, cut into records: lines, or lines of values.
 
-use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
 use culvert_api::{Error, ErrorKind, Result};
 use encoding_rs::{Decoder, DecoderResult};
 
+use super::read_failed;
 use crate::format::{Format, Layout};
-use crate::write::io_failed;
 
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -25,19 +24,28 @@ pub(super) struct Value {
 /// The text of a file, as far as it was read.
 pub(super) struct Records {
     layout: Arc<Layout>,
-    file: File,
+    bytes: Box<dyn Read + Send>,
     decoder: Decoder,
     /// What was read and not cut off yet.
     text: String,
     /// Where the next record begins in `text`.
     at: usize,
     ended: bool,
+    /// The line that the record cut off last begins in, and the one behind it; from 1.
+    line: u64,
+    next_line: u64,
 }
 
 impl Records {
-    pub(super) fn new(layout: &Arc<Layout>, file: File) -> Records {
+    pub(super) fn new(layout: &Arc<Layout>, bytes: Box<dyn Read + Send>) -> Records {
         let decoder = layout.encoding.new_decoder_with_bom_removal();
-        Records { layout: Arc::clone(layout), file, decoder, text: String::new(), at: 0, ended: false }
+        let (layout, text) = (Arc::clone(layout), String::new());
+        Records { layout, bytes, decoder, text, at: 0, ended: false, line: 1, next_line: 1 }
+    }
+
+    /// The number of the line that the record in hand begins in, from 1. Lines end where rows of the format do.
+    pub(super) fn line_number(&self) -> u64 {
+        self.line
     }
 
     /// Reads on; a character that the encoding does not have is a data error.
@@ -49,7 +57,7 @@ impl Records {
             return Err(Error::new(ErrorKind::Value, what));
         }
         let mut bytes = vec![0; CHUNK_BYTES];
-        let count = self.file.read(&mut bytes).map_err(io_failed)?;
+        let count = self.bytes.read(&mut bytes).map_err(read_failed)?;
         self.ended = count == 0;
         let mut rest = bytes.get(..count).unwrap_or_default();
         loop {
@@ -78,11 +86,13 @@ impl Records {
 
     /// The next line, without its delimiter; `None` at the end.
     pub(super) fn line(&mut self) -> Result<Option<String>> {
+        self.line = self.next_line;
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
             if let Some((line, _)) = rest.split_once(self.layout.row_delimiter.as_str()) {
                 let line = line.to_owned();
                 self.at += line.len() + self.layout.row_delimiter.len();
+                self.next_line += 1;
                 return Ok(Some(line));
             }
             if self.ended {
@@ -125,6 +135,7 @@ impl Records {
             let values = line.split(self.layout.field_delimiter.as_str());
             return Ok(Some(values.map(|text| Value { text: text.to_owned(), is_quoted: false }).collect()));
         }
+        self.line = self.next_line;
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
             if rest.is_empty() && self.ended {
@@ -132,6 +143,8 @@ impl Records {
             }
             match quoted(rest, &self.layout.field_delimiter, self.ended)? {
                 Some((values, length)) => {
+                    let ends = rest.get(..length).unwrap_or_default().matches('\n').count();
+                    self.next_line += ends.max(1) as u64;
                     self.at += length;
                     return Ok(Some(values));
                 }

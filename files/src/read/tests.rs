@@ -321,10 +321,10 @@ fn lines_are_read_as_they_are_declared() {
         ("tom\n", "1 values for 2 columns"),
         ("tom,x\n", "column=age"),
         ("a,1\n\"b,2\n", "no closing quote"),
-        ("a,1\n\"b\"c,2", "row=2"),
+        ("a,1\n\"b\"c,2", "line=2"),
     ] {
         let error = read(csv.clone(), Reading::default(), &people, text.as_bytes()).unwrap_err().to_string();
-        assert!(error.contains(named) && error.contains("row="), "{error}");
+        assert!(error.contains(named) && error.contains("line="), "{error}");
     }
     let error = read(csv, Reading::default(), &people, b"\xff,1\n").unwrap_err().to_string();
     assert!(error.contains("encoding UTF-8"), "{error}");

@@ -4,7 +4,7 @@ use super::{LIMIT, Local};
 
 /// Every type there is, one in another as well, written down and judged value by value. Other programs' files
 /// have the same types, in this form.
-const EVERY_TYPE: &str = r#"
+pub(super) const EVERY_TYPE: &str = r#"
 env { parallelism = 1, job.mode = BATCH }
 source {
   FakeSource {

@@ -11,11 +11,11 @@ use rand::Rng;
 
 use super::{LIMIT, Local};
 
-const ROWS: u64 = 60_000;
+pub(super) const ROWS: u64 = 60_000;
 const KILLS: u32 = 8;
 
 /// Many rows in many checkpoints.
-fn job(sink: &str) -> String {
+pub(super) fn job(sink: &str) -> String {
     format!(
         r#"
 env {{ job.mode = "BATCH", checkpoint.interval = 20, job.retry.interval.seconds = 0 }}
@@ -36,7 +36,7 @@ sink {{ LocalFile {{ path = "FOLDER/out", {sink} }} }}
 }
 
 /// Lines of all files that a reader sees, with how often each is there.
-fn lines(folder: &Path) -> BTreeMap<String, u32> {
+pub(super) fn lines(folder: &Path) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -58,7 +58,7 @@ fn lines(folder: &Path) -> BTreeMap<String, u32> {
 }
 
 /// Each row once, by its number in front.
-fn assert_once(found: &BTreeMap<String, u32>) {
+pub(super) fn assert_once(found: &BTreeMap<String, u32>) {
     let twice: Vec<&String> =
         found.iter().filter(|(_, count)| **count > 1).map(|(line, _)| line).take(3).collect();
     assert!(twice.is_empty(), "twice: {twice:?}");

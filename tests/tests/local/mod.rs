@@ -3,6 +3,9 @@
 mod assert;
 mod fake;
 mod file;
+mod forms;
+mod memory;
+mod read;
 
 use std::path::PathBuf;
 use std::time::Duration;
