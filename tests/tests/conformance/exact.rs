@@ -88,6 +88,10 @@ async fn whoever_leaves_before_the_commit_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_is_told_by_the_marker() {
     on_all(async |stand, sink| {
+        if matches!(stand, Stand::Files { .. }) {
+            // A rename is asked of nobody far away.
+            return;
+        }
         let table = log_table("t");
         let by_proxy = stand.sink_by_proxy();
         let mut run = stand.open(&by_proxy, 1, &table).await;

@@ -1,6 +1,7 @@
 //! A sink at a real target, what a user of the target sees, and rows for it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -13,10 +14,13 @@ use culvert_config::{Block, Entry, OptionDef, Options, Place, Role, Value};
 use culvert_sink_console::ConsoleSink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
+use culvert_sink_local_file::LocalFileSink;
 use culvert_tests::{
-    Database, Flavor, Isolation, Kafka, KafkaOptions, PgVersion, Proxy, postgres_shared, shared,
+    Database, Flavor, Isolation, Kafka, KafkaOptions, PgVersion, Proxy, postgres_shared, scratch, shared,
 };
 use tokio::sync::OnceCell;
+
+use crate::crash::files;
 
 /// Names that no quoting survives by luck.
 pub(crate) const JOB: &str = "jöb 'a\"";
@@ -26,7 +30,35 @@ pub(crate) const SINK: &str = "sïnk.1";
 pub(crate) enum Stand {
     Sql { database: Database<'static>, proxy: Proxy },
     Topics { kafka: &'static Kafka, prefix: String, semantics: &'static str },
+    Files { folder: PathBuf },
     Lines(Lines),
+}
+
+/// The rows that changes leave, as JSON has them.
+#[derive(Default)]
+struct Rows(BTreeMap<i64, Vec<String>>);
+
+impl Rows {
+    fn values(row: &serde_json::Value) -> (i64, String) {
+        let id = row["id"].as_i64().unwrap_or_else(|| panic!("no row: {row}"));
+        (id, row["v"].as_str().unwrap_or("NULL").to_owned())
+    }
+
+    fn comes(&mut self, row: &serde_json::Value) {
+        let (id, text) = Rows::values(row);
+        self.0.entry(id).or_default().push(text);
+    }
+
+    fn goes(&mut self, row: &serde_json::Value) {
+        let (id, text) = Rows::values(row);
+        let there = self.0.entry(id).or_default();
+        let place = there.iter().position(|known| *known == text);
+        there.remove(place.unwrap_or_else(|| panic!("no such row: {row}")));
+    }
+
+    fn list(self) -> Vec<(i64, String)> {
+        self.0.into_iter().flat_map(|(id, texts)| texts.into_iter().map(move |text| (id, text))).collect()
+    }
 }
 
 /// What was printed.
@@ -83,6 +115,7 @@ pub(crate) async fn stands() -> Vec<Stand> {
         stands.push(Stand::Sql { database, proxy });
     }
     stands.push(topics("EXACTLY_ONCE").await);
+    stands.push(Stand::Files { folder: scratch::folder("conform") });
     stands
 }
 
@@ -97,6 +130,7 @@ impl Stand {
         match self {
             Stand::Sql { database, .. } => format!("Jdbc at port {}", database.port()),
             Stand::Topics { semantics, .. } => format!("Kafka {semantics}"),
+            Stand::Files { .. } => "LocalFile".to_owned(),
             Stand::Lines(_) => "Console".to_owned(),
         }
     }
@@ -105,6 +139,13 @@ impl Stand {
         match self {
             Stand::Sql { database, .. } => self.jdbc(database.port()),
             Stand::Topics { kafka, .. } => self.kafka_at(&kafka.bootstrap()),
+            Stand::Files { folder } => {
+                let path = format!("{}/${{table_name}}", folder.display());
+                let pairs =
+                    [("path", path.as_str()), ("file_format_type", "json"), ("row_kind_column", "op")];
+                let options = options("LocalFile", culvert_sink_local_file::OPTIONS, &pairs);
+                Arc::new(LocalFileSink::from_options(&options).expect("sound options"))
+            }
             Stand::Lines(lines) => {
                 let options = options("Console", culvert_sink_console::OPTIONS, &[]);
                 Arc::new(ConsoleSink::to(&options, Box::new(lines.clone())))
@@ -117,7 +158,7 @@ impl Stand {
         match self {
             Stand::Sql { proxy, .. } => self.jdbc(proxy.port()),
             Stand::Topics { kafka, .. } => self.kafka_at(&kafka.proxied_bootstrap()),
-            Stand::Lines(_) => self.sink(),
+            Stand::Files { .. } | Stand::Lines(_) => self.sink(),
         }
     }
 
@@ -125,7 +166,7 @@ impl Stand {
         match self {
             Stand::Sql { proxy, .. } => proxy,
             Stand::Topics { kafka, .. } => kafka.proxy(),
-            Stand::Lines(_) => panic!("there is no way to cut"),
+            Stand::Files { .. } | Stand::Lines(_) => panic!("there is no way to cut"),
         }
     }
 
@@ -185,28 +226,27 @@ impl Stand {
             }
             Stand::Lines(lines) => lines.rows(),
             Stand::Topics { .. } => {
-                let mut rows: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+                let mut rows = Rows::default();
                 for message in self.messages(table).await {
-                    let image = |name: &str| {
-                        let image = &message[name];
-                        let text = image["v"].as_str().unwrap_or("NULL").to_owned();
-                        (image["id"].as_i64().expect("a number"), text)
-                    };
                     let op = message["op"].as_str().unwrap_or_default();
                     if matches!(op, "u" | "d") {
-                        let (id, text) = image("before");
-                        let there = rows.entry(id).or_default();
-                        let place = there.iter().position(|known| *known == text);
-                        there.remove(place.unwrap_or_else(|| panic!("no such row: {message}")));
+                        rows.goes(&message["before"]);
                     }
                     if op != "d" {
-                        let (id, text) = image("after");
-                        rows.entry(id).or_default().push(text);
+                        rows.comes(&message["after"]);
                     }
                 }
-                rows.into_iter()
-                    .flat_map(|(id, texts)| texts.into_iter().map(move |text| (id, text)))
-                    .collect()
+                rows.list()
+            }
+            Stand::Files { folder } => {
+                let mut rows = Rows::default();
+                for row in files::rows(folder, table) {
+                    match row["op"].as_str() {
+                        Some("+I" | "+U") => rows.comes(&row),
+                        _ => rows.goes(&row),
+                    }
+                }
+                rows.list()
             }
         }
     }

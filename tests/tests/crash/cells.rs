@@ -5,6 +5,8 @@ use std::fmt;
 /// The fail points, as `culvert_api::failpoint` has them.
 use culvert_api::failpoint::STEPS;
 
+use super::scene::Target;
+
 /// What a job is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -86,16 +88,19 @@ const KILLS_PER_CELL: usize = 3;
 const KILLS_PER_CELL_OF_TOPICS: usize = 1;
 
 /// The cells of a phase and a target. A point that cannot be passed there is none.
-pub(crate) fn cells(phase: Phase, kafka: bool, all: bool) -> Vec<Cell> {
+pub(crate) fn cells(phase: Phase, target: Target, all: bool) -> Vec<Cell> {
     let kills = match phase {
-        Phase::HandOver if kafka => KILLS_PER_CELL_OF_TOPICS,
+        Phase::HandOver if target.is_kafka() => KILLS_PER_CELL_OF_TOPICS,
         _ => KILLS_PER_CELL,
     };
     let mut cells = Vec::new();
+    let elsewhere = match target {
+        Target::MySql | Target::Postgres => ["kafka.", "local_file."],
+        Target::Kafka => ["jdbc.", "local_file."],
+        Target::Files => ["jdbc.", "kafka."],
+    };
     for step in STEPS {
-        let elsewhere = if kafka { "jdbc." } else { "kafka." };
-        if step.starts_with(elsewhere)
-            || step.starts_with("local_file.")
+        if elsewhere.iter().any(|sink| step.starts_with(sink))
             || (*step == "engine.schema" && phase != Phase::Ddl)
         {
             continue;

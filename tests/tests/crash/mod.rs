@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout)]
 
 mod cells;
+pub(crate) mod files;
 pub(crate) mod judge;
 mod report;
 pub(crate) mod scene;
@@ -57,16 +58,20 @@ async fn matrix() {
     let all = std::env::var_os(ALL_VARIABLE).is_some();
     let only = std::env::var(ONLY_VARIABLE).unwrap_or_default();
     let mut scenes = Vec::new();
+    let only_files_of = SOURCES[usize::try_from(seed % 3).expect("a small number")].name();
     for (at, pair) in Pair::all().enumerate() {
         let mut random = random::generator(seed.wrapping_add(at as u64));
-        // A slice has every pair, and every phase somewhere.
+        // A slice has every pair, but of files one, and every phase somewhere.
+        if !all && matches!(pair.target, Target::Files) && pair.source.name() != only_files_of {
+            continue;
+        }
         let phases: Vec<Phase> =
-            if all { PHASES.to_vec() } else { vec![PHASES[(at + at / 3) % PHASES.len()]] };
+            if all { PHASES.to_vec() } else { vec![PHASES[(at + at / TARGETS.len()) % PHASES.len()]] };
         for phase in phases {
             if !format!("{}, {phase}", pair.name()).contains(&only) {
                 continue;
             }
-            let mut chosen = cells(phase, pair.target.is_kafka(), all);
+            let mut chosen = cells(phase, pair.target, all);
             chosen.shuffle(&mut random);
             if !all {
                 chosen.truncate(SLICE);
@@ -105,7 +110,7 @@ async fn run(pair: Pair, phase: Phase, cells: Vec<Cell>, seed: u64) -> Line {
         let target: Option<Kind<'static>> = match pair.target {
             Target::MySql => Some(shared(Flavor::MySql).await.into()),
             Target::Postgres => Some(postgres_shared(PgVersion::V17).await.into()),
-            Target::Kafka => None,
+            Target::Kafka | Target::Files => None,
         };
         left = play((source, target, kafka), phase, left, seed + number, &mut line).await;
         number += 1;

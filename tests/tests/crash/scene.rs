@@ -1,20 +1,21 @@
 //! A source that is written to, a target, a job, and the cells that are played on it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use culvert_tests::database::Kind as ServerKind;
 use culvert_tests::process::Running;
-use culvert_tests::{Database, Isolation, Kafka, random, wait};
+use culvert_tests::{Database, Isolation, Kafka, random, scratch, wait};
 use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::cells::{Action, Cell, Phase};
+use super::files;
 use super::judge::{Change, Kind, Values, Verdict};
 use super::report::Line;
 use crate::postgres::job::{JobSpec, LIMIT, TestJob, tail};
@@ -46,10 +47,11 @@ pub(crate) enum Target {
     MySql,
     Postgres,
     Kafka,
+    Files,
 }
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 3] = [Target::MySql, Target::Postgres, Target::Kafka];
+pub(crate) const TARGETS: [Target; 4] = [Target::MySql, Target::Postgres, Target::Kafka, Target::Files];
 
 impl Target {
     pub(crate) fn name(self) -> &'static str {
@@ -57,6 +59,7 @@ impl Target {
             Target::MySql => "MySQL",
             Target::Postgres => "PostgreSQL",
             Target::Kafka => "Kafka",
+            Target::Files => "files",
         }
     }
 
@@ -91,10 +94,12 @@ fn size(phase: Phase) -> (i64, u32, usize) {
 /// Databases or topics, and the job.
 pub(crate) struct Scene {
     pub(crate) source: Arc<Database<'static>>,
-    /// The log tables; `None` for topics.
+    /// The log tables; `None` for topics and files.
     log: Option<Database<'static>>,
+    /// `None` without log tables: files.
     kafka: Option<&'static Kafka>,
     prefix: String,
+    files: PathBuf,
     pub(crate) job: TestJob,
     fail_point: PathBuf,
     rows: i64,
@@ -176,10 +181,17 @@ impl Scene {
         };
         let name = format!("crash {} {}", source.name(), source.port());
         let prefix = kafka.map_or_else(String::new, |kafka| kafka.fresh_name(&name.replace(' ', "-")));
-        let text = job_text(&name, &source, log.as_ref(), kafka.map(|kafka| (kafka, prefix.as_str())), chunk);
+        let files = scratch::folder("files");
+        let topics = kafka.map(|kafka| (kafka, prefix.as_str()));
+        let text = job_text(&name, &source, log.as_ref(), topics, &files, chunk);
         let job = TestJob::new(&name, &text);
         let fail_point = job.file.with_file_name("failpoint");
-        Scene { source: Arc::new(source), log, kafka, prefix, job, fail_point, rows }
+        Scene { source: Arc::new(source), log, kafka, prefix, files, job, fail_point, rows }
+    }
+
+    /// The folder of the files, where they are the target.
+    pub(crate) fn files(&self) -> &Path {
+        &self.files
     }
 
     pub(crate) fn start(&self) -> Running {
@@ -279,7 +291,10 @@ impl Scene {
                 // No need to look into the messages: each is at least one row of the snapshot or a change.
                 kafka.read(&format!("{}.m", self.prefix), Isolation::Committed).await.len() as i64
             }
-            (None, None) => 0,
+            (None, None) => {
+                let first = |row: &&Value| files::kind(row) == Kind::Insert && row["n"] == 0;
+                files::rows(&self.files, "m").iter().filter(first).count() as i64
+            }
         };
         rows >= self.rows - 1000
     }
@@ -374,7 +389,11 @@ impl Scene {
                 });
                 (history, values.collect())
             }
-            (None, None) => (Vec::new(), Vec::new()),
+            (None, None) => {
+                let rows = files::rows(&self.files, "e");
+                let value = |row: &Value| row["n"].as_i64().unwrap_or_else(|| panic!("no row: {row}"));
+                (files::history(&self.files, "m", JUDGED), rows.iter().map(value).collect())
+            }
         }
     }
 }
@@ -413,6 +432,7 @@ fn job_text(
     source: &Database<'_>,
     log: Option<&Database<'_>>,
     kafka: Option<(&Kafka, &str)>,
+    files: &Path,
     chunk: u32,
 ) -> String {
     let tables = ["m", "e"];
@@ -430,7 +450,7 @@ fn job_text(
                 kafka.bootstrap()
             ),
         ),
-        (None, None) => panic!("a job needs a target"),
+        (None, None) => ("", files::sink_block(files)),
     };
     format!(
         "env {{ job.mode = \"STREAMING\", checkpoint.interval = 40, job.retry.interval.seconds = 0 }}\n\
@@ -440,13 +460,13 @@ fn job_text(
 }
 
 /// Writes until it is stopped. Every state of a row is another.
-struct Writer {
+pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
     task: JoinHandle<u64>,
 }
 
 impl Writer {
-    fn start(source: Arc<Database<'static>>, ddl: bool, rows: i64, seed: u64) -> Writer {
+    pub(crate) fn start(source: Arc<Database<'static>>, ddl: bool, rows: i64, seed: u64) -> Writer {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
         let task = tokio::spawn(async move {
@@ -471,7 +491,7 @@ impl Writer {
         Writer { stop, task }
     }
 
-    async fn stop(self) -> u64 {
+    pub(crate) async fn stop(self) -> u64 {
         self.stop.store(true, Relaxed);
         self.task.await.expect("the writer does not panic")
     }

@@ -1,6 +1,8 @@
 //! Jobs that need no server: made-up rows, rows of files, and what judges them.
 
 mod assert;
+mod changes;
+mod disk;
 mod fake;
 mod file;
 mod forms;

@@ -10,10 +10,10 @@ use crate::postgres::job::{LIMIT, tail};
 
 /// A small file system of its own, gone when dropped. Making one takes root, as on the machines that run the
 /// whole suite.
-struct Small(PathBuf);
+pub(crate) struct Small(PathBuf);
 
 impl Small {
-    fn new(folder: &Path) -> Small {
+    pub(crate) fn new(folder: &Path) -> Small {
         std::fs::create_dir_all(folder).expect("a folder is made");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=16m,mode=0700", "culvert-test"]).arg(folder);
@@ -23,15 +23,23 @@ impl Small {
     }
 
     /// Takes all the room there is.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         use std::io::Write as _;
         let mut file = std::fs::File::create(self.0.join("ballast")).expect("the file is made");
         let block = vec![7u8; 4096];
         while file.write_all(&block).is_ok() {}
     }
 
-    fn empty(&self) {
+    /// Gives the room back.
+    pub(crate) fn empty(&self) {
         std::fs::remove_file(self.0.join("ballast")).expect("the file goes");
+    }
+
+    /// Takes the right to write, or gives it. Nobody may be writing.
+    pub(crate) fn read_only(&self, is_so: bool) {
+        let how = if is_so { "remount,ro" } else { "remount,rw" };
+        let done = Command::new("mount").args(["-o", how]).arg(&self.0).status().expect("mount(8) is there");
+        assert!(done.success(), "the file system could not be made {how}");
     }
 }
 

@@ -4,4 +4,4 @@
 #![allow(clippy::print_stdout)]
 
 mod damage;
-mod full;
+pub(crate) mod full;

@@ -1,0 +1,47 @@
+//! Files where there is no room or no right: the job says so, loses nothing, and goes on.
+
+use std::path::Path;
+
+use culvert_tests::wait;
+
+use super::file::{assert_once, job, lines};
+use super::{LIMIT, Local};
+use crate::state::full::Small;
+
+/// Whether files are there that a reader sees.
+fn has_files(folder: &Path) -> bool {
+    let visible = |entry: std::fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(visible)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_waited_for() {
+    let job = Local::new(&job(""));
+    let out = job.folder.join("out");
+    let small = Small::new(&out);
+    let mut running = job.start();
+    wait::until(LIMIT, "the first files", async || has_files(&out)).await;
+    small.fill();
+    running.wait_for_stderr(LIMIT, "No space left on device").await;
+    assert!(running.ended().is_none() && running.stderr().contains("make room"), "{}", running.stderr());
+    small.empty();
+    running.wait(LIMIT).assert_code(0);
+    assert_once(&lines(&out));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_without_rights_ends_the_job_and_it_goes_on_with_them() {
+    let job = Local::new(&job(""));
+    let out = job.folder.join("out");
+    let small = Small::new(&out);
+    let running = job.start();
+    wait::until(LIMIT, "the first files", async || has_files(&out)).await;
+    running.kill();
+    small.read_only(true);
+    let refused = job.run();
+    refused.assert_code(2);
+    assert!(refused.stderr.contains("the right to write there"), "{}", refused.stderr);
+    small.read_only(false);
+    job.run().assert_code(0);
+    assert_once(&lines(&out));
+}
