@@ -42,6 +42,10 @@ impl FakeSource {
         })
     }
 
+    fn schemas(&self) -> Vec<Arc<TableSchema>> {
+        self.tables.iter().map(|table| Arc::clone(&table.schema)).collect()
+    }
+
     fn progress(&self, state: Option<&SourceState>) -> Result<Progress> {
         match state {
             Some(state) => Progress::restore(state, &self.tables),
@@ -63,13 +67,17 @@ impl Source for FakeSource {
         Boundedness::Bounded
     }
 
+    fn declared_tables(&self) -> Result<Option<Vec<Arc<TableSchema>>>> {
+        Ok(Some(self.schemas()))
+    }
+
     async fn check(&self) -> Result<Vec<Finding>> {
         Ok(Vec::new())
     }
 
     async fn tables(&self, state: Option<&SourceState>) -> Result<Vec<Arc<TableSchema>>> {
         self.progress(state)?;
-        Ok(self.tables.iter().map(|table| Arc::clone(&table.schema)).collect())
+        Ok(self.schemas())
     }
 
     async fn enumerator(

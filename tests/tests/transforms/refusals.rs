@@ -1,6 +1,8 @@
 //! What a transform cannot do is told with its name, the table, the column and what to do.
 
-use culvert_tests::{Database, Flavor, shared};
+use std::time::Duration;
+
+use culvert_tests::{Culvert, Database, Flavor, scratch, shared};
 
 use crate::postgres::job::{JobSpec, until_rows};
 
@@ -70,4 +72,55 @@ async fn a_column_that_is_not_there_stops_the_start_and_one_that_goes_stops_the_
     let running = job.start();
     until_rows(&target, "t", 2, &running).await;
     running.stop();
+}
+
+/// A made-up table with values that lie in one another.
+const DECLARED: &str = r#"
+env { job.mode = BATCH }
+source { FakeSource { schema { table = "d.t", fields { id = int, list = "array<int>", tags = "map<string, int>", place { city = string } } } } }
+transform { TRANSFORM }
+sink { Console {} }
+"#;
+
+#[test]
+fn what_does_not_fit_a_declared_table_is_found_by_check() {
+    for (transform, said) in [
+        (
+            "Sql { query = \"select place.town from t\" }",
+            ["there is no field `town`; there are city", "`place.town`"],
+        ),
+        ("Sql { query = \"select tags.a.b from t\" }", ["there is no `b` in a INT", "`tags.a.b`"]),
+        ("Sql { query = \"select list[0] from t\" }", ["only a text in the brackets", "by the path `$[0]`"]),
+        (
+            "Sql { query = \"select upper(list) as u from t\" }",
+            ["is a ARRAY<INT>, and text is wanted", "UPPER"],
+        ),
+        (
+            "Sql { query = \"select id from t where list = list\" }",
+            ["a ARRAY<INT> cannot be compared", "list = list"],
+        ),
+        (
+            "Sql { query = \"select cast(place as string) as p from t\" }",
+            ["a ROW cannot become a STRING", "CAST(place AS"],
+        ),
+        ("Filter { include_fields = [ids] }", ["the table has no such column", "did you mean 'id'?"]),
+        (
+            "JsonPath { columns = [{ src_field = id, path = \"$.a\", dest_field = a }] }",
+            ["JSON is text", "name a column of text or bytes"],
+        ),
+        (
+            "Split { split_field = list, separator = x, output_fields = [a] }",
+            ["text is needed", "with the transform Sql and CAST"],
+        ),
+    ] {
+        let file = scratch::folder("declared").join("job.conf");
+        std::fs::write(&file, DECLARED.replace("TRANSFORM", transform)).expect("the job file is written");
+        let checked =
+            Culvert::new(&["check", "--strict", "-c", &file.to_string_lossy()]).run(Duration::from_secs(60));
+        let output = format!("{}{}", checked.stdout, checked.stderr);
+        assert_ne!(checked.code, Some(0), "{transform}: {output}");
+        for part in said {
+            assert!(output.contains(part), "{transform}: `{part}` is not in: {output}");
+        }
+    }
 }

@@ -304,7 +304,7 @@ fn time(text: &str) -> Option<NaiveTime> {
 /// Microseconds since midnight; `None` where finer parts would be lost, and for leap seconds.
 fn micros(time: NaiveTime) -> Option<i64> {
     let nanos = time.nanosecond();
-    let is_exact = nanos % 1000 == 0 && nanos < 1_000_000_000;
+    let is_exact = nanos.is_multiple_of(1000) && nanos < 1_000_000_000;
     is_exact.then(|| i64::from(time.num_seconds_from_midnight()) * 1_000_000 + i64::from(nanos / 1000))
 }
 
