@@ -22,7 +22,7 @@ pub(crate) async fn measure(rows: u64) -> Result<Comparison> {
     let ways = [
         ("no transform", String::new(), rows),
         ("RowKindExtractor", KINDS.to_owned(), rows),
-        ("RowKindExtractor, Sql", format!("{KINDS} {QUERY}"), rows / 2),
+        ("RowKindExtractor, Sql", format!("{KINDS}\n{QUERY}"), rows / 2),
     ];
     let mut figures = Vec::new();
     for (what, transforms, expected) in ways {
