@@ -132,6 +132,24 @@ impl Error {
         &self.inner.message
     }
 
+    /// What was added under a key by [`Error::context`], the first time.
+    pub fn context_of(&self, key: &str) -> Option<&str> {
+        self.inner.context.iter().find(|(known, _)| *known == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Message, cause and context, as this error prints but for the hint.
+    pub fn without_hint(&self) -> String {
+        let mut text = self.inner.message.clone();
+        if let Some(source) = &self.inner.source {
+            text.push_str(&format!(": {source}"));
+        }
+        if !self.inner.context.is_empty() {
+            let pairs: Vec<String> = self.inner.context.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            text.push_str(&format!(" ({})", pairs.join(", ")));
+        }
+        text
+    }
+
     /// What to do next, where known.
     pub fn hint_text(&self) -> Option<&str> {
         self.inner.hint.as_deref()
@@ -140,14 +158,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.inner.message)?;
-        if let Some(source) = &self.inner.source {
-            write!(f, ": {source}")?;
-        }
-        if !self.inner.context.is_empty() {
-            let pairs: Vec<String> = self.inner.context.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            write!(f, " ({})", pairs.join(", "))?;
-        }
+        f.write_str(&self.without_hint())?;
         if let Some(hint) = &self.inner.hint {
             write!(f, "; {hint}")?;
         }

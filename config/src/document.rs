@@ -18,18 +18,6 @@ pub struct Document {
     pub path: PathBuf,
     /// All of its keys; named as the document is in messages.
     pub root: Block,
-    /// The text, for suggesting edits. May hold secrets.
-    pub(crate) text: HiddenText,
-}
-
-/// A text whose Debug form shows nothing of it.
-#[derive(Clone)]
-pub(crate) struct HiddenText(pub(crate) Arc<str>);
-
-impl std::fmt::Debug for HiddenText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("HiddenText")
-    }
 }
 
 /// Reads a document: JSON when its name ends in `.json`, HOCON otherwise. `name` is what messages
@@ -45,5 +33,5 @@ pub fn read_document(path: &Path, name: &str) -> Result<Document, Problem> {
     let variables = Variables::as_written();
     let entries = Resolver::new(&fields, &variables).entries(&fields)?;
     let root = Block { plugin: name.to_owned(), role: Role::Env, entries, place: Place::file(&file) };
-    Ok(Document { path: path.to_owned(), root, text: HiddenText(text.into()) })
+    Ok(Document { path: path.to_owned(), root })
 }

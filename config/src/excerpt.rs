@@ -66,14 +66,16 @@ fn bytes_of(line: &str, span: Span) -> Range<usize> {
     offset(first)..offset(first.saturating_add(span.length))
 }
 
-/// Whether a key may name a secret: by the words of [`is_secret_key`], or by a slip in one.
+/// Whether a key may name a secret: by the words of [`is_secret_key`], by a slip in one, or as the key
+/// of a cipher.
 pub(crate) fn looks_secret(key: &str) -> bool {
     const WORDS: &[&str] =
         &["password", "passwd", "pwd", "passphrase", "secret", "token", "credentials", "private_key", "auth"];
-    let last = key.rsplit('.').next().unwrap_or(key);
+    let last = key.rsplit('.').next().unwrap_or(key).trim_matches('"').to_lowercase();
     is_secret_key(key)
-        || last.to_lowercase().starts_with("pass")
-        || nearest(last, WORDS.iter().copied()).is_some()
+        || last.starts_with("pass")
+        || matches!(last.as_str(), "key" | "hash_key" | "cipher_key" | "encryption_key")
+        || nearest(&last, WORDS.iter().copied()).is_some()
 }
 
 /// A line ready to be shown.
@@ -95,25 +97,49 @@ impl Excerpt {
         let span = problem.place.marked()?;
         let source = problem.place.text()?;
         let (start, line) = source.line(span.line)?;
-        let mut hidden: Vec<(Range<usize>, &str)> = Vec::new();
-        if let Some(value) = unshown_value(problem).filter(|value| value.line == span.line) {
-            hidden.push((bytes_of(line, value), UNSHOWN));
-        }
-        for secret in source.secrets.iter() {
-            let range = secret.start.max(start)..secret.end.min(start + line.len());
-            if range.start < range.end {
-                hidden.push((range.start - start..range.end - start, MASK));
-            }
-        }
-        hidden.extend(secret_values(line).map(|range| (range, MASK)));
-        let marked = bytes_of(line, span);
-        let (text, before, width) = concealed(line, hidden, marked);
+        let hidden = hidden_in(&[problem], source, start, line);
+        let (text, before, width) = marked(line, &hidden, bytes_of(line, span));
         Some(cut(span.line, &text, before, width))
     }
 }
 
-/// The value of a key that nobody knows, unless it is plainly a slip of a key that is no secret.
+/// The line that all of these problems are about, whole, without what may be a secret.
+pub(crate) fn whole_line(problems: &[&Problem]) -> Option<String> {
+    let place = &problems.first()?.place;
+    let source = place.text()?;
+    let (start, line) = source.line(place.line?)?;
+    Some(mask_secrets(&without(line, &hidden_in(problems, source, start, line))))
+}
+
+/// What must not be shown of a line that problems are about, and what stands for it.
+fn hidden_in(
+    problems: &[&Problem],
+    source: &SourceText,
+    start: usize,
+    line: &str,
+) -> Vec<(Range<usize>, &'static str)> {
+    let mut hidden = Vec::new();
+    for problem in problems {
+        if let Some(value) = unshown_value(problem).filter(|value| Some(value.line) == problem.place.line) {
+            hidden.push((bytes_of(line, value), UNSHOWN));
+        }
+    }
+    for secret in source.secrets.iter() {
+        let range = secret.start.max(start)..secret.end.min(start + line.len());
+        if range.start < range.end {
+            hidden.push((range.start - start..range.end - start, MASK));
+        }
+    }
+    hidden.extend(secret_values(line).map(|range| (range, MASK)));
+    apart(hidden)
+}
+
+/// The value of a key that nobody knows, unless it is plainly a slip of a key that is no secret; and a
+/// value that was found to hold a secret.
 fn unshown_value(problem: &Problem) -> Option<Span> {
+    if problem.kind == ProblemKind::PlainSecret {
+        return problem.place.value_span();
+    }
     if problem.kind != ProblemKind::UnknownKey {
         return None;
     }
@@ -124,11 +150,11 @@ fn unshown_value(problem: &Problem) -> Option<Span> {
     problem.place.value_span().filter(|_| !meant)
 }
 
-/// Values of keys that look secret in a line that may be broken: from behind the separator to the
-/// end of the quotes, to the comma, or to the end of the line.
+/// Values of keys that look secret in a line that may be broken: from behind the separator, or the blanks
+/// where one should be, to the end of the quotes, to the comma, or to the end of the line.
 fn secret_values(line: &str) -> impl Iterator<Item = Range<usize>> {
     static KEY: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r#"(?:"([^"]*)"|([\w.-]+))\s*(?:\+?=|[:{])[\s=:{\[]*"#).expect("a fixed pattern")
+        Regex::new(r#"(?:"([^"]*)"|([\w.-]+))\s*(?:(?:\+?=|[:{])[\s=:{\[]*|\s)"#).expect("a fixed pattern")
     });
     KEY.captures_iter(line).filter_map(move |captures| {
         let key = captures.get(1).or_else(|| captures.get(2))?;
@@ -157,26 +183,31 @@ fn end_of_quote(quoted: &str) -> Option<usize> {
     })
 }
 
-/// The line without what is hidden, the columns before what is marked, and its columns.
-fn concealed(line: &str, hidden: Vec<(Range<usize>, &str)>, marked: Range<usize>) -> (String, usize, usize) {
-    let hidden = apart(hidden);
+/// The line with what stands for what is hidden.
+fn without(line: &str, hidden: &[(Range<usize>, &str)]) -> String {
     let mut text = String::new();
     let mut at = 0;
-    for (range, shown) in &hidden {
+    for (range, shown) in hidden {
         text.push_str(line.get(at..range.start).unwrap_or(""));
         text.push_str(shown);
         at = range.end;
     }
     text.push_str(line.get(at..).unwrap_or(""));
+    text
+}
+
+/// The line without what is hidden, the columns before what is marked, and its columns.
+fn marked(line: &str, hidden: &[(Range<usize>, &str)], marked: Range<usize>) -> (String, usize, usize) {
+    let text = without(line, hidden);
     // Passwords inside URLs change the width once more.
-    let columns = |offset: usize| width(&mask_secrets(text.get(..offset).unwrap_or(&text)));
-    let before = columns(moved(marked.start, &hidden, false));
-    let until = columns(moved(marked.end, &hidden, true));
+    let columns = |offset: usize| columns_of(&mask_secrets(text.get(..offset).unwrap_or(&text)));
+    let before = columns(moved(marked.start, hidden, false));
+    let until = columns(moved(marked.end, hidden, true));
     (mask_secrets(&text).replace('\t', TAB), before, until.saturating_sub(before))
 }
 
 /// In order, and none inside another.
-fn apart(mut hidden: Vec<(Range<usize>, &str)>) -> Vec<(Range<usize>, &str)> {
+fn apart(mut hidden: Vec<(Range<usize>, &'static str)>) -> Vec<(Range<usize>, &'static str)> {
     hidden.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
     let mut kept: Vec<(Range<usize>, &str)> = Vec::new();
     for (range, shown) in hidden {
@@ -203,8 +234,8 @@ fn moved(offset: usize, hidden: &[(Range<usize>, &str)], end: bool) -> usize {
     new + (offset - at)
 }
 
-/// Columns that a text takes on a terminal.
-fn width(text: &str) -> usize {
+/// Columns that a text takes on a terminal; a tabulator takes four.
+pub fn columns_of(text: &str) -> usize {
     text.replace('\t', TAB).width()
 }
 

@@ -274,6 +274,10 @@ fn unexpected(
         ("a valid unquoted string", Some('*' | '?' | '!' | '@' | '&' | '^' | '`' | '\\' | '+')) => {
             (format!("{shown} cannot stand in a text without quotes"), quotes())
         }
+        ("a valid path expression" | ": or =", Some('*')) if before.trim_end().ends_with('/') => (
+            "HOCON knows no comments of the form /* … */".to_owned(),
+            Some("begin the comment with # or //, in every line".to_owned()),
+        ),
         ("a valid path expression" | ": or =", _) => match before.split([',', '{', '}']).next_back() {
             Some(key) if !key.trim().is_empty() => (
                 format!("expected '=', ':' or '{{' after the key '{}', found {shown}", key.trim()),

@@ -33,6 +33,7 @@ mod value;
 
 pub use document::{Document, read_document};
 pub use env::{ENV_OPTIONS, JobMode, JobSettings};
+pub use excerpt::columns_of;
 pub use graph::{JobGraph, Node};
 pub use jdbc_url::{JdbcUrl, JdbcUrlError, UrlFamily};
 pub use load::{Format, JobFile, MAX_FILE_BYTES, load, survey};

@@ -49,8 +49,6 @@ pub struct JobFile {
     pub warnings: Vec<Problem>,
     /// Sections and blocks that are missing or misshapen; empty unless it came from [`survey`].
     pub errors: Vec<Problem>,
-    /// The text, for suggesting edits. Holds secrets.
-    pub(crate) text: Arc<str>,
 }
 
 impl fmt::Debug for JobFile {
@@ -165,7 +163,7 @@ impl JobFile {
         for field in &fields {
             sections.root_field(field)?;
         }
-        Ok(sections.finish(&fields, &file, path, text))
+        Ok(sections.finish(&fields, &file, path))
     }
 
     /// All blocks of a role, in order.
@@ -301,8 +299,11 @@ impl<'a> Sections<'a> {
             self.misshapen(section, role.section(), message);
             return;
         };
-        let place = entries.first().map_or_else(|| section.clone(), |entry| entry.place.clone());
         let name = entries.iter().find(|entry| entry.key == "plugin_name");
+        // The block has no name but this one in front of it that could be marked.
+        let place = name.map(|name| name.place.value());
+        let place = place.or_else(|| entries.first().map(|entry| entry.place.clone()));
+        let place = place.unwrap_or_else(|| section.clone());
         match name.and_then(|entry: &Entry| entry.value.scalar_text()).filter(|name| !name.is_empty()) {
             Some(name) => {
                 let plugin = name.to_owned();
@@ -322,7 +323,7 @@ impl<'a> Sections<'a> {
         self.problems.push(Problem::error(ProblemKind::Structure, place.clone(), subject, message));
     }
 
-    fn finish(mut self, fields: &[Field], file: &Arc<str>, path: &Path, text: &str) -> JobFile {
+    fn finish(mut self, fields: &[Field], file: &Arc<str>, path: &Path) -> JobFile {
         let mut warnings = std::mem::take(&mut self.resolver.warnings);
         let strangers = strange_sections(fields, &self.resolver);
         // A misshapen section has been reported; that it is empty too says nothing more.
@@ -365,7 +366,6 @@ impl<'a> Sections<'a> {
             sinks: Vec::new(),
             warnings,
             errors: self.problems,
-            text: text.into(),
         };
         for block in self.blocks {
             match block.role {

@@ -213,7 +213,9 @@ pub const COMMON_OPTIONS: &[OptionDef] = &[
     OptionDef::choice("failure.policy", &["stop", "hold"]).default("stop").doc(
         "Of a sink, what its failure does: `stop` ends the attempt of the whole job, `hold` lets the other sinks go on and keeps what this one lacks.",
     ),
-    OptionDef::int_in("parallelism", 1, 1024).doc("How many run side by side; `env.parallelism` otherwise."),
+    OptionDef::int_in("parallelism", 1, 1024).doc(
+        "Of a source, how many readers work side by side; `env.parallelism` otherwise. Behind it rows keep their order, so a transform and a sink are one each whatever this says.",
+    ),
 ];
 
 /// What is wrong with a table of options: names that occur twice, defaults that do not fit their

@@ -5,68 +5,86 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::excerpt::whole_line;
 use crate::problem::{Fix, Problem};
-use crate::secret::{is_secret_key, mask_secrets};
 
-#[derive(Default)]
+/// An edit at one line.
 struct Edit {
-    /// The line after renaming keys; `None` when it stays.
-    replaced: Option<String>,
-    /// What was renamed in it: from, to.
-    renamed: Vec<(String, String)>,
+    /// The line as it is.
+    old: String,
+    /// The line after renaming keys; the same when it stays.
+    new: String,
     /// Lines to add below it.
     added: Vec<String>,
 }
 
 /// The edits for the problems of this file; `None` when there is nothing to suggest.
-pub(crate) fn suggest(file: &str, text: &str, problems: &[Problem]) -> Option<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let mut edits: BTreeMap<usize, Edit> = BTreeMap::new();
-    for problem in problems.iter().filter(|problem| &*problem.place.file == file) {
-        let number = problem.place.line.and_then(|line| usize::try_from(line).ok());
-        let (Some(fix), Some(number)) = (problem.fix.as_deref(), number) else { continue };
-        let Some(line) = number.checked_sub(1).and_then(|index| lines.get(index)) else { continue };
-        let edit = edits.entry(number).or_default();
-        match fix {
-            Fix::RenameKey { from, to } => {
-                let current = edit.replaced.as_deref().unwrap_or(line);
-                if let Some(renamed) = rename(current, from, to) {
-                    edit.replaced = Some(renamed);
-                    edit.renamed.push((from.clone(), to.clone()));
-                }
-            }
-            Fix::AddOptions(options) => {
-                let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
-                let add = |(name, doc): &(String, String)| {
-                    let doc: String = doc.split_whitespace().collect::<Vec<&str>>().join(" ");
-                    format!("{indent}  # {name} = …  (required) {doc}").trim_end().to_owned()
-                };
-                edit.added.extend(options.iter().map(add));
-            }
+pub(crate) fn suggest(file: &str, problems: &[Problem]) -> Option<String> {
+    let mut lines: BTreeMap<u32, Vec<&Problem>> = BTreeMap::new();
+    for problem in problems.iter().filter(|problem| problem.fix.is_some() && &*problem.place.file == file) {
+        if let Some(line) = problem.place.line {
+            lines.entry(line).or_default().push(problem);
         }
     }
-    edits.retain(|_, edit| edit.replaced.is_some() || !edit.added.is_empty());
-    if edits.is_empty() {
-        return None;
-    }
-    Some(render(file, &lines, &edits))
+    let json = file.to_lowercase().ends_with(".json");
+    let edit = |(line, problems): (u32, Vec<&Problem>)| Some((line, Edit::of(&problems, json)?));
+    let edits: Vec<(u32, Edit)> = lines.into_iter().filter_map(edit).collect();
+    (!edits.is_empty()).then(|| render(file, &edits))
 }
 
-fn render(file: &str, lines: &[&str], edits: &BTreeMap<usize, Edit>) -> String {
-    let mut diff = format!("--- {file}\n+++ {file}\n");
-    let mut shift = 0;
-    for (number, edit) in edits {
-        let old = number.checked_sub(1).and_then(|index| lines.get(index)).copied().unwrap_or("");
-        let added = edit.added.len();
-        // Writing to a String cannot fail.
-        let _ = match &edit.replaced {
-            Some(new) => {
-                let count = if added == 0 { String::new() } else { format!(",{}", added + 1) };
-                let new = mask_secrets(new);
-                let old = old_line(old, &new, &edit.renamed);
-                write!(diff, "@@ -{number} +{}{count} @@\n-{old}\n+{new}\n", number + shift)
+impl Edit {
+    /// What solves the problems of one line; `None` when nothing does.
+    fn of(problems: &[&Problem], json: bool) -> Option<Edit> {
+        let old = whole_line(problems)?;
+        let mut edit = Edit { new: old.clone(), old, added: Vec::new() };
+        for problem in problems {
+            match problem.fix.as_deref() {
+                Some(Fix::RenameKey { from, to }) => {
+                    edit.new = rename(&edit.new, from, to).unwrap_or(edit.new);
+                }
+                Some(Fix::AddOptions(options)) if has_room_below(&edit.old, json) => {
+                    let mut indent: String = edit.old.chars().take_while(|c| c.is_whitespace()).collect();
+                    // The line of a block's name is one step further in than that of its bracket.
+                    if !edit.old.contains("plugin_name") {
+                        indent.push_str("  ");
+                    }
+                    let add = |(name, doc): &(String, String)| match json {
+                        true => format!("{indent}\"{name}\": \"…\","),
+                        false => format!("{indent}# {name} = …  (required) {}", first_sentence(doc)),
+                    };
+                    edit.added.extend(options.iter().map(add));
+                }
+                Some(Fix::AddOptions(_)) | None => {}
             }
-            None => writeln!(diff, "@@ -{number},0 +{},{added} @@", number + shift + 1),
+        }
+        (edit.new != edit.old || !edit.added.is_empty()).then_some(edit)
+    }
+}
+
+/// Whether options can be added below the line that a block begins in: it must not end there.
+fn has_room_below(line: &str, json: bool) -> bool {
+    let line = line.trim_end();
+    !line.contains('}') && (!json || line.ends_with(','))
+}
+
+/// The first sentence of a doc, in one line.
+fn first_sentence(doc: &str) -> String {
+    let words = doc.split_whitespace().collect::<Vec<&str>>().join(" ");
+    words.split_once(". ").map_or_else(|| words.clone(), |(first, _)| format!("{first}."))
+}
+
+fn render(file: &str, edits: &[(u32, Edit)]) -> String {
+    let mut diff = format!("--- {file}\n+++ {file}\n");
+    let mut shift: usize = 0;
+    for (number, edit) in edits {
+        let added = edit.added.len();
+        let number = usize::try_from(*number).unwrap_or(usize::MAX);
+        // Writing to a String cannot fail.
+        let _ = if edit.new == edit.old {
+            writeln!(diff, "@@ -{number},0 +{},{added} @@", number + shift + 1)
+        } else {
+            let count = if added == 0 { String::new() } else { format!(",{}", added + 1) };
+            write!(diff, "@@ -{number} +{}{count} @@\n-{}\n+{}\n", number + shift, edit.old, edit.new)
         };
         for line in &edit.added {
             let _ = writeln!(diff, "+{line}");
@@ -74,19 +92,6 @@ fn render(file: &str, lines: &[&str], edits: &BTreeMap<usize, Edit>) -> String {
         shift += added;
     }
     diff
-}
-
-/// The line as it was. A misspelt `pasword` is known for a secret by its right name only, so then
-/// the new, masked line is taken and its keys are misspelt again.
-fn old_line(old: &str, masked_new: &str, renamed: &[(String, String)]) -> String {
-    if !renamed.iter().any(|(_, to)| is_secret_key(to)) {
-        return mask_secrets(old);
-    }
-    let mut line = masked_new.to_owned();
-    for (from, to) in renamed.iter().rev() {
-        line = rename(&line, to, from).unwrap_or(line);
-    }
-    line
 }
 
 /// The line with the key replaced; a key that was nested is looked for by its last part.

@@ -142,6 +142,8 @@ pub enum ProblemKind {
     Missing,
     /// A value does not fit its option.
     BadValue,
+    /// A secret stands where its name should; the value is never shown.
+    PlainSecret,
     /// Options that contradict each other.
     Conflict,
     /// An option that this version does not support.

@@ -3,12 +3,11 @@
 mod text;
 
 use std::fmt;
+use std::path::Path;
 
 use serde::Serialize;
 
-use crate::document::Document;
 use crate::excerpt::Excerpt;
-use crate::load::JobFile;
 use crate::patch::suggest;
 use crate::problem::{Problem, ProblemKind, Severity};
 use crate::secret::mask_secrets;
@@ -108,16 +107,10 @@ impl Report {
         self.insert(problem.severity, item);
     }
 
-    /// Adds problems of a loaded job file and the edit they suggest.
-    pub fn add_with_patch(&mut self, job: &JobFile, problems: &[Problem]) {
+    /// Adds problems of a file, named as the user named it, and the edit they suggest.
+    pub fn add_with_patch(&mut self, file: &Path, problems: &[Problem]) {
         problems.iter().for_each(|problem| self.add(problem));
-        self.patch_suggestion = suggest(&job.path.display().to_string(), &job.text, problems);
-    }
-
-    /// Adds problems of another document and the edit they suggest.
-    pub fn add_with_patch_of(&mut self, document: &Document, problems: &[Problem]) {
-        problems.iter().for_each(|problem| self.add(problem));
-        self.patch_suggestion = suggest(&document.path.display().to_string(), &document.text.0, problems);
+        self.patch_suggestion = suggest(&file.display().to_string(), problems);
     }
 
     /// The turn of a file among those of the report.

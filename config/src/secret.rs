@@ -84,10 +84,15 @@ static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a fixed pattern")
 });
 
+/// `user:password@host` without a scheme in front. Group 1 is kept.
+static USER_INFO: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"(\w:)[^\s:@/"']+@"#).expect("a fixed pattern"));
+
 /// Replaces passwords inside a text by `******`: the one in `scheme://user:password@host`, and
 /// the values of secret-looking keys in query strings, HOCON and JSON. Rather hides too much.
 pub fn mask_secrets(text: &str) -> String {
     let text = mask_user_info(text);
+    let text = USER_INFO.replace_all(&text, format!("${{1}}{MASK}@"));
     ASSIGNMENT.replace_all(&text, format!("${{1}}{MASK}")).into_owned()
 }
 
@@ -176,6 +181,8 @@ mod tests {
             ("jdbc:mysql://h:3306/db?mail=a@b", "jdbc:mysql://h:3306/db?mail=a@b"),
             ("jdbc:mysql://h/db", "jdbc:mysql://h/db"),
             ("a://u:p@h b://v:q@i", "a://u:******@h b://v:******@i"),
+            ("root:hunter2@h/db", "root:******@h/db"),
+            ("at 12:30 a@b", "at 12:30 a@b"),
         ];
         for (text, masked) in cases {
             assert_eq!(mask_secrets(text), masked);

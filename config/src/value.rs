@@ -147,6 +147,13 @@ impl Block {
         collected.leaves
     }
 
+    /// Where the value under a dotted name stands; where the block begins when it is not set.
+    pub fn place_of(&self, path: &str) -> Place {
+        let leaves = self.leaves();
+        let leaf = leaves.iter().find(|leaf| leaf.path == path);
+        leaf.map_or_else(|| self.place.clone(), |leaf| leaf.place.value())
+    }
+
     /// The value under a dotted name; null counts as absent.
     pub fn get(&self, path: &str) -> Option<&Value> {
         self.leaves()

@@ -2,10 +2,11 @@
 
 use culvert_api::{Error, ErrorClass, ErrorKind, Finding};
 use culvert_config::{Problem, Report, Severity, raise_unknown_keys};
-use culvert_engine::JobGraph;
+use culvert_engine::{JobGraph, NodeKind};
 
 use crate::arguments::{CheckOptions, Format};
 use crate::job::{self, BuiltJob};
+use crate::tables::{asked, follow};
 use crate::terminal::{answer, answers_in_colour};
 
 /// Checks a job; the exit code.
@@ -19,18 +20,18 @@ pub(crate) async fn check(options: CheckOptions) -> u8 {
             return 2;
         }
     };
+    let sound = job.is_sound();
     if options.strict {
         raise_unknown_keys(&mut job.problems);
     }
     let problems: Vec<Problem> = job.problems.clone();
-    report.add_with_patch(&job.file, &problems);
+    report.add_with_patch(&job.file.path, &problems);
     let mut unable = false;
-    if let (true, Some(graph)) = (options.connect, &job.graph)
+    if let (true, true, Some(graph)) = (options.connect, sound, &job.graph)
         && let Err(error) = connect(&job, graph, &mut report).await
     {
-        let (text, hint) = (error.to_string(), error.hint_text());
-        let without_hint = hint.and_then(|hint| text.strip_suffix(hint)?.strip_suffix("; "));
-        report.push(Severity::Error, "connect", without_hint.unwrap_or(&text), hint.map(str::to_owned));
+        let hint = error.hint_text().map(str::to_owned);
+        report.push(Severity::Error, "connect", error.without_hint(), hint);
         // What a person has to change is a problem that was found; anything else hid the answer.
         unable = error.class() != ErrorClass::Operator;
     }
@@ -43,7 +44,7 @@ pub(crate) async fn check(options: CheckOptions) -> u8 {
 }
 
 async fn connect(job: &BuiltJob, graph: &JobGraph, report: &mut Report) -> Result<(), Error> {
-    let (source, branches) = job::ends(graph)?;
+    let (source, _) = job::ends(graph)?;
     let findings = source.check().await?;
     let sound = !findings.iter().any(|finding| finding.severity == culvert_api::Severity::Error);
     let waits = findings.iter().any(|finding| finding.severity == culvert_api::Severity::Todo);
@@ -51,14 +52,16 @@ async fn connect(job: &BuiltJob, graph: &JobGraph, report: &mut Report) -> Resul
     if !sound {
         return Ok(());
     }
-    let tables = match source.tables(None).await {
+    let tables = match asked(graph).await {
         // The right to grant first has been told.
         Err(error) if waits && error.kind() == ErrorKind::Permission => return Ok(()),
         tables => tables?,
     };
-    for branch in branches {
-        let mapped = branch.tables(&tables)?;
-        for finding in branch.sink.check(&mapped).await? {
+    job::unfit_tables(job, graph, tables.clone()).iter().for_each(|problem| report.add(problem));
+    let arriving = follow(graph, tables).into_iter().zip(&graph.nodes);
+    for (at, node) in arriving {
+        let (NodeKind::Sink(sink), Some(tables)) = (&node.kind, at.tables) else { continue };
+        for finding in sink.check(&tables).await? {
             push(report, finding);
         }
     }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use culvert_api::{Error, Result, Sink, Source, Transform};
-use culvert_config::{
-    Block, JobSettings, OptionDef, Options, Place, Problem, ProblemKind, Role, Rule, nearest,
-};
+use culvert_api::{Result, Sink, Source, Transform};
+use culvert_config::{Block, JobSettings, OptionDef, Options, Problem, ProblemKind, Role, Rule, nearest};
 use culvert_sink_assert::AssertSink;
 use culvert_sink_console::ConsoleSink;
 use culvert_sink_in_memory::InMemorySink;
@@ -208,10 +206,10 @@ pub(crate) fn find(block: &Block) -> Result<&'static Plugin, Problem> {
             names.join(", ")
         )));
     }
-    Err(match nearest(&block.plugin, names.iter().copied()) {
-        Some(name) => problem.hint(format!("did you mean '{name}'? There are: {}", names.join(", "))),
-        None => problem.hint(format!("there are: {}", names.join(", "))),
-    })
+    Err(problem.hint(match nearest(&block.plugin, names.iter().copied()) {
+        Some(name) => format!("did you mean '{name}'? `culvert connectors --role {section}` lists all"),
+        None => format!("there are: {}", names.join(", ")),
+    }))
 }
 
 /// A transform that SeaTunnel has and that is not here: why, and what to use instead.
@@ -221,24 +219,4 @@ fn unsupported(block: &Block) -> Option<Problem> {
     let message = format!("transform '{name}' is known and not supported: {why}");
     let problem = Problem::error(ProblemKind::Refused, block.place.clone(), &block.plugin, message);
     Some(problem.hint(instead))
-}
-
-/// A plugin that refuses its options, as a problem of the value that it names, or of its block.
-pub(crate) fn refused(block: &Block, error: &Error) -> Problem {
-    let place = named_option(block, error.message()).unwrap_or_else(|| block.place.clone());
-    let problem = Problem::error(ProblemKind::BadValue, place, block.label(), error.message().to_owned());
-    match error.hint_text() {
-        Some(hint) => problem.hint(hint),
-        None => problem,
-    }
-}
-
-/// The first option of the block that a message names in single quotes.
-fn named_option(block: &Block, message: &str) -> Option<Place> {
-    let leaves = block.leaves();
-    let quoted = message.split('\'').skip(1).step_by(2);
-    quoted
-        .filter_map(|name| leaves.iter().find(|leaf| leaf.path == name))
-        .map(|leaf| leaf.place.value())
-        .next()
 }

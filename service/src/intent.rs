@@ -92,7 +92,7 @@ pub(crate) fn plan(intent: &Path, named: &Path) -> Result<Planned, Problem> {
     let document = read_document(intent, "intent")?;
     let mut report = Report::default();
     let (intent, problems) = Intent::read(&document.root);
-    report.add_with_patch_of(&document, &problems);
+    report.add_with_patch(&document.path, &problems);
     let Some(intent) = intent.filter(|_| report.errors.is_empty()) else {
         return Ok(Planned { job: None, report });
     };

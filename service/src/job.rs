@@ -14,8 +14,10 @@ use culvert_engine::{
 };
 
 use crate::arguments::JobArguments;
-use crate::connectors::{Build, find, refused};
+use crate::blame::refused;
+use crate::connectors::{Build, find};
 use crate::for_tables::{for_tables, resolve};
+use crate::tables::{AtNode, Tables, declared, follow};
 
 /// A job that was read and built, and what was found on the way.
 pub(crate) struct BuiltJob {
@@ -23,8 +25,16 @@ pub(crate) struct BuiltJob {
     pub(crate) file: JobFile,
     pub(crate) settings: Settings,
     pub(crate) problems: Vec<Problem>,
-    /// `None` when there are errors among the problems.
+    /// `None` when a block, a name or an option is wrong. With it there can still be tables that do not fit,
+    /// see [`BuiltJob::is_sound`].
     pub(crate) graph: Option<JobGraph>,
+}
+
+impl BuiltJob {
+    /// Whether nothing that was found keeps the job from running.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.problems.iter().any(Problem::is_error)
+    }
 }
 
 /// Reads the job file. `Err`: it could not be read or understood as a whole.
@@ -46,7 +56,6 @@ fn built(file: JobFile, name: Option<String>) -> BuiltJob {
     problems.extend(file.errors.iter().chain(&file.warnings).cloned());
     let name = name.or_else(|| env.name.clone()).unwrap_or_else(|| default_name(&file));
     let graph = build(&file, &env, &mut problems);
-    let graph = graph.filter(|_| !problems.iter().any(Problem::is_error));
     BuiltJob { name, settings: settings(&env), file, problems, graph }
 }
 
@@ -100,7 +109,7 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
     };
     problems.extend(graph.warnings);
     let mut nodes = Vec::with_capacity(graph.nodes.len());
-    let mut sinks = Vec::new();
+    let mut built: Vec<&Block> = Vec::with_capacity(graph.nodes.len());
     for node in graph.nodes {
         let blocks = match node.role {
             Role::Source => &file.sources,
@@ -122,7 +131,7 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
             continue;
         }
         let kind = match plugin.build {
-            Build::Source(build) => build(&options, env).map(NodeKind::Source),
+            Build::Source(build) => build(&options, &of_source(env, &options)).map(NodeKind::Source),
             Build::Transform(build) => for_tables(block, plugin, &options, build).map(NodeKind::Transform),
             Build::Sink(build) => build(&options).map(NodeKind::Sink),
         };
@@ -143,9 +152,7 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
                 {
                     problems.push(problem);
                 }
-                if matches!(kind, NodeKind::Sink(_)) {
-                    sinks.push((node.id.clone(), block));
-                }
+                built.push(block);
                 nodes.push(Node { name: node.id, kind, inputs: node.inputs, on_failure });
             }
             Err(error) => problems.push(refused(block, &error)),
@@ -155,39 +162,46 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
         return None;
     }
     let graph = JobGraph { nodes };
-    let lowered = graph.branches().and_then(|(source, branches)| {
-        fit(source.as_ref(), &branches)?;
-        Ok((source, branches))
-    });
-    let (source, branches) = match lowered {
-        Ok(lowered) => lowered,
-        Err(error) => {
-            problems.push(refused(&file.env, &error));
-            return None;
-        }
-    };
-    problems.extend(unfit_schemas(source.as_ref(), &branches, &sinks));
+    let lowered = graph.branches().and_then(|(source, branches)| fit(source.as_ref(), &branches));
+    if let Err(error) = lowered {
+        problems.push(refused(&file.env, &error));
+        return None;
+    }
+    match declared(&graph) {
+        Ok(tables) => problems.extend(unfit(&graph, &built, tables)),
+        Err(error) => problems.extend(built.first().map(|block| refused(block, &error))),
+    }
     Some(graph)
 }
 
-/// What can be said about the schemas on the edges without asking a server.
-fn unfit_schemas(source: &dyn Source, branches: &[Branch], sinks: &[(String, &Block)]) -> Vec<Problem> {
-    let tables = match source.declared_tables() {
-        Ok(Some(tables)) => tables,
-        Ok(None) => return Vec::new(),
-        Err(error) => {
-            let block = sinks.first().map(|(_, block)| *block);
-            return block.map(|block| refused(block, &error)).into_iter().collect();
-        }
+/// The settings of the job as a source is to take them: its own `parallelism` counts.
+fn of_source(env: &JobSettings, options: &Options) -> JobSettings {
+    let own = options.opt_int("parallelism").and_then(|own| u32::try_from(own).ok());
+    JobSettings { parallelism: own.unwrap_or(env.parallelism), ..env.clone() }
+}
+
+/// The nodes that these tables of the sources do not fit; `blocks` are those of the nodes.
+fn unfit(graph: &JobGraph, blocks: &[&Block], tables: Vec<Tables>) -> Vec<Problem> {
+    let nodes = follow(graph, tables).into_iter().zip(&graph.nodes).zip(blocks);
+    let problem = |((at, node), block): ((AtNode, &Node), &&Block)| {
+        let problem = refused(block, &at.error?);
+        // What a sink is asked about here is only whether the streams that meet there fit.
+        Some(match node.kind {
+            NodeKind::Sink(_) => problem
+                .known_as("Transform/Sink don't support processing data with two different structures."),
+            _ => problem,
+        })
     };
-    let mut problems = Vec::new();
-    for branch in branches {
-        let block = sinks.iter().find(|(name, _)| *name == branch.name);
-        if let (Err(error), Some((_, block))) = (branch.tables(&tables), block) {
-            problems.push(refused(block, &error));
-        }
-    }
-    problems
+    nodes.filter_map(problem).collect()
+}
+
+/// The nodes of a job that was built which these tables do not fit.
+pub(crate) fn unfit_tables(job: &BuiltJob, graph: &JobGraph, tables: Vec<Tables>) -> Vec<Problem> {
+    // A job that was built has a graph of its blocks, in the same order.
+    let nodes = job.file.graph().map(|named| named.nodes).unwrap_or_default();
+    let block = |node: &culvert_config::Node| job.file.blocks(node.role).get(node.block_index);
+    let blocks: Vec<&Block> = nodes.iter().filter_map(block).collect();
+    unfit(graph, &blocks, tables)
 }
 
 /// Looks at the options of a job whose blocks make no graph.
@@ -227,7 +241,8 @@ fn unfit_to_hold(block: &Block, plugin: &str, kind: &NodeKind) -> Option<Problem
         ),
         _ => (format!("'{plugin}' is no sink, and only a sink can be held"), "set the option in a sink"),
     };
-    let problem = Problem::error(ProblemKind::Conflict, block.place.clone(), "failure.policy", what);
+    let place = block.place_of("failure.policy");
+    let problem = Problem::error(ProblemKind::Conflict, place, "failure.policy", what);
     Some(problem.hint(hint))
 }
 

@@ -4,6 +4,7 @@
 //! while it ran · 2 the job or the check could not run as given.
 
 mod arguments;
+mod blame;
 mod catalogue;
 mod check;
 mod connectors;
@@ -15,6 +16,7 @@ mod plan;
 mod plugin_pages;
 mod progress;
 mod run;
+mod tables;
 mod terminal;
 
 use std::process::ExitCode;

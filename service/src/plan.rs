@@ -7,20 +7,18 @@ mod text;
 
 use std::sync::Arc;
 
-use culvert_api::{DeliveryContract, Error, Source, TableSchema, Transform};
+use culvert_api::{DeliveryContract, Error, TableSchema};
 use culvert_config::{Block, JobMode, Report, Role};
 use culvert_engine::{FailurePolicy, JobGraph, NodeKind};
 
 use crate::arguments::{JobArguments, PlanFormat, PlanOptions};
 use crate::intent;
 use crate::job::{self, BuiltJob};
+use crate::tables::{Tables, asked, declared, follow};
 use crate::terminal::{answer, complain, complains_in_colour};
 
 /// The version of the graph's form in JSON.
 const VERSION: u32 = 1;
-
-/// The tables on an edge; `None` where only a server knows them.
-type Tables = Option<Vec<Arc<TableSchema>>>;
 
 /// A job as it is shown.
 struct Plan {
@@ -28,6 +26,8 @@ struct Plan {
     mode: &'static str,
     delivery: DeliveryContract,
     nodes: Vec<Shown>,
+    /// Whether servers were asked for their tables.
+    asked: bool,
 }
 
 /// One node.
@@ -36,6 +36,7 @@ struct Shown {
     role: Role,
     plugin: String,
     line: Option<u32>,
+    /// Of a source, how many readers work side by side. Everything behind it goes one after the other.
     parallelism: u32,
     /// Places of the nodes it reads.
     inputs: Vec<usize>,
@@ -87,11 +88,8 @@ pub(crate) async fn print(options: PlanOptions) -> u8 {
         PlanFormat::Mermaid => mermaid::draw(&plan),
         PlanFormat::Json => json::write(&plan),
     });
-    let wrong = plan.nodes.iter().any(|node| node.error.is_some());
-    match (unable, wrong) {
-        (true, _) => 2,
-        (false, wrong) => u8::from(wrong),
-    }
+    let wrong = !job.is_sound() || plan.nodes.iter().any(|node| node.error.is_some());
+    if unable { 2 } else { u8::from(wrong) }
 }
 
 /// Tells of the problems of a job file, if there are any.
@@ -122,7 +120,10 @@ fn of_job(job: &BuiltJob, graph: &JobGraph) -> Result<Plan, Error> {
             role: named.role,
             plugin,
             line: block.and_then(Block::line),
-            parallelism: block.and_then(parallelism).unwrap_or(env.parallelism),
+            parallelism: match named.role {
+                Role::Source => block.and_then(parallelism).unwrap_or(env.parallelism),
+                _ => 1,
+            },
             inputs: node.inputs.clone(),
             delivery,
             holds: node.on_failure == FailurePolicy::Hold,
@@ -135,7 +136,7 @@ fn of_job(job: &BuiltJob, graph: &JobGraph) -> Result<Plan, Error> {
         JobMode::Streaming => "STREAMING",
     };
     let delivery = weakest(nodes.iter().filter_map(|node| node.delivery));
-    Ok(Plan { job: job.name.clone(), mode, delivery, nodes })
+    Ok(Plan { job: job.name.clone(), mode, delivery, nodes, asked: false })
 }
 
 /// The block's own `parallelism`.
@@ -153,85 +154,30 @@ fn weakest(contracts: impl Iterator<Item = DeliveryContract>) -> DeliveryContrac
     contracts.min_by_key(weight).unwrap_or(DeliveryContract::AtLeastOnce)
 }
 
+/// Tables that look alike are one, with how many streams of it there are, as behind a TableMerge.
+fn merged(tables: &[Arc<TableSchema>]) -> Vec<(&TableSchema, usize)> {
+    let mut merged: Vec<(&TableSchema, usize)> = Vec::new();
+    for table in tables {
+        match merged.iter_mut().find(|(known, _)| known.is_shaped_like(table)) {
+            Some((_, streams)) => *streams += 1,
+            None => merged.push((table, 1)),
+        }
+    }
+    merged
+}
+
 impl Plan {
     /// Finds the tables on every edge: those the options tell, and with `connect` those of servers.
     async fn find_tables(&mut self, graph: &JobGraph, connect: bool) -> Result<(), Error> {
-        let mut known: Vec<Arc<TableSchema>> = Vec::new();
-        let mut number = 0;
-        for (at, node) in graph.nodes.iter().enumerate() {
-            let NodeKind::Source(source) = &node.kind else { continue };
-            let tables =
-                tables_of(source, connect).await.map_err(|error| error.context("source", &node.name))?;
-            let tables = tables.map(|tables| -> Vec<Arc<TableSchema>> {
-                let of_source =
-                    |table: Arc<TableSchema>| Arc::new(TableSchema { source: number, ..(*table).clone() });
-                tables.into_iter().map(of_source).collect()
+        self.asked = connect;
+        let tables = if connect { asked(graph).await? } else { declared(graph)? };
+        for (shown, at) in self.nodes.iter_mut().zip(follow(graph, tables)) {
+            shown.tables = at.tables;
+            shown.error = at.error.map(|error| match error.hint_text() {
+                Some(hint) => format!("{}\n{hint}", error.without_hint()),
+                None => error.without_hint(),
             });
-            known.extend(tables.iter().flatten().cloned());
-            if let Some(shown) = self.nodes.get_mut(at) {
-                shown.tables = tables;
-            }
-            number += 1;
         }
-        self.through_transforms(graph);
-        self.at_sinks(graph, &known);
         Ok(())
     }
-
-    /// What leaves each transform; inputs stand before their readers.
-    fn through_transforms(&mut self, graph: &JobGraph) {
-        for (at, node) in graph.nodes.iter().enumerate() {
-            let NodeKind::Transform(transform) = &node.kind else { continue };
-            let Some(entering) = self.entering(at) else { continue };
-            let mapped = map(transform.as_ref(), &entering);
-            let Some(shown) = self.nodes.get_mut(at) else { continue };
-            match mapped {
-                Ok(tables) => shown.tables = Some(tables),
-                Err(error) => shown.error = Some(error.to_string()),
-            }
-        }
-    }
-
-    /// What reaches each sink, after streams have met.
-    fn at_sinks(&mut self, graph: &JobGraph, tables: &[Arc<TableSchema>]) {
-        // A job that was built has branches.
-        let Ok((_, branches)) = graph.branches() else { return };
-        for branch in branches {
-            let Some(at) = self.nodes.iter().position(|node| node.id == branch.name) else { continue };
-            if self.entering(at).is_none() {
-                continue;
-            }
-            let arriving = branch.tables(tables);
-            let Some(shown) = self.nodes.get_mut(at) else { continue };
-            match arriving {
-                Ok(tables) => shown.tables = Some(tables),
-                Err(error) => shown.error = Some(error.to_string()),
-            }
-        }
-    }
-
-    /// The tables that enter a node; `None` where one of its inputs does not tell.
-    fn entering(&self, at: usize) -> Tables {
-        let mut entering = Vec::new();
-        for input in &self.nodes.get(at)?.inputs {
-            entering.extend(self.nodes.get(*input)?.tables.clone()?);
-        }
-        Some(entering)
-    }
-}
-
-async fn tables_of(source: &Arc<dyn Source>, connect: bool) -> Result<Tables, Error> {
-    match source.declared_tables()? {
-        Some(tables) => Ok(Some(tables)),
-        None if connect => source.tables(None).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-fn map(transform: &dyn Transform, entering: &[Arc<TableSchema>]) -> Result<Vec<Arc<TableSchema>>, Error> {
-    let mut leaving = Vec::new();
-    for table in entering {
-        leaving.extend(transform.map_schema(table)?.into_iter().map(Arc::new));
-    }
-    Ok(leaving)
 }

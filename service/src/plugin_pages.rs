@@ -61,6 +61,13 @@ const PAGES: &[Page] = &[
     ),
     page!(
         Source,
+        "Jdbc",
+        "source-jdbc",
+        "Tables and queries of MySQL, MariaDB or PostgreSQL, read once; then the job ends.",
+        &[]
+    ),
+    page!(
+        Source,
         "Kafka",
         "source-kafka",
         "Messages of a topic, read back into rows; the processes of a group share its partitions.",
@@ -71,6 +78,13 @@ const PAGES: &[Page] = &[
         "LocalFile",
         "source-local-file",
         "Rows of files of csv, text, json and parquet, read once; each row once, also across crashes.",
+        &[]
+    ),
+    page!(
+        Source,
+        "FakeSource",
+        "source-fake-source",
+        "Made-up rows, or rows of the job file; needs no server.",
         &[]
     ),
     page!(
@@ -87,7 +101,102 @@ const PAGES: &[Page] = &[
         "Lets through, or drops, rows by what happened to them.",
         &[]
     ),
+    page!(Transform, "Filter", "transform-filter", "Keeps some columns, or all but some.", &[]),
+    page!(
+        Transform,
+        "FieldMapper",
+        "transform-field-mapper",
+        "Keeps the columns it names, in their order, under new names.",
+        &[]
+    ),
+    page!(
+        Transform,
+        "FieldRename",
+        "transform-field-rename",
+        "Renames columns by rules: letter case, prefix, suffix, replacements.",
+        &[]
+    ),
+    page!(Transform, "Copy", "transform-copy", "Puts copies of columns beside them.", &[]),
+    page!(
+        Transform,
+        "Replace",
+        "transform-replace",
+        "Replaces a text, or what a pattern finds, in a text column.",
+        &[]
+    ),
+    page!(Transform, "Split", "transform-split", "Splits a text column into several.", &[]),
+    page!(
+        Transform,
+        "RegexExtract",
+        "transform-regex-extract",
+        "Takes the groups of a pattern out of a text column.",
+        &[]
+    ),
+    page!(
+        Transform,
+        "JsonPath",
+        "transform-json-path",
+        "Takes values out of a column of JSON by RFC 9535 paths.",
+        &[]
+    ),
+    page!(
+        Transform,
+        "Metadata",
+        "transform-metadata",
+        "Appends what is known of a row: table, kind, time and place in the log.",
+        &[]
+    ),
+    page!(Transform, "Mask", "transform-mask", "Hides values, in whole or in part, or hashes them.", &[]),
+    page!(
+        Transform,
+        "FieldEncrypt",
+        "transform-field-encrypt",
+        "Encrypts or decrypts text columns with AES.",
+        &[]
+    ),
+    page!(
+        Transform,
+        "DataValidator",
+        "transform-data-validator",
+        "Judges rows by rules: stops the job, drops them, or sends them to a table of errors.",
+        &[]
+    ),
+    page!(
+        Transform,
+        "TableFilter",
+        "transform-table-filter",
+        "Lets tables pass, or drops them, by their names.",
+        &[]
+    ),
+    page!(
+        Transform,
+        "TableRename",
+        "transform-table-rename",
+        "Renames tables by rules: letter case, prefix, suffix, replacements.",
+        &[]
+    ),
+    page!(
+        Transform,
+        "TableMerge",
+        "transform-table-merge",
+        "Gives several tables one name, for shards.",
+        &[]
+    ),
+    page!(
+        Transform,
+        "Sql",
+        "transform-sql",
+        "One SELECT over the rows of every table: expressions, functions and a WHERE.",
+        &[]
+    ),
     page!(Sink, "Console", "sink-console", "Rows on standard output, for a first look.", &[""]),
+    page!(
+        Sink,
+        "Assert",
+        "sink-assert",
+        "Fails the job when rows, tables or their number are not as its rules say; for tests.",
+        &[""]
+    ),
     page!(
         Sink,
         "Jdbc",

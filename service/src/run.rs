@@ -28,6 +28,9 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
         }
     };
     tell(&job.problems);
+    if !job.is_sound() {
+        return 2;
+    }
     let Some(graph) = job.graph else { return 2 };
     let (store, spool) = match state(&graph, &job.name, options.state, options.fresh).await {
         Ok(state) => state,

@@ -58,6 +58,9 @@ fn secrets_are_taken_out_of_the_line() {
         ("url = \"x://a:hunter2@h\", size = 0", "url = \"x://a:******@h\", size = 0"),
         ("password = \"hunter2", "password = ******"),
         ("password = hunter2 size = 1", "password = ******"),
+        ("password \"hunter2\"", "password ******"),
+        ("password hunter2", "password ******"),
+        ("url = [], key = hunter2, size = 0", "url = [], key = ******, size = 0"),
     ] {
         assert!(shown(body).contains(&line.to_owned()), "{body}: {:?}", shown(body));
     }

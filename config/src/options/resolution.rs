@@ -212,6 +212,11 @@ impl<'b> Resolution<'b> {
             if let Some(parent) = names.iter().find(nested) {
                 let message = format!("option '{parent}' takes a single value; '{}' is not known", leaf.path);
                 self.problems.push(Problem::error(ProblemKind::BadValue, place, &leaf.path, message));
+                // It was set, if not as it should be: it must not be reported as missing too.
+                let def = defs.iter().find(|def| def.names().any(|name| name == *parent));
+                if let Some(set) = def.and_then(|def| self.settings.get_mut(def.name)) {
+                    set.typed.get_or_insert_with(|| (leaf.path.clone(), leaf.place.clone()));
+                }
                 continue;
             }
             let message = format!("option '{}' is not known to {}", leaf.path, self.label);

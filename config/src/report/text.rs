@@ -67,9 +67,10 @@ impl Painter {
 
     fn item(&mut self, word: &str, code: &str, item: &ReportItem) {
         self.paint(code, word);
+        let (first, further) = item.message.split_once('\n').unwrap_or((&item.message, ""));
         let headline = match item.location {
-            Some(_) => format!(": {}", item.message),
-            None => format!(": {}: {}", item.subject, item.message),
+            Some(_) => format!(": {first}"),
+            None => format!(": {}: {first}", item.subject),
         };
         self.paint(BOLD, &headline);
         self.text.push('\n');
@@ -83,6 +84,9 @@ impl Painter {
         }
         if let Some(excerpt) = &item.excerpt {
             self.excerpt(code, &margin, excerpt);
+        }
+        for line in further.lines() {
+            let _ = writeln!(self.text, "{margin}   {line}");
         }
         let notes = [
             ("help", GREEN, item.hint.clone()),

@@ -6,12 +6,13 @@ use culvert_config::{
 };
 
 use super::VERSION;
+use crate::connectors::PLUGINS;
 
 /// Kinds of sources.
-const SOURCE_KINDS: &[&str] = &["mysql", "mariadb", "postgresql", "kafka"];
+const SOURCE_KINDS: &[&str] = &["mysql", "mariadb", "postgresql", "kafka", "fake"];
 
 /// Kinds of sinks.
-const SINK_KINDS: &[&str] = &["mysql", "mariadb", "postgresql", "kafka", "console"];
+const SINK_KINDS: &[&str] = &["mysql", "mariadb", "postgresql", "kafka", "files", "console"];
 
 /// Demands on the job.
 const CONSTRAINTS: &[&str] =
@@ -44,6 +45,9 @@ const USER: OptionDef = OptionDef::string("user").placeholders().doc("The accoun
 const PASSWORD: OptionDef = OptionDef::string("password").placeholders().secret().doc("As ${NAME}.");
 const BROKERS: OptionDef = OptionDef::list("brokers").placeholders().doc("Brokers to begin with, host:port.");
 const TOPIC: OptionDef = OptionDef::string("topic").placeholders().doc("The topic.");
+const TABLE: OptionDef = OptionDef::string("table").doc("What the table is called.");
+const FIELDS: OptionDef = OptionDef::map("fields").doc("The columns: name and type.");
+const KEY: OptionDef = OptionDef::list("key").doc("The columns of the table's key.");
 const FORMAT: OptionDef = OptionDef::string("format").doc("How changes are written in messages.");
 
 /// What a source that is a database may say.
@@ -56,6 +60,9 @@ pub(super) const DATABASE_SOURCE: &[OptionDef] = &[
     USER,
     PASSWORD,
     OptionDef::list("tables").placeholders().doc("Tables; `*` for all of the database."),
+    OptionDef::choice("read", &["log", "select"])
+        .default("log")
+        .doc("By the server's log, or once by SELECT alone, which needs no right to the log."),
 ];
 
 /// What a source that is a topic may say.
@@ -65,10 +72,14 @@ pub(super) const KAFKA_SOURCE: &[OptionDef] = &[
     TOPIC,
     FORMAT,
     OptionDef::string("group").doc("The consumer group."),
-    OptionDef::string("table").doc("What the table is called."),
-    OptionDef::map("fields").doc("The columns: name and type."),
-    OptionDef::list("key").doc("The columns of the table's key."),
+    TABLE,
+    FIELDS,
+    KEY,
 ];
+
+/// What a source of made-up rows may say.
+pub(super) const FAKE_SOURCE: &[OptionDef] =
+    &[KIND_OF_SOURCE, TABLE, FIELDS, KEY, OptionDef::int("rows").doc("How many rows.")];
 
 /// What a sink that is a database may say.
 pub(super) const DATABASE_SINK: &[OptionDef] = &[
@@ -87,6 +98,15 @@ pub(super) const DATABASE_SINK: &[OptionDef] = &[
 
 /// What a sink that is topics may say.
 pub(super) const KAFKA_SINK: &[OptionDef] = &[KIND_OF_SINK, BROKERS, TOPIC, FORMAT];
+
+/// What a sink that is a folder may say.
+pub(super) const FILES_SINK: &[OptionDef] = &[
+    KIND_OF_SINK,
+    OptionDef::string("path").placeholders().doc("The folder; it may hold ${table_name}."),
+    OptionDef::choice("format", &["csv", "text", "json", "parquet"])
+        .default("csv")
+        .doc("How rows are written."),
+];
 
 /// What a sink on standard output may say.
 pub(super) const CONSOLE_SINK: &[OptionDef] = &[KIND_OF_SINK];
@@ -145,11 +165,39 @@ impl Intent {
         self.all.enum_value("write") == "history"
     }
 
+    /// Whether rows are read once by SELECT.
+    pub(super) fn selects(&self) -> bool {
+        self.source.enum_value("read") == "select"
+    }
+
+    /// What a source cannot do that reads rows and no log.
+    fn fits_once(&self, problems: &mut Vec<Problem>) {
+        if self.selects() && self.all.enum_value("mode") != "snapshot" {
+            let message = "is select, which reads what is there and sees no change";
+            problems.push(self.source.problem("read", message).hint("choose the mode snapshot, or log"));
+        }
+        if self.selects() && self.source.list("tables").iter().any(|table| table.contains('*')) {
+            let message = "holds a pattern, and select needs the names of tables";
+            problems.push(self.source.problem("tables", message).hint("name each table, or read by the log"));
+        }
+        let has_no_shapes = self.selects() || matches!(self.source.enum_value("kind"), "kafka" | "fake");
+        if has_no_shapes && self.demands("follow_schema_changes") {
+            let message = "holds 'follow_schema_changes', and only the log of a database tells of them";
+            problems.push(self.all.problem("constraints", message).hint("leave it out, or read by the log"));
+        }
+    }
+
     /// What single keys cannot tell.
     fn fits(&self, problems: &mut Vec<Problem>) {
         if self.source.enum_value("kind") == "kafka" && self.all.enum_value("mode") == "snapshot" {
             let message = "is snapshot, and a topic has no end";
             problems.push(self.all.problem("mode", message).hint("choose stream or both"));
+        }
+        self.fits_once(problems);
+        let changes = self.all.enum_value("mode") != "snapshot" && self.source.enum_value("kind") != "fake";
+        if self.sink.enum_value("kind") == "files" && changes && !self.keeps_history() {
+            let message = "is mirror, and files cannot be kept equal to a table that changes";
+            problems.push(self.all.problem("write", message).hint("choose history, or the mode snapshot"));
         }
         for options in [&self.source, &self.sink] {
             let port = options.str("port");
@@ -166,12 +214,17 @@ impl Intent {
 
 /// The keys of a source of some kind; of any where the kind is not known.
 fn source_defs(kind: &str) -> &'static [OptionDef] {
-    if kind.eq_ignore_ascii_case("kafka") { KAFKA_SOURCE } else { DATABASE_SOURCE }
+    match kind.to_ascii_lowercase().as_str() {
+        "kafka" => KAFKA_SOURCE,
+        "fake" => FAKE_SOURCE,
+        _ => DATABASE_SOURCE,
+    }
 }
 
 fn sink_defs(kind: &str) -> &'static [OptionDef] {
     match kind.to_ascii_lowercase().as_str() {
         "kafka" => KAFKA_SINK,
+        "files" => FILES_SINK,
         "console" => CONSOLE_SINK,
         _ => DATABASE_SINK,
     }
@@ -264,12 +317,12 @@ fn plain_secrets(entries: &[Entry], prefix: &str, forbidden: bool, problems: &mu
                     }
                 }
             }
-            _ if text.is_some_and(|text| holds_secret(&entry.key, text)) => {
+            _ if text.is_some_and(|text| holds_secret(is_secret(prefix, &entry.key), text)) => {
                 let message = format!("'{path}' holds a secret in plain text");
                 let problem = if forbidden {
-                    Problem::error(ProblemKind::BadValue, entry.place.value(), path, message)
+                    Problem::error(ProblemKind::PlainSecret, entry.place.value(), path, message)
                 } else {
-                    Problem::warning(ProblemKind::BadValue, entry.place.value(), path, message)
+                    Problem::warning(ProblemKind::PlainSecret, entry.place.value(), path, message)
                 };
                 problems.push(problem.hint("put it into an environment variable and write \"${NAME}\" here"));
             }
@@ -278,9 +331,17 @@ fn plain_secrets(entries: &[Entry], prefix: &str, forbidden: bool, problems: &mu
     }
 }
 
-/// Whether a value is, or contains, a secret that is not the name of a variable alone.
-fn holds_secret(key: &str, text: &str) -> bool {
-    if is_secret_key(key) {
+/// Whether a key names a secret: by its name, or as such an option of a transform.
+fn is_secret(prefix: &str, key: &str) -> bool {
+    let mut defs = PLUGINS.iter().filter(|plugin| plugin.role() == Role::Transform).flat_map(|p| p.options);
+    is_secret_key(key)
+        || (prefix.starts_with("transforms")
+            && defs.any(|def| def.secret && def.names().any(|name| name == key)))
+}
+
+/// Whether a value is a secret, or contains one, that is not the name of a variable alone.
+fn holds_secret(is_secret: bool, text: &str) -> bool {
+    if is_secret {
         return !text.is_empty() && !is_reference(text);
     }
     // Passwords inside addresses; one that is the name of a variable is none.

@@ -133,10 +133,51 @@ impl Draft {
         self.line(0, "source {");
         match intent.source.enum_value("kind") {
             "kafka" => self.kafka_source(intent),
+            "fake" => self.fake_source(intent),
+            kind if intent.selects() => self.selecting_source(intent, kind),
             kind => self.database_source(intent, kind),
         }
         self.line(1, "}");
         self.line(0, "}");
+    }
+
+    fn selecting_source(&mut self, intent: &Intent, kind: &str) {
+        let source = &intent.source;
+        let postgres = kind == "postgresql";
+        self.line(1, "Jdbc {");
+        let database = self.address("source", source, kind, intent.demands("tls"));
+        self.account("source", source);
+        let schema = postgres.then(|| source.str("schema"));
+        let name = |table: &String| name_parts(table, &database, schema).join(".");
+        let tables: Vec<String> = source.list("tables").iter().map(name).collect();
+        self.comment("Read once, by SELECT alone.");
+        match tables.as_slice() {
+            [] => {
+                let table = self.unknown("source", "tables", "which table to read", "t");
+                self.option("table_path", &name_parts(&table, &database, schema).join("."));
+            }
+            [table] => self.option("table_path", table),
+            tables => {
+                self.line(2, "table_list = [");
+                for table in tables {
+                    self.line(3, &format!("{{ table_path = {} }}", quoted(table)));
+                }
+                self.line(2, "]");
+            }
+        }
+    }
+
+    fn fake_source(&mut self, intent: &Intent) {
+        let source = &intent.source;
+        self.line(1, "FakeSource {");
+        if let Some(rows) = source.opt_int("rows") {
+            self.word("row.num", &rows.to_string());
+        }
+        self.schema(intent);
+        if !source.list("key").is_empty() {
+            self.comment("Whole numbers of the key count up.");
+            self.word("auto.increment.enabled", "true");
+        }
     }
 
     fn database_source(&mut self, intent: &Intent, kind: &str) {
@@ -185,6 +226,12 @@ impl Draft {
         self.option("format", &format);
         let start = if intent.all.enum_value("mode") == "stream" { "LATEST" } else { "EARLIEST" };
         self.word("start_mode", start);
+        self.schema(intent);
+    }
+
+    /// The declared table of a source that has no catalog.
+    fn schema(&mut self, intent: &Intent) {
+        let source = &intent.source;
         self.line(2, "schema {");
         if let Some(table) = source.opt_str("table") {
             self.line(3, &format!("table = {}", quoted(table)));
@@ -196,7 +243,7 @@ impl Draft {
             self.line(3, &format!("primaryKey {{ columnNames = [{}] }}", columns.join(", ")));
         } else if !intent.keeps_history()
             && intent.sink.is_set("kind")
-            && intent.sink.enum_value("kind") != "console"
+            && !matches!(intent.sink.enum_value("kind"), "console" | "files")
         {
             let what = "the column of the key that rows are written by";
             let column = self.unknown("source", "key", what, "c");
@@ -228,7 +275,12 @@ impl Draft {
 
     fn transforms(&mut self, intent: &Intent) {
         let drops_deletes = intent.demands("no_delete");
-        if intent.steps.is_empty() && !drops_deletes && !intent.keeps_history() {
+        // The log's own snapshot could bring changes by its kind, and files take none.
+        let inserts_only = intent.sink.enum_value("kind") == "files"
+            && !intent.keeps_history()
+            && !intent.selects()
+            && intent.source.enum_value("kind") != "fake";
+        if intent.steps.is_empty() && !drops_deletes && !inserts_only && !intent.keeps_history() {
             self.line(0, "");
             return;
         }
@@ -237,6 +289,12 @@ impl Draft {
         for step in &intent.steps {
             self.line(1, &format!("{} {{", step.plugin));
             self.entries(2, &step.options);
+            self.line(1, "}");
+        }
+        if inserts_only {
+            self.line(1, "FilterRowKind {");
+            self.comment("Files take rows that are inserted; a snapshot has no others.");
+            self.line(2, "include_kinds = [INSERT]");
             self.line(1, "}");
         }
         if drops_deletes {
@@ -259,6 +317,7 @@ impl Draft {
         self.line(0, "sink {");
         match intent.sink.enum_value("kind") {
             "kafka" => self.kafka_sink(intent),
+            "files" => self.files_sink(intent),
             "console" => self.line(1, "Console {"),
             kind => self.database_sink(intent, kind),
         }
@@ -281,6 +340,15 @@ impl Draft {
         if intent.demands("no_create_table") {
             self.word("schema_save_mode", "ERROR_WHEN_SCHEMA_NOT_EXIST");
         }
+    }
+
+    fn files_sink(&mut self, intent: &Intent) {
+        let sink = &intent.sink;
+        self.line(1, "LocalFile {");
+        let what = "the folder to write to; it may hold ${table_name}";
+        let path = self.known("sink", sink, "path", what, "/out");
+        self.option("path", &path);
+        self.word("file_format_type", sink.enum_value("format"));
     }
 
     fn kafka_sink(&mut self, intent: &Intent) {
@@ -393,19 +461,24 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// A table's full name as a pattern: with its database, and on PostgreSQL its schema, in front.
-fn full_name(table: &str, database: &str, schema: Option<&str>) -> String {
+/// The parts of a table's full name: its database, on PostgreSQL its schema, and its own name.
+fn name_parts<'t>(table: &'t str, database: &'t str, schema: Option<&'t str>) -> Vec<&'t str> {
     let parts: Vec<&str> = table.split('.').collect();
     let wanted = if schema.is_some() { 3 } else { 2 };
     let mut full: Vec<&str> = [Some(database), schema].into_iter().flatten().collect();
     full.truncate(wanted - parts.len().min(wanted));
     full.extend(parts);
+    full
+}
+
+/// A table's full name as a pattern.
+fn full_name(table: &str, database: &str, schema: Option<&str>) -> String {
     let pattern = |part: &&str| match *part {
         "*" => "[^.]*".to_owned(),
         part if part.starts_with("${") => part.to_owned(),
         part => escaped(part),
     };
-    full.iter().map(pattern).collect::<Vec<String>>().join("\\.")
+    name_parts(table, database, schema).iter().map(pattern).collect::<Vec<String>>().join("\\.")
 }
 
 /// A name as a regular expression that matches itself.

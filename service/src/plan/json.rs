@@ -1,6 +1,6 @@
 //! The graph as JSON; docs/plan.md describes the form.
 
-use culvert_api::TableSchema;
+use culvert_api::{RowKind, TableSchema};
 use serde_json::{Value, json};
 
 use super::{Plan, Shown, VERSION};
@@ -67,7 +67,14 @@ fn tables(node: &Shown) -> Value {
                 })
             })
             .collect();
-        json!({"name": table.id.to_string(), "source": table.source, "key": table.primary_key, "columns": columns})
+        let kinds = RowKind::ALL.into_iter().filter(|kind| table.kinds.contains(*kind));
+        json!({
+            "name": table.id.to_string(),
+            "source": table.source,
+            "key": table.primary_key,
+            "kinds": kinds.map(RowKind::short).collect::<Vec<&str>>(),
+            "columns": columns,
+        })
     };
     match &node.tables {
         Some(tables) => tables.iter().map(one).collect(),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use culvert_config::Role;
 
-use super::{Plan, Shown};
+use super::{Plan, Shown, merged};
 use crate::plugin_pages::contract_words;
 
 /// How many tables an edge names.
@@ -51,7 +51,9 @@ fn shape(node: &Shown) -> String {
 /// The tables that leave a node, in few words.
 fn edge(node: &Shown) -> String {
     let Some(tables) = &node.tables else { return String::new() };
-    let mut names: Vec<String> = tables.iter().take(TABLES_NAMED).map(|table| table.id.to_string()).collect();
+    let tables = merged(tables);
+    let mut names: Vec<String> =
+        tables.iter().take(TABLES_NAMED).map(|(table, _)| table.id.to_string()).collect();
     if tables.len() > TABLES_NAMED {
         names.push(format!("and {} more", tables.len() - TABLES_NAMED));
     }

@@ -5,17 +5,18 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use culvert_api::{Column, TableSchema};
-use culvert_config::Role;
+use arrow_schema::{DataType, FieldRef};
+use culvert_api::{Column, RowKind, RowKindSet, TableSchema};
+use culvert_config::{Role, columns_of};
 
-use super::{Plan, Shown};
+use super::{Plan, Shown, merged};
 use crate::plugin_pages::contract_words;
 
 /// How many tables of one edge are shown; JSON has all of them.
 const TABLES_SHOWN: usize = 12;
 
-/// How wide a line may be before its columns go on in the next.
-const COLUMNS: usize = 100;
+/// How wide a line may be before its words go on in the next: what the narrowest of usual terminals shows.
+const COLUMNS: usize = 80;
 
 /// The picture.
 pub(super) fn draw(plan: &Plan) -> String {
@@ -29,10 +30,12 @@ pub(super) fn draw(plan: &Plan) -> String {
     }
     lines.push_str(&drawing.text);
     let (_, words) = contract_words(plan.delivery);
-    // Writing to a String cannot fail.
-    let _ = writeln!(lines, "delivery of the whole: {words}");
+    lines.push_str(&wrapped("the job delivers ", "    ", words.split(' ')));
     if plan.nodes.iter().any(|node| node.tables.is_none() && node.error.is_none()) {
-        lines.push_str("tables that are not shown are known to servers alone: add --connect\n");
+        lines.push_str(match plan.asked {
+            false => "tables that are not shown are known to servers alone: add --connect\n",
+            true => "tables that are not shown could not be told\n",
+        });
     } else {
         lines.push_str("columns: name type, with ? where NULL may occur\n");
     }
@@ -51,10 +54,9 @@ impl Drawing<'_> {
         let Some(node) = self.plan.nodes.get(at) else { return };
         self.drawn.insert(at);
         let readers: Vec<usize> = self.readers(at);
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.text, "{first}{}", self.headline(node));
         let bar = if readers.is_empty() { "  " } else { "│ " };
         let below = format!("{rest}{bar}");
+        self.text.push_str(&wrapped(first, &format!("{below}    "), self.headline(node).split(' ')));
         self.details(node, &below);
         for (index, reader) in readers.iter().enumerate() {
             let last = index + 1 == readers.len();
@@ -65,6 +67,7 @@ impl Drawing<'_> {
                     self.node(*reader, &first, &rest);
                 }
                 Some(shown) => {
+                    // Writing to a String cannot fail.
                     let _ = writeln!(self.text, "{first}{} '{}', drawn below", shown.role, shown.id);
                 }
                 None => {}
@@ -109,46 +112,120 @@ impl Drawing<'_> {
         if tables.is_empty() {
             let _ = writeln!(self.text, "{before}no table");
         }
-        for table in tables.iter().take(TABLES_SHOWN) {
-            self.table(table, before);
+        let tables = merged(tables);
+        for (table, streams) in tables.iter().take(TABLES_SHOWN) {
+            self.table(table, *streams, before);
         }
         if tables.len() > TABLES_SHOWN {
             let _ = writeln!(self.text, "{before}and {} tables more", tables.len() - TABLES_SHOWN);
         }
     }
 
-    fn table(&mut self, table: &TableSchema, before: &str) {
+    fn table(&mut self, table: &TableSchema, streams: usize, before: &str) {
         let key = match table.primary_key.as_slice() {
             [] => "no key".to_owned(),
             columns => format!("key {}", columns.join(", ")),
         };
-        let _ = writeln!(self.text, "{before}{}: {key}", table.id);
-        let mut line = format!("{before}    ");
-        let indent = line.chars().count();
-        for (index, column) in table.columns.iter().enumerate() {
-            let comma = if index + 1 < table.columns.len() { "," } else { "" };
-            let word = format!(
-                "{} {}{}{comma}",
-                column.name,
-                type_of(column),
-                if column.nullable { "?" } else { "" }
-            );
-            let length = line.chars().count();
-            if length > indent && length + 1 + word.chars().count() > COLUMNS {
-                let _ = writeln!(self.text, "{}", line.trim_end());
-                line = format!("{before}    ");
-            }
-            line.push_str(&word);
+        let streams = if streams > 1 { format!(", {streams} streams") } else { String::new() };
+        let headline = format!("{}: {key}{}{streams}", table.id, kinds(table.kinds));
+        let indent = format!("{before}    ");
+        self.text.push_str(&wrapped(before, &indent, headline.split(' ')));
+        let last = table.columns.len().saturating_sub(1);
+        let words: Vec<String> = table
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| {
+                let null = if column.nullable { "?" } else { "" };
+                let comma = if at < last { "," } else { "" };
+                format!("{} {}{null}{comma}", column.name, type_of(column))
+            })
+            .collect();
+        self.text.push_str(&wrapped(&indent, &indent, words.iter().map(String::as_str)));
+    }
+}
+
+/// Words in lines of at most [`COLUMNS`] where they fit: `first` stands before the first, `rest` before the
+/// others.
+fn wrapped<'w>(first: &str, rest: &str, words: impl Iterator<Item = &'w str>) -> String {
+    let mut text = String::new();
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in words {
+        if !empty && columns_of(&line) + 1 + columns_of(word) > COLUMNS {
+            text.push_str(&line);
+            text.push('\n');
+            line = rest.to_owned();
+            empty = true;
+        }
+        if !empty {
             line.push(' ');
         }
-        let _ = writeln!(self.text, "{}", line.trim_end());
+        line.push_str(word);
+        empty = false;
     }
+    text.push_str(line.trim_end());
+    text.push('\n');
+    text
+}
+
+/// Which kinds of rows there can be, where it is not all.
+fn kinds(kinds: RowKindSet) -> String {
+    if kinds == RowKindSet::ALL {
+        return String::new();
+    }
+    if kinds == RowKindSet::INSERT_ONLY {
+        return ", inserts only".to_owned();
+    }
+    let kinds = RowKind::ALL.into_iter().filter(|kind| kinds.contains(*kind));
+    format!(", only {}", kinds.map(RowKind::short).collect::<Vec<&str>>().join(" "))
 }
 
 /// A column's type as its database declares it, otherwise as it is held here.
 pub(super) fn type_of(column: &Column) -> String {
     match &column.source_type {
         Some(declared) => declared.declaration.clone(),
-        None => column.data_type.to_string(),
+        None => in_words(&column.data_type),
     }
+}
+
+/// A type in the words that a job file declares it with.
+fn in_words(data_type: &DataType) -> String {
+    let word = match data_type {
+        DataType::Null => "null",
+        DataType::Boolean => "boolean",
+        DataType::Int8 => "tinyint",
+        DataType::Int16 => "smallint",
+        DataType::Int32 => "int",
+        DataType::Int64 => "bigint",
+        DataType::UInt8 => "tinyint unsigned",
+        DataType::UInt16 => "smallint unsigned",
+        DataType::UInt32 => "int unsigned",
+        DataType::UInt64 => "bigint unsigned",
+        DataType::Float32 => "float",
+        DataType::Float64 => "double",
+        DataType::Utf8 | DataType::LargeUtf8 => "string",
+        DataType::Binary | DataType::LargeBinary => "bytes",
+        DataType::Date32 => "date",
+        DataType::Time32(_) | DataType::Time64(_) => "time",
+        DataType::Timestamp(_, None) => "timestamp",
+        DataType::Timestamp(_, Some(_)) => "timestamp_tz",
+        DataType::Decimal128(digits, scale) | DataType::Decimal256(digits, scale) => {
+            return format!("decimal({digits}, {scale})");
+        }
+        DataType::List(item) => return format!("array<{}>", in_words(item.data_type())),
+        DataType::Struct(fields) => {
+            let field = |field: &FieldRef| format!("{} = {}", field.name(), in_words(field.data_type()));
+            return format!("{{{}}}", fields.iter().map(field).collect::<Vec<String>>().join(", "));
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) => {
+                let types: Vec<String> = pair.iter().map(|field| in_words(field.data_type())).collect();
+                return format!("map<{}>", types.join(", "));
+            }
+            other => return other.to_string(),
+        },
+        other => return other.to_string(),
+    };
+    word.to_owned()
 }

@@ -55,6 +55,10 @@ impl Source for KafkaSource {
         check::run(&self.settings).await
     }
 
+    fn declared_tables(&self) -> Result<Option<Vec<Arc<TableSchema>>>> {
+        Ok(Some(vec![Arc::clone(self.settings.schema())]))
+    }
+
     async fn tables(&self, _state: Option<&SourceState>) -> Result<Vec<Arc<TableSchema>>> {
         Ok(vec![Arc::clone(self.settings.schema())])
     }

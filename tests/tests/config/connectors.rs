@@ -110,3 +110,36 @@ fn every_example_passes_a_strict_check() {
         assert!(checked.stdout.contains("no problems found"), "{}: {}", connector["name"], checked.stdout);
     }
 }
+
+/// Every example that makes its own rows runs to its end, and prints them.
+#[test]
+fn every_example_without_a_server_runs() {
+    let all = json(&[]);
+    let examples: Vec<(&str, &str)> = all["connectors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|connector| (connector["name"].as_str().unwrap(), connector["example"].as_str().unwrap()))
+        .filter(|(_, example)| example.contains("FakeSource {"))
+        .collect();
+    assert!(examples.len() >= 18, "{}", examples.len());
+    std::thread::scope(|scope| {
+        for half in examples.chunks(examples.len().div_ceil(2)) {
+            scope.spawn(move || half.iter().for_each(|(name, example)| runs(name, example)));
+        }
+    });
+}
+
+fn runs(name: &str, example: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("job.conf"), example).unwrap();
+    let state = folder.path().join("state").display().to_string();
+    let arguments = ["run", "-c", "job.conf", "--state", &state];
+    let finished = Culvert::new(&arguments).current_dir(folder.path()).run(LIMIT);
+    finished.assert_code(0);
+    match name {
+        // They print nothing and would have failed.
+        "Assert" | "InMemory" => {}
+        _ => assert!(finished.stdout.contains("SeaTunnelRow#"), "{name}: {}", finished.stdout),
+    }
+}

@@ -1,7 +1,8 @@
 //! One mistake per case, with every word that `culvert check` says about it.
 //!
 //! A case in `mistakes/*.txt` is a line `### name`, the job file, a line `--- says`, and what is
-//! printed. A name that begins with `json::` stands for a job file in JSON.
+//! printed. A name that begins with `json::` stands for a job file in JSON, one with `crlf::` for one whose
+//! lines end as Windows ends them.
 
 use std::path::Path;
 
@@ -56,7 +57,8 @@ fn all_say(text: &str, least: usize) {
     let mut differing = String::new();
     for case in cases {
         let file = if case.name.starts_with("json::") { "job.json" } else { "job.conf" };
-        let finished = check(folder.path(), file, case.job, &[]);
+        let crlf = case.name.starts_with("crlf::").then(|| case.job.replace('\n', "\r\n"));
+        let finished = check(folder.path(), file, crlf.as_deref().unwrap_or(case.job), &[]);
         if finished.stdout != case.says {
             differing.push_str(&format!("### {}\n{}--- says\n{}", case.name, case.job, finished.stdout));
         }
@@ -76,7 +78,24 @@ fn sections_and_plugins() {
 
 #[test]
 fn options() {
-    all_say(include_str!("mistakes/options.txt"), 25);
+    all_say(include_str!("mistakes/options.txt"), 35);
+}
+
+#[test]
+fn tables_that_do_not_fit() {
+    all_say(include_str!("mistakes/tables.txt"), 10);
+}
+
+/// Line ends, tabulators, wide characters, texts over several lines, the other forms of a job file.
+#[test]
+fn ways_of_writing() {
+    all_say(include_str!("mistakes/writing.txt"), 14);
+}
+
+/// In every case a secret stands in a line that is shown.
+#[test]
+fn secrets_in_shown_lines() {
+    all_say(include_str!("mistakes/secrets.txt"), 10);
 }
 
 #[test]
@@ -103,7 +122,7 @@ fn json_tells_lines_and_columns() {
         items.map(|item| (item["line"].as_u64().unwrap(), item["column"].as_u64().unwrap())).collect()
     };
     assert_eq!(places("errors"), [(7, 27)]);
-    assert_eq!(places("warnings"), [(6, 30)]);
+    assert_eq!(places("warnings"), [(6, 28)]);
     assert_eq!(report["errors"][0]["location"], "job.conf:7");
 }
 

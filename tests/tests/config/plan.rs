@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use culvert_tests::Culvert;
 use culvert_tests::process::Finished;
+use culvert_tests::{Culvert, Database, Flavor, shared};
 use serde_json::Value;
 
 use super::LIMIT;
@@ -48,6 +48,90 @@ fn streams_that_meet() {
     let job = include_str!("graphs/fan_in.conf");
     drawn(job, "text", include_str!("graphs/fan_in.txt"));
     drawn(job, "mermaid", include_str!("graphs/fan_in.mmd"));
+}
+
+/// Transforms that change names, columns, keys and kinds; a table of rejected rows; two sources.
+#[test]
+fn tables_change_on_their_way() {
+    let job = include_str!("graphs/shapes.conf");
+    drawn(job, "text", include_str!("graphs/shapes.txt"));
+    drawn(job, "mermaid", include_str!("graphs/shapes.mmd"));
+    let finished = plan(job, &["--format", "json"]);
+    let all: Value = serde_json::from_str(&finished.assert_code(0).stdout).unwrap();
+    let nodes = all["nodes"].as_array().unwrap();
+    let node = |id: &str| nodes.iter().find(|node| node["id"] == id).unwrap();
+    let parallelism = |id: &str| node(id)["parallelism"].as_u64().unwrap();
+    assert_eq!(["shards", "people", "orders", "sink.console"].map(parallelism), [2, 3, 1, 1]);
+    let kinds = |id: &str| &node(id)["tables"][0]["kinds"];
+    assert_eq!(kinds("history"), &serde_json::json!(["+I"]));
+    assert_eq!(all["delivery"]["contract"], "at-least-once");
+    assert_eq!(node("sink.localfile")["delivery"]["contract"], "exactly-once");
+    let edge = all["edges"].as_array().unwrap().iter().find(|edge| edge["from"] == "many").unwrap();
+    assert_eq!((&edge["to"], &edge["tables"]), (&Value::from("raw"), &node("many")["tables"]));
+}
+
+/// What does not fit is drawn with both shapes, and told as `check` tells it.
+#[test]
+fn streams_that_do_not_fit_stand_side_by_side() {
+    let finished = plan(include_str!("graphs/unfit.conf"), &[]);
+    finished.assert_code(1);
+    let stored = include_str!("graphs/unfit.txt");
+    assert!(finished.stdout == stored, "it is drawn otherwise:\n{}", finished.stdout);
+    assert!(finished.stderr.contains("--> job.conf:13:3"), "{}", finished.stderr);
+}
+
+/// No line is wider than the narrowest of usual terminals, unless one word alone is.
+#[test]
+fn long_names_go_on_in_the_next_line() {
+    let job = include_str!("graphs/wide.conf");
+    drawn(job, "text", include_str!("graphs/wide.txt"));
+    for line in include_str!("graphs/wide.txt").lines() {
+        assert!(culvert_config::columns_of(line) <= 80, "{line}");
+    }
+}
+
+/// What only a server knows is asked for with `--connect`, and goes through the transforms like the rest.
+#[tokio::test]
+async fn a_server_is_asked_for_its_tables() {
+    let database = Database::fresh(shared(Flavor::MariaDb).await, "plan").await;
+    database
+        .run(&["CREATE TABLE pears (id int PRIMARY KEY, name varchar(20) NOT NULL, weight decimal(6,2))"])
+        .await;
+    let job = format!(
+        "env {{ job.mode = STREAMING }}\n\
+         source {{ MySQL-CDC {{ url = \"{}\", username = root, password = root, table-names = [\"{}.pears\"] }} }}\n\
+         transform {{\n  TableRename {{ prefix = \"my_\" }}\n  Filter {{ exclude_fields = [weight] }}\n}}\n\
+         sink {{ Console {{}} }}\n",
+        database.url(),
+        database.name()
+    );
+    let unasked = plan(&job, &[]);
+    assert!(unasked.assert_code(0).stdout.contains("add --connect"), "{}", unasked.stdout);
+    assert!(!unasked.stdout.contains("pears"), "{}", unasked.stdout);
+    let asked = plan(&job, &["--connect"]);
+    let drawn = asked.assert_code(0).stdout.replace(database.name(), "DB");
+    for line in [
+        "│ DB.pears: key id\n│     id int(11), name varchar(20), weight decimal(6,2)?\n",
+        "    │ DB.my_pears: key id\n    │     id int(11), name varchar(20), weight decimal(6,2)?\n",
+        "        │ DB.my_pears: key id\n        │     id int(11), name varchar(20)\n",
+    ] {
+        assert!(drawn.contains(line), "{line}\nis not in\n{drawn}");
+    }
+
+    // A transform that does not fit what the server has: at its place in the file.
+    let unfit = job.replace("[weight]", "[wieght]");
+    let asked = plan(&unfit, &["--connect"]);
+    assert!(asked.assert_code(1).stdout.contains("! the table has no such column"), "{}", asked.stdout);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("job.conf"), &unfit).unwrap();
+    let checked = run(folder.path(), &["check", "--connect", "-c", "job.conf"]);
+    assert!(checked.assert_code(1).stdout.contains("--> job.conf:5:29"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("did you mean 'weight'?"), "{}", checked.stdout);
+
+    // Nobody is there: nothing is drawn wrongly, and the exit code says that nothing could be asked.
+    let nowhere = job.replace(&format!(":{}/", database.port()), ":1/");
+    let asked = plan(&nowhere, &["--connect"]);
+    assert!(asked.assert_code(2).stderr.contains("127.0.0.1:1"), "{}", asked.stderr);
 }
 
 #[test]
@@ -107,4 +191,38 @@ fn an_intent_with_mistakes_gives_no_job_and_an_edit() {
     assert!(!folder.path().join("job.conf").exists());
     run(folder.path(), &["plan", "--intent", "absent.json"]).assert_code(2);
     run(folder.path(), &["plan"]).assert_code(2);
+}
+
+/// Wherever a secret stands in an intent that forbids it, nothing that is printed or written holds it.
+#[test]
+fn a_secret_in_plain_text_comes_back_nowhere() {
+    const SECRET: &str = "zebra-S3cret-41";
+    let folder = tempfile::tempdir().unwrap();
+    let intent = |host: &str, password: &str, key: &str| {
+        format!(
+            "{{\"version\": 1, \"mode\": \"both\", \"constraints\": [\"no_plaintext_secret\"], \"sink\": {{\"kind\": \"console\"}},\n\
+             \"source\": {{\"kind\": \"mysql\", \"host\": \"{host}\", \"password\": \"{password}\", \"usr\": \"u\"}},\n\
+             \"transforms\": [{{\"plugin\": \"FieldEncrypt\", \"options\": {{\"fields\": [\"a\"], \"key\": \"{key}\"}}}}]}}"
+        )
+    };
+    let secrets = [
+        intent(&format!("root:{SECRET}@h"), "${P}", "${K}"),
+        intent(&format!("h?password={SECRET}"), "${P}", "${K}"),
+        intent("h", SECRET, "${K}"),
+        intent("h", &format!("${{P:{SECRET}}}"), "${K}"),
+        intent("h", "${P}", SECRET),
+        intent(&format!("root:{SECRET}@h"), SECRET, SECRET),
+    ];
+    for text in secrets {
+        std::fs::write(folder.path().join("i.json"), &text).unwrap();
+        for more in [&[][..], &["--format", "json"], &["-o", "job.conf"]] {
+            let mut arguments = vec!["plan", "--intent", "i.json"];
+            arguments.extend(more);
+            let planned = run(folder.path(), &arguments);
+            let printed = format!("{}{}", planned.assert_code(1).stdout, planned.stderr);
+            assert!(printed.contains("holds a secret in plain text"), "{text}\n{printed}");
+            assert!(!printed.contains(SECRET), "{text}\n{printed}");
+            assert!(!folder.path().join("job.conf").exists());
+        }
+    }
 }
