@@ -30,6 +30,8 @@ pub enum Signal {
     Terminate,
     /// SIGINT: Ctrl-C.
     Interrupt,
+    /// SIGHUP: read what may change again.
+    Hangup,
     /// SIGQUIT: end without tidying up the data.
     Quit,
     /// SIGKILL: end at once.
@@ -192,6 +194,7 @@ fn send(id: u32, signal: Signal) {
     let number = match signal {
         Signal::Terminate => libc::SIGTERM,
         Signal::Interrupt => libc::SIGINT,
+        Signal::Hangup => libc::SIGHUP,
         Signal::Quit => libc::SIGQUIT,
         Signal::Kill => libc::SIGKILL,
         Signal::Stop => libc::SIGSTOP,

@@ -6,6 +6,7 @@ mod disk;
 mod fake;
 mod file;
 mod forms;
+mod limits;
 mod memory;
 mod read;
 
