@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod error;
 pub mod failpoint;
 pub mod group;
+pub mod guard;
 pub mod needs;
 pub mod progress;
 pub mod row_kind;

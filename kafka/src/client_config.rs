@@ -18,6 +18,13 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(900);
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes that wait in front of the reader of one partition.
 const PREFETCH_KBYTES_MAX: u64 = 8 << 10;
+/// How long a producer's request may go without an answer; it is sent again then, on a new connection. The
+/// broker knows a message that it has already.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+/// What a request keeps at least to the end of its transaction, as librdkafka wants it.
+const REQUEST_MARGIN: Duration = Duration::from_millis(100);
+/// How long a connection may take to be made, with its login.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a broker may be silent before a question to it is given up.
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a member may be silent before its partitions are given to others.
@@ -128,6 +135,7 @@ impl ClientSettings {
         config.set("bootstrap.servers", &self.servers).set("client.id", "culvert");
         // A broker that is there again is found again soon.
         config.set("reconnect.backoff.max.ms", "2000").set("socket.keepalive.enable", "true");
+        config.set("socket.connection.setup.timeout.ms", SETUP_TIMEOUT.as_millis().to_string());
         config
     }
 
@@ -145,6 +153,8 @@ impl ClientSettings {
         config.set("queue.buffering.max.kbytes", QUEUE_KBYTES_MAX.to_string());
         config.set("queue.buffering.max.messages", QUEUE_MESSAGES_MAX.to_string());
         config.set("message.timeout.ms", self.message_timeout.as_millis().to_string());
+        let request = REQUEST_TIMEOUT.min(self.transaction_timeout.saturating_sub(REQUEST_MARGIN));
+        config.set("socket.timeout.ms", request.as_millis().to_string());
         // The Java client's: who joins this topic with another finds equal keys in equal partitions.
         config.set("partitioner", "murmur2_random");
         if let Some(id) = transactional_id {
@@ -170,6 +180,7 @@ impl ClientSettings {
         let mut config = self.common();
         // A process that is gone is missed soon; who wants it otherwise sets it.
         config.set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string());
+        config.set("socket.timeout.ms", SOCKET_TIMEOUT.as_millis().to_string());
         let mut config = self.with_user(config);
         config.set("group.id", group).set("partition.assignment.strategy", "cooperative-sticky");
         config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
@@ -193,7 +204,9 @@ impl ClientSettings {
 
     /// Asks about a group and its topics, and is no member.
     pub fn asker(&self, group: &str) -> ClientConfig {
-        let mut config = self.with_user(self.common());
+        let mut config = self.common();
+        config.set("socket.timeout.ms", SOCKET_TIMEOUT.as_millis().to_string());
+        let mut config = self.with_user(config);
         config.set("group.id", group).set("enable.auto.commit", "false");
         config.set("allow.auto.create.topics", "false");
         config

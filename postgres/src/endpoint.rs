@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use culvert_api::guard::connecting;
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_config::{JdbcUrl, Secret, TlsMode};
 use tokio::sync::oneshot;
@@ -131,7 +132,7 @@ impl Endpoint {
 
     /// Connects and prepares the session.
     pub async fn connect(&self) -> Result<Client> {
-        let opening = async {
+        let opening = || async {
             let client = match tls::client_config(&self.tls)? {
                 None => self.open(NoTls).await?,
                 Some(config) => self.open(MakeRustlsConnect::new(config)).await?,
@@ -139,10 +140,10 @@ impl Endpoint {
             self.prepare(&client).await?;
             Ok(client)
         };
-        tokio::time::timeout(self.connect_timeout, opening).await.map_err(|_| {
+        connecting(self.connect_timeout, opening).await.unwrap_or_else(|| {
             let (address, limit) = (self.address(), self.connect_timeout);
-            Error::new(ErrorKind::Connection, format!("no answer from {address} within {limit:?}"))
-        })?
+            Err(Error::new(ErrorKind::Connection, format!("no answer from {address} within {limit:?}")))
+        })
     }
 
     async fn open<T>(&self, tls: T) -> Result<Client>

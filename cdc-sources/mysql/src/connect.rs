@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use culvert_api::guard::connecting;
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_config::{Secret, TlsMode};
 use mysql_async::prelude::Queryable;
@@ -73,24 +74,25 @@ impl Endpoint {
     pub async fn connect(&self) -> Result<Conn> {
         let address = format!("{}:{}", self.host, self.port);
         require_file(&self.tls)?;
-        let mut conn = tokio::time::timeout(self.connect_timeout, Conn::new(self.options()))
-            .await
-            .map_err(|_| {
-                Error::new(
-                    ErrorKind::Connection,
-                    format!("no answer from {address} within {:?}", self.connect_timeout),
-                )
-            })?
-            .map_err(|error| from_client(error, &format!("connecting to {address} as '{}'", self.user)))?;
-        for statement in [
-            "SET NAMES utf8mb4",
-            "SET character_set_results = NULL, time_zone = '+00:00', sql_mode = ''",
-            "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-            "SET SESSION net_write_timeout = 600, SESSION wait_timeout = 28800",
-        ] {
-            conn.query_drop(statement).await.map_err(|error| from_client(error, "preparing the session"))?;
-        }
-        Ok(conn)
+        let opening = || async {
+            let mut conn = Conn::new(self.options()).await.map_err(|error| {
+                from_client(error, &format!("connecting to {address} as '{}'", self.user))
+            })?;
+            for statement in [
+                "SET NAMES utf8mb4",
+                "SET character_set_results = NULL, time_zone = '+00:00', sql_mode = ''",
+                "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                "SET SESSION net_write_timeout = 600, SESSION wait_timeout = 28800",
+            ] {
+                let done = conn.query_drop(statement).await;
+                done.map_err(|error| from_client(error, "preparing the session"))?;
+            }
+            Ok(conn)
+        };
+        connecting(self.connect_timeout, opening).await.unwrap_or_else(|| {
+            let limit = self.connect_timeout;
+            Err(Error::new(ErrorKind::Connection, format!("no answer from {address} within {limit:?}")))
+        })
     }
 }
 

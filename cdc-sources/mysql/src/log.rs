@@ -31,8 +31,11 @@ use crate::position::StreamPosition;
 
 /// The server sends a heartbeat after this long without an event.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Without any event or heartbeat for this long the connection counts as lost.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Without any event or heartbeat for this long the connection counts as lost: it is one that is open and
+/// dead, or its server stands still.
+const SILENCE_MAX: Duration = Duration::from_secs(7);
+/// The same before the first one: the server may have to look for the place in its log.
+const FIRST_WORD_MAX: Duration = Duration::from_secs(15);
 /// Past this the stream was left alone on purpose, and its silence says nothing.
 const LISTENING_GAP: Duration = Duration::from_secs(2);
 /// The most bytes a compressed statement may expand to.
@@ -298,22 +301,21 @@ impl LogStream {
                 self.silent_since = now;
             }
             self.listened = now;
-            let event =
-                match tokio::time::timeout_at((self.silent_since + SILENCE_MAX).into(), self.stream.next())
-                    .await
-                {
-                    Ok(Some(Ok(event))) => event,
-                    Ok(Some(Err(error))) => return Err(from_client(error, "reading the binlog")),
-                    Ok(None) => {
-                        return Err(Error::new(ErrorKind::Connection, "the server ended the binlog stream"));
-                    }
-                    Err(_) => {
-                        return Err(Error::new(
-                            ErrorKind::Connection,
-                            format!("no event and no heartbeat from the server for {SILENCE_MAX:?}"),
-                        ));
-                    }
-                };
+            let silence_max = if self.bytes == 0 { FIRST_WORD_MAX } else { SILENCE_MAX };
+            let given_up = self.silent_since + silence_max;
+            let event = match tokio::time::timeout_at(given_up.into(), self.stream.next()).await {
+                Ok(Some(Ok(event))) => event,
+                Ok(Some(Err(error))) => return Err(from_client(error, "reading the binlog")),
+                Ok(None) => {
+                    return Err(Error::new(ErrorKind::Connection, "the server ended the binlog stream"));
+                }
+                Err(_) => {
+                    return Err(Error::new(
+                        ErrorKind::Connection,
+                        format!("no event and no heartbeat from the server for {silence_max:?}"),
+                    ));
+                }
+            };
             if let Some(item) = self.take_in(RawEvent { event })? {
                 return Ok(item);
             }

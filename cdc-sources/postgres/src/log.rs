@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use culvert_api::{Error, ErrorKind, Result};
-use culvert_postgres::{Endpoint, quote};
+use culvert_postgres::{Backend, BackendWitness, Endpoint, quote};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
@@ -179,6 +179,7 @@ pub struct LogStream {
     current: std::vec::IntoIter<LogItem>,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
+    backend: Option<Backend>,
     /// The largest position returned.
     returned: Lsn,
 }
@@ -191,14 +192,17 @@ impl LogStream {
         let opening = async {
             let mut walsender = Walsender::connect(endpoint).await?;
             let timing = Timing::of_server(&mut walsender).await?;
+            let who = walsender.query(Backend::WHO).await;
+            let who = who.map_err(|failure| failure.into_error("asking for the server's process", ""))?;
+            let backend = who.first().and_then(|row| Backend::from_row(row));
             let statement = start_statement(&options);
             let (reader, writer) = walsender
                 .start_replication(&statement)
                 .await
                 .map_err(|failure| failure.into_error("starting replication", &options.slot))?;
-            Ok::<_, Error>((timing, reader, writer))
+            Ok::<_, Error>((timing, backend, reader, writer))
         };
-        let (timing, reader, writer) =
+        let (timing, backend, reader, writer) =
             tokio::time::timeout(endpoint.connect_timeout, opening).await.map_err(|_| {
                 Error::new(
                     ErrorKind::Connection,
@@ -211,13 +215,14 @@ impl LogStream {
             })??;
         let shared = Arc::new(Shared::default());
         let (sender, batches) = mpsc::unbounded_channel();
-        let link = Link::new(Box::new(writer), Arc::clone(&shared), timing);
+        let witness = backend.clone().map(|backend| BackendWitness::new(endpoint, backend));
+        let link = Link::new(Box::new(writer), Arc::clone(&shared), timing, witness);
         let outbox = Outbox::new(sender, Arc::clone(&shared));
         let assembly = Assembly::new(options.spill_folder.clone(), options.spill_bytes_max);
         let returned = options.start;
         let pump = Pump::new(reader, link, outbox, assembly, options);
         let task = tokio::spawn(pump.run());
-        Ok(LogStream { batches, current: Vec::new().into_iter(), shared, task, returned })
+        Ok(LogStream { batches, current: Vec::new().into_iter(), shared, task, backend, returned })
     }
 
     /// The next item; waits for it. Dropping the future loses nothing. After an error the stream has
@@ -278,6 +283,11 @@ impl LogStream {
     pub fn request_position(&self) {
         self.shared.position_wanted.store(true, Ordering::Release);
         self.shared.call();
+    }
+
+    /// The server's process behind the connection, where it can be told.
+    pub fn backend(&self) -> Option<Backend> {
+        self.backend.clone()
     }
 
     /// Bytes received so far.

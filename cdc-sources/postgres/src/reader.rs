@@ -42,7 +42,7 @@ use crate::log::{LogItem, LogOptions, LogStream};
 use crate::lsn::Lsn;
 use crate::newcomers::Memory;
 use crate::options::{PgConfig, Stop};
-use crate::slot::Slot;
+use crate::slot::{OwnHolder, Slot};
 use crate::snapshot::{ChunkMessage, ChunkReader};
 use crate::source::is_at_its_end;
 use crate::state::{ChunkSplit, ReaderState, StreamSplit, TableState, decode, encode};
@@ -79,6 +79,7 @@ pub(crate) struct PgReader {
     context: ReaderContext,
     /// Values came in binary that are read as text: the next attempt asks for text.
     text_only: Arc<AtomicBool>,
+    holder: OwnHolder,
     /// What to start from, until the log is open.
     start: Option<StreamSplit>,
     opened: bool,
@@ -138,6 +139,7 @@ impl PgReader {
         server: ServerInfo,
         text_only: Arc<AtomicBool>,
         memory: Memory,
+        holder: OwnHolder,
         context: ReaderContext,
     ) -> PgReader {
         let (answers_in, answers) = mpsc::channel(ANSWERS_MAX);
@@ -149,6 +151,7 @@ impl PgReader {
             server,
             context,
             text_only,
+            holder,
             start: None,
             opened: false,
             log: None,
@@ -217,7 +220,9 @@ impl PgReader {
             spill_bytes_max: self.config.spill_bytes_max,
             server_version: self.server.version,
         };
-        self.log = Some(LogStream::open(&self.config.endpoint, options).await?);
+        let log = LogStream::open(&self.config.endpoint, options).await?;
+        self.holder.note(log.backend());
+        self.log = Some(log);
         // Held by us from here on: whoever moved it before has done so by now, and of a slot that is
         // ahead the server would begin there, without a word.
         let client = self.config.endpoint.connect().await?;

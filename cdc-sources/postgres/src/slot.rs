@@ -3,11 +3,12 @@
 //! A slot is never made anew in silence while there is state: what lies between the state and the new
 //! slot would be lost. Every way out is a person's, with the statement to run.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_postgres::quote::literal;
-use culvert_postgres::{Client, Endpoint};
+use culvert_postgres::{Backend, Client, Endpoint};
 use tracing::{info, warn};
 
 use crate::catalog::{ServerInfo, is_true, optional, query, text};
@@ -22,6 +23,28 @@ pub(crate) const TELL_EVERY: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long writers of a table that joins are waited for.
 const WRITERS_GONE_WITHIN: Duration = Duration::from_secs(600);
+
+/// The server's process that reads the slot for this job. One whose connection broke without the server's
+/// having noticed goes on holding the slot, and the next attempt has it ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OwnHolder(Arc<Mutex<Option<Backend>>>);
+
+impl OwnHolder {
+    /// The slot is read from now on.
+    pub(crate) fn note(&self, backend: Option<Backend>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = backend;
+    }
+
+    /// Ends the last one, if it is still there.
+    pub(crate) async fn end(&self, client: &Client) -> Result<()> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(last) = last {
+            last.end(client).await?;
+            self.note(None);
+        }
+        Ok(())
+    }
+}
 
 /// A slot as the server's view shows it.
 #[derive(Clone, Debug)]

@@ -31,7 +31,7 @@ use crate::options::{PgConfig, Startup, Stop};
 use crate::publication::Published;
 use crate::reader::PgReader;
 use crate::shape::{TableDef, refuse_made_anew};
-use crate::slot::{self, Slot};
+use crate::slot::{self, OwnHolder, Slot};
 use crate::standing;
 use crate::state::{EnumeratorState, ReaderState, StreamSplit, TableState, decode};
 use crate::tables::{Captured, output_of};
@@ -52,6 +52,8 @@ pub struct PostgresSource {
     memory: Memory,
     /// The slot is there because of an earlier attempt.
     slot_is_ours: AtomicBool,
+    /// Who reads it for the attempt at work, or read it for the last one.
+    holder: OwnHolder,
 }
 
 #[derive(Clone)]
@@ -80,11 +82,13 @@ impl PostgresSource {
             text_only: Arc::default(),
             memory: Memory::default(),
             slot_is_ours: AtomicBool::new(false),
+            holder: OwnHolder::default(),
         })
     }
 
     async fn prepare(&self, state: Option<&SourceState>) -> Result<Prepared> {
         let client = self.config.endpoint.connect().await?;
+        self.holder.end(&client).await?;
         let server = ServerInfo::read(&client).await?;
         check::require(&server)?;
         if self.config.origin_none && server.version < 160_000 {
@@ -449,6 +453,7 @@ impl Source for PostgresSource {
         *self.prepared.lock().await = None;
         self.memory.begin();
         let (config, text_only) = (Arc::clone(&self.config), Arc::clone(&self.text_only));
-        Ok(Box::new(PgReader::new(config, ready.server, text_only, self.memory.clone(), context)))
+        let (memory, holder) = (self.memory.clone(), self.holder.clone());
+        Ok(Box::new(PgReader::new(config, ready.server, text_only, memory, holder, context)))
     }
 }

@@ -11,6 +11,7 @@ mod login;
 mod transport;
 
 use bytes::{Bytes, BytesMut};
+use culvert_api::guard::connecting;
 use culvert_api::{Error, Result};
 use culvert_postgres::{Endpoint, lost};
 use postgres_protocol::message::frontend;
@@ -43,16 +44,21 @@ pub(crate) struct Walsender {
 }
 
 impl Walsender {
-    /// Connects to a database in replication mode.
+    /// Connects to a database in replication mode, within the endpoint's time limit.
     pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Walsender> {
         let doing = endpoint.connecting();
-        let connected = transport::connect(endpoint).await?;
-        let (reader, writer) = tokio::io::split(connected.stream);
-        let mut walsender = Walsender { reader: FrameReader::new(reader), writer };
-        login::log_in(&mut walsender, endpoint, connected.channel_binding)
-            .await
-            .map_err(|failure| failure.into_error(&doing, ""))?;
-        Ok(walsender)
+        let opening = || async {
+            let connected = transport::connect(endpoint, &doing).await?;
+            let (reader, writer) = tokio::io::split(connected.stream);
+            let mut walsender = Walsender { reader: FrameReader::new(reader), writer };
+            login::log_in(&mut walsender, endpoint, connected.channel_binding)
+                .await
+                .map_err(|failure| failure.into_error(&doing, ""))?;
+            Ok(walsender)
+        };
+        let limit = endpoint.connect_timeout;
+        let in_time = connecting(limit, opening).await;
+        in_time.unwrap_or_else(|| Err(lost(&doing, format!("no answer within {limit:?}"))))
     }
 
     /// Runs a statement or a replication command that gives rows.

@@ -17,9 +17,10 @@
 //! |---|---|
 //! | `options`, `placeholder`, `query`, `scan` | what the user wrote, as far as all targets share it |
 //! | `alteration`, `stored_state`, `zone` | the source's ALTER TABLE, the marker's state, wall clocks |
+//! | `earlier` | the sessions of the attempts before |
 //! | `mysql/`, `postgres/` | the halves: |
 //! | … `options`, `name` or `quote`, `scan`, `template` | what the user wrote, in the family's terms |
-//! | … `connect`, `error` | the session, and what its failures mean |
+//! | … `connect`, `error`, MySQL's `witness` | the session, what its failures mean, and whether it is dead |
 //! | … `target`, `column_type`, `declare`, `ddl` | the target's tables: read, judged, made, changed |
 //! | … `plan`, `key` | how rows of a table are written |
 //! | … `encode`, `instant` | values as the server reads them |
@@ -27,6 +28,7 @@
 //! | … `marker`, `writer`, `committer`, `check`, `sink` | the promises of the sink interface |
 
 mod alteration;
+mod earlier;
 mod mysql;
 mod options;
 mod placeholder;

@@ -19,4 +19,5 @@ pub(crate) mod sink;
 pub(crate) mod target;
 pub(crate) mod template;
 pub(crate) mod tls;
+pub(crate) mod witness;
 pub(crate) mod writer;

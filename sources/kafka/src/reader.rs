@@ -29,9 +29,9 @@ const LINGER: Duration = Duration::from_millis(50);
 /// How long the first half of an update waits for the other, which is the next message.
 const HALF_PATIENCE: Duration = Duration::from_secs(2);
 /// How long nothing may come before the broker is asked whether it is there.
-const QUIET: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(3);
 /// How long it may take to say so.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(4);
 /// Skipped messages that are told one by one; after that every thousandth.
 const SKIPS_TOLD: u64 = 20;
 

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 mod alarm;
+mod half_open;
 mod heal;
 mod scene;
 mod steps;

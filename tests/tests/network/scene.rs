@@ -81,6 +81,11 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// The target, where it is a database.
+    pub(crate) fn target(&self) -> &Database<'a> {
+        self.target.as_ref().expect("the target is a database")
+    }
+
     /// A new row at the source.
     pub(crate) async fn mark(&self) -> i64 {
         let mark = self.marks.get() + 1;

@@ -7,4 +7,4 @@
 
 mod fire;
 mod refuse;
-mod scene;
+pub(crate) mod scene;

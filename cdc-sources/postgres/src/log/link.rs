@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use culvert_api::guard::{SUSPECT_AFTER, dead, until_dead};
 use culvert_api::{Error, ErrorKind, Result};
-use culvert_postgres::lost;
+use culvert_postgres::{BackendWitness, lost};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::walsender::{Walsender, farewell, status_update};
 const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// Reports are not more frequent than this, however impatient the server.
 const STATUS_INTERVAL_MIN: Duration = Duration::from_millis(50);
-/// A server that says nothing for this long, though asked, counts as gone.
+/// A server that says nothing for this long, though asked, counts as gone, whatever it says elsewhere.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// It is told of after this long.
 const SILENCE_TOLD_AFTER: Duration = Duration::from_secs(20);
@@ -76,6 +77,8 @@ pub(crate) struct Link {
     writer: Box<dyn AsyncWrite + Send + Unpin>,
     shared: Arc<Shared>,
     timing: Timing,
+    /// Tells a server that is busy from a connection that is dead.
+    witness: Option<Arc<BackendWitness>>,
     next_status: Instant,
     /// How far the log was received.
     received: Lsn,
@@ -86,8 +89,10 @@ impl Link {
         writer: Box<dyn AsyncWrite + Send + Unpin>,
         shared: Arc<Shared>,
         timing: Timing,
+        witness: Option<BackendWitness>,
     ) -> Link {
-        Link { writer, shared, timing, next_status: Instant::now(), received: Lsn::default() }
+        let witness = witness.map(Arc::new);
+        Link { writer, shared, timing, witness, next_status: Instant::now(), received: Lsn::default() }
     }
 
     /// The log was received up to here, and the server has got there.
@@ -114,7 +119,15 @@ impl Link {
     async fn serve_while<F: Future>(&mut self, work: F, listening: bool) -> Result<F::Output, Stop> {
         tokio::pin!(work);
         let began = Instant::now();
-        let mut told = false;
+        let witness = self.witness.clone().filter(|_| listening);
+        let found_dead = async {
+            match witness {
+                Some(witness) => until_dead(0, witness.as_ref()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(found_dead);
+        let (mut asked, mut told) = (false, false);
         // Work that is always ready must not keep reports from leaving.
         if began >= self.next_status || self.shared.called.load(Ordering::Acquire) {
             self.report(false).await?;
@@ -125,6 +138,8 @@ impl Link {
                 output = &mut work => return Ok(output),
                 () = self.shared.wake.notified() => {}
                 () = tokio::time::sleep_until(self.next_status) => {}
+                () = tokio::time::sleep_until(began + SUSPECT_AFTER), if listening && !asked => {}
+                () = &mut found_dead => return Err(dead().into()),
             }
             let silent = if listening { began.elapsed() } else { Duration::ZERO };
             if silent >= self.timing.silence_max {
@@ -139,7 +154,8 @@ impl Link {
                     silent.as_secs()
                 );
             }
-            self.report(silent >= SILENCE_TOLD_AFTER / 2).await?;
+            asked = silent >= SUSPECT_AFTER;
+            self.report(asked).await?;
         }
     }
 
@@ -190,7 +206,7 @@ mod tests {
     fn link(timing: Timing) -> (Link, Arc<Shared>, tokio::io::DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let shared = Arc::new(Shared::default());
-        (Link::new(Box::new(ours), Arc::clone(&shared), timing), shared, theirs)
+        (Link::new(Box::new(ours), Arc::clone(&shared), timing, None), shared, theirs)
     }
 
     const TIMING: Timing =
@@ -235,7 +251,7 @@ mod tests {
         let mut sent = Vec::new();
         server.read_to_end(&mut sent).await.unwrap();
         let asked: Vec<u8> = sent.chunks(39).map(|message| message[38]).collect();
-        assert_eq!(asked, [0, 1, 1, 1, 1, 1]);
+        assert_eq!(asked, [0, 1, 1, 1, 1, 1, 1]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,16 +26,8 @@ pub(crate) struct Connected {
     pub(crate) channel_binding: Option<Vec<u8>>,
 }
 
-/// Connects within the endpoint's time limit.
-pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Connected> {
-    let doing = endpoint.connecting();
-    let limit = endpoint.connect_timeout;
-    tokio::time::timeout(limit, open(endpoint, &doing))
-        .await
-        .map_err(|_| lost(&doing, format!("no answer within {limit:?}")))?
-}
-
-async fn open(endpoint: &Endpoint, doing: &str) -> Result<Connected> {
+/// Connects; the caller has the time limit.
+pub(crate) async fn connect(endpoint: &Endpoint, doing: &str) -> Result<Connected> {
     let address = (endpoint.host.as_str(), endpoint.port);
     let mut stream = TcpStream::connect(address).await.map_err(|error| lost(doing, error))?;
     keep_alive(&stream).map_err(|error| lost(doing, error))?;

@@ -9,14 +9,17 @@
 use std::time::{Duration, Instant};
 
 use culvert_api::failpoint::pass;
+use culvert_api::guard::{connecting, watched};
 use culvert_api::{Error, ErrorKind, Result};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Params};
+use tokio::time::timeout;
 
 use crate::mysql::error::{self, Statement};
 use crate::mysql::options::Settings;
 use crate::mysql::quote;
 use crate::mysql::tls;
+use crate::mysql::witness::{Thread, ThreadWitness};
 
 /// A connection that was idle for so long is pinged when the engine says that nothing arrives.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(60);
@@ -27,6 +30,12 @@ const WAIT_TIMEOUT_SECS: u32 = 3_600;
 
 /// Seconds that a statement waits for a row lock before the attempt ends and starts over.
 const LOCK_WAIT_SECS: u32 = 30;
+
+/// How long the end of a connection may take.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes of a marker or of an answer of the catalog, as a rule: what a slow line is given time for.
+const MARKER_BYTES: usize = 1024 * 1024;
 
 /// Statements never grow past this, whatever the server would take.
 const STATEMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -77,6 +86,9 @@ enum Stage {
 /// One connection to the target.
 pub(crate) struct Session {
     conn: Conn,
+    thread: Option<Thread>,
+    /// Tells whether a call that takes long is being worked on.
+    witness: Option<ThreadWitness>,
     /// What the server is.
     pub(crate) server: Server,
     stage: Stage,
@@ -89,23 +101,23 @@ pub(crate) struct Session {
 impl Session {
     /// Connects and sets the session up.
     pub(crate) async fn open(settings: &Settings) -> Result<Session> {
-        let address = format!("{}:{}", settings.host, settings.port);
         tls::require_file(settings.certificate_file.as_deref())?;
-        let connecting = Conn::new(driver_options(settings));
-        let conn = match tokio::time::timeout(settings.shared.connect_timeout, connecting).await {
-            Ok(Ok(conn)) => conn,
-            Ok(Err(cause)) => {
-                let doing = "connect to the target server";
-                return Err(error::convert(cause, Statement::Plain, doing).context("address", address));
-            }
-            Err(_) => {
-                let seconds = settings.shared.connect_timeout.as_secs();
-                let message = format!("the target server did not answer within {seconds} s");
-                return Err(Error::new(ErrorKind::Unavailable, message).context("address", address));
-            }
-        };
+        let limit = settings.shared.connect_timeout;
+        let opened = connecting(limit, || Session::try_open(settings)).await.unwrap_or_else(|| {
+            let message = format!("the target server did not answer within {} s", limit.as_secs());
+            Err(Error::new(ErrorKind::Unavailable, message))
+        });
+        opened.map_err(|failure| failure.context("address", format!("{}:{}", settings.host, settings.port)))
+    }
+
+    async fn try_open(settings: &Settings) -> Result<Session> {
+        let conn = Conn::new(driver_options(settings))
+            .await
+            .map_err(|cause| error::convert(cause, Statement::Plain, "connect to the target server"))?;
         let mut session = Session {
             conn,
+            thread: None,
+            witness: None,
             server: Server::default(),
             stage: Stage::Clean,
             committed: 0,
@@ -115,6 +127,25 @@ impl Session {
         };
         session.set_up(settings).await?;
         Ok(session)
+    }
+
+    /// The server's thread behind the session, where it can be told.
+    pub(crate) fn thread(&self) -> Option<Thread> {
+        self.thread.clone()
+    }
+
+    /// Has the server end an earlier session. Where it refuses its locks are waited for.
+    pub(crate) async fn end_earlier(&mut self, earlier: &Thread) -> Result<()> {
+        let stage = self.enter()?;
+        let done = watched(earlier.end(&mut self.conn), 0, self.witness.as_ref()).await?;
+        if let Err(cause) = done {
+            if error::code(&cause).is_none() {
+                return Err(error::convert(cause, Statement::Plain, "look for an earlier session"));
+            }
+            tracing::debug!(%cause, "an earlier session could not be ended");
+        }
+        self.stage = stage;
+        Ok(())
     }
 
     async fn set_up(&mut self, settings: &Settings) -> Result<()> {
@@ -133,6 +164,12 @@ impl Session {
             statement_bytes: half_packet.min(STATEMENT_BYTES_MAX),
             rollback_on_timeout: rollback != 0,
         };
+        let doing = "look at the session";
+        self.thread = Thread::of(&mut self.conn)
+            .await
+            .map_err(|cause| error::convert(cause, Statement::Plain, doing))?;
+        let thread = self.thread.clone();
+        self.witness = thread.map(|thread| ThreadWitness::new(driver_options(settings), thread));
         // A statement-based binlog on the target refuses changes under READ COMMITTED.
         let by_statement = log != 0 && format.as_deref() == Some("STATEMENT");
         let isolation = if by_statement { "REPEATABLE READ" } else { "READ COMMITTED" };
@@ -163,7 +200,7 @@ impl Session {
     /// Runs a statement without row values that changes no row: DDL, SET, marker reads.
     pub(crate) async fn plain(&mut self, statement: &str, doing: &str) -> Result<()> {
         let stage = self.enter()?;
-        let done = self.conn.query_drop(statement).await;
+        let done = watched(self.conn.query_drop(statement), statement.len(), self.witness.as_ref()).await?;
         self.leave(stage, done, Statement::Plain, doing)
     }
 
@@ -178,7 +215,8 @@ impl Session {
         T: FromRow + Send + 'static,
     {
         let stage = self.enter()?;
-        let rows = self.conn.exec(query, params.into()).await;
+        let reading = self.conn.exec(query, params.into());
+        let rows = watched(reading, MARKER_BYTES, self.witness.as_ref()).await?;
         self.leave(stage, rows, Statement::Plain, doing)
     }
 
@@ -188,7 +226,7 @@ impl Session {
         T: FromRow + Send + 'static,
     {
         let stage = self.enter()?;
-        let row = self.conn.query_first(query).await;
+        let row = watched(self.conn.query_first(query), MARKER_BYTES, self.witness.as_ref()).await?;
         self.leave(stage, row, Statement::Plain, doing)
     }
 
@@ -196,7 +234,8 @@ impl Session {
     /// returns the server's number for the failure.
     pub(crate) async fn attempt(&mut self, statement: &str, doing: &str) -> Result<Option<u16>> {
         let stage = self.enter()?;
-        match self.conn.query_drop(statement).await {
+        let done = watched(self.conn.query_drop(statement), statement.len(), self.witness.as_ref()).await?;
+        match done {
             Ok(()) => {
                 self.stage = stage;
                 Ok(None)
@@ -219,7 +258,8 @@ impl Session {
         doing: &str,
     ) -> Result<u64> {
         self.enter()?;
-        let done = self.conn.exec_drop(statement, params.into()).await;
+        let changing = self.conn.exec_drop(statement, params.into());
+        let done = watched(changing, MARKER_BYTES, self.witness.as_ref()).await?;
         self.leave(Stage::Open, done, Statement::Plain, doing)?;
         Ok(self.conn.affected_rows())
     }
@@ -240,7 +280,8 @@ impl Session {
         self.enter()?;
         let mut retries = if self.server.rollback_on_timeout { 0 } else { self.lock_retries };
         loop {
-            let done = self.conn.query_drop(statement).await;
+            let writing = self.conn.query_drop(statement);
+            let done = watched(writing, statement.len(), self.witness.as_ref()).await?;
             if let Err(cause) = &done {
                 let code = error::code(cause);
                 if tolerated.is_some() && code == tolerated {
@@ -282,7 +323,7 @@ impl Session {
         }
         let warnings: Vec<(String, u16, String)> = {
             let stage = self.enter()?;
-            let read = self.conn.query("SHOW WARNINGS").await;
+            let read = watched(self.conn.query("SHOW WARNINGS"), 0, self.witness.as_ref()).await?;
             self.leave(stage, read, Statement::Plain, "read the server's warnings")?
         };
         for (level, code, text) in warnings {
@@ -326,7 +367,7 @@ impl Session {
     /// Ends a transaction that holds no rows.
     pub(crate) async fn end(&mut self, statement: &str, doing: &str) -> Result<()> {
         self.enter()?;
-        let done = self.conn.query_drop(statement).await;
+        let done = watched(self.conn.query_drop(statement), 0, self.witness.as_ref()).await?;
         self.leave(Stage::Clean, done, Statement::Plain, doing)
     }
 
@@ -349,15 +390,17 @@ impl Session {
             return Ok(());
         }
         let stage = self.enter()?;
-        let done = self.conn.ping().await;
+        let done = watched(self.conn.ping(), 0, self.witness.as_ref()).await?;
         self.leave(stage, done, Statement::Plain, "reach the target server")
     }
 
     /// Ends the connection; the server rolls back what was not committed.
     pub(crate) async fn close(self) {
         // Nothing depends on the farewell: the transaction ends with the connection.
-        if let Err(cause) = self.conn.disconnect().await {
-            tracing::debug!(%cause, "the target's connection did not end cleanly");
+        match timeout(FAREWELL_MAX, self.conn.disconnect()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(cause)) => tracing::debug!(%cause, "the target's connection did not end cleanly"),
+            Err(_) => tracing::debug!("the target's connection took no farewell"),
         }
     }
 

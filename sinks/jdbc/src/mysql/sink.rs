@@ -9,11 +9,13 @@ use culvert_api::{
 use culvert_config::Options;
 use tokio::sync::Mutex;
 
+use crate::earlier::Earlier;
 use crate::mysql::check;
 use crate::mysql::committer::JdbcCommitter;
 use crate::mysql::connect::Session;
 use crate::mysql::marker;
 use crate::mysql::options::Settings;
+use crate::mysql::witness::Thread;
 use crate::mysql::writer::JdbcWriter;
 use crate::sink::PLUGIN;
 
@@ -21,13 +23,14 @@ use crate::sink::PLUGIN;
 #[derive(Debug)]
 pub(crate) struct MySqlSink {
     settings: Arc<Settings>,
+    earlier: Earlier<Thread>,
 }
 
 impl MySqlSink {
     /// Checks the options against each other; connects to nothing. Errors are
     /// [`culvert_api::ErrorKind::Config`] and name the option.
     pub(crate) fn from_options(options: &Options) -> Result<MySqlSink> {
-        Ok(MySqlSink { settings: Arc::new(Settings::from_options(options)?) })
+        Ok(MySqlSink { settings: Arc::new(Settings::from_options(options)?), earlier: Earlier::default() })
     }
 }
 
@@ -52,6 +55,9 @@ impl Sink for MySqlSink {
     async fn open(&self, context: &WriterContext) -> Result<OpenSink> {
         let table = self.settings.marker_name()?;
         let mut session = Session::open(&self.settings).await?;
+        if let Some(earlier) = self.earlier.replace(context, session.thread()) {
+            session.end_earlier(&earlier).await?;
+        }
         marker::ensure_table(&mut session, &table).await?;
         let (job, sink) = (context.job.as_str(), context.sink.as_str());
         let marker =

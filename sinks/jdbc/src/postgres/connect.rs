@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use culvert_api::failpoint::pass;
+use culvert_api::guard::watched;
 use culvert_api::{Error, ErrorKind, Result};
-use culvert_postgres::{Client, quote};
+use culvert_postgres::{Backend, BackendWitness, Client, quote};
 use futures_util::SinkExt;
 use futures_util::future::join;
 use tokio_postgres::types::ToSql;
@@ -30,6 +31,9 @@ const LOCK_WAIT_SECS: u32 = 30;
 
 /// Bytes of one message of COPY; rows may go over several. The server refuses one of a gigabyte.
 const COPY_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// Bytes of a marker or of an answer of the catalog, as a rule: what a slow line is given time for.
+const MARKER_BYTES: usize = 1024 * 1024;
 
 /// The search path of our own, up to the end of the transaction: what is not the server's own is named
 /// with its schema. Without the last word, temporary types would come first.
@@ -92,6 +96,9 @@ enum Stage {
 /// One connection to the target.
 pub(crate) struct Session {
     client: Client,
+    backend: Option<Backend>,
+    /// Tells whether a call that takes long is being worked on.
+    witness: Option<BackendWitness>,
     /// What the server is.
     pub(crate) server: Server,
     stage: Stage,
@@ -110,6 +117,8 @@ impl Session {
         let client = settings.endpoint.connect().await?;
         let mut session = Session {
             client,
+            backend: None,
+            witness: None,
             server: Server::default(),
             stage: Stage::Clean,
             committed: 0,
@@ -119,8 +128,28 @@ impl Session {
             roll_backs: 0,
             user_path: String::new(),
         };
-        session.set_up(settings).await?;
+        let (address, limit) = (settings.endpoint.address(), settings.endpoint.connect_timeout);
+        tokio::time::timeout(limit, session.set_up(settings)).await.map_err(|_| {
+            Error::new(ErrorKind::Connection, format!("no answer from {address} within {limit:?}"))
+        })??;
         Ok(session)
+    }
+
+    /// Has the server end an earlier session. Where that fails its locks are waited for.
+    pub(crate) async fn end_earlier(&self, earlier: &Backend) {
+        if let Err(failure) = earlier.end(&self.client).await {
+            tracing::debug!(%failure, "an earlier session could not be looked for");
+        }
+    }
+
+    /// The server's process behind the session, where it can be told.
+    pub(crate) fn backend(&self) -> Option<Backend> {
+        self.backend.clone()
+    }
+
+    /// Runs a call that sends so many bytes, for as long as the server works on it.
+    async fn watch<T>(&self, bytes: usize, call: impl Future<Output = T>) -> Result<T> {
+        watched(call, bytes, self.witness.as_ref()).await
     }
 
     async fn set_up(&mut self, settings: &Settings) -> Result<()> {
@@ -148,6 +177,12 @@ impl Session {
         statements.push("SELECT pg_catalog.current_setting('search_path')".into());
         let path = self.texts(&statements.join("; "), "setting up the session").await?;
         self.user_path = path.into_iter().next().flatten().unwrap_or_default();
+        // What is no PostgreSQL may not know the view: then nobody is asked.
+        if let Ok(answer) = self.client.simple_query(Backend::WHO).await {
+            self.backend = answer.iter().find_map(first_row).and_then(|row| Backend::from_row(&row));
+            let backend = self.backend.clone();
+            self.witness = backend.map(|backend| BackendWitness::new(&settings.endpoint, backend));
+        }
         if settings.ignores_foreign_keys {
             self.become_replica(settings).await?;
         }
@@ -186,7 +221,7 @@ impl Session {
     /// it is open: DDL, SET.
     pub(crate) async fn plain(&mut self, statement: &str, doing: &str) -> Result<()> {
         let stage = self.enter()?;
-        let done = self.client.batch_execute(statement).await;
+        let done = self.watch(statement.len(), self.client.batch_execute(statement)).await?;
         self.leave(stage, done, doing)
     }
 
@@ -222,7 +257,7 @@ impl Session {
                 join(self.client.query(&statement, params), self.client.batch_execute(&back)).await;
             rows.and_then(|rows| back.map(|()| rows))
         };
-        let rows = rows.await;
+        let rows = self.watch(MARKER_BYTES, rows).await?;
         self.leave(stage, rows, doing)
     }
 
@@ -238,7 +273,7 @@ impl Session {
     /// The first row of a query without parameters, as texts; empty without a row.
     pub(crate) async fn texts(&mut self, query: &str, doing: &str) -> Result<Vec<Option<String>>> {
         let stage = self.enter()?;
-        let answer = self.client.simple_query(query).await;
+        let answer = self.watch(query.len(), self.client.simple_query(query)).await?;
         let answer = self.leave(stage, answer, doing)?;
         Ok(answer.iter().find_map(first_row).unwrap_or_default())
     }
@@ -247,7 +282,7 @@ impl Session {
     /// returns the server's code for the failure.
     pub(crate) async fn attempt(&mut self, statement: &str, doing: &str) -> Result<Option<String>> {
         let stage = self.enter()?;
-        match self.client.batch_execute(statement).await {
+        match self.watch(statement.len(), self.client.batch_execute(statement)).await? {
             Ok(()) => {
                 self.stage = stage;
                 Ok(None)
@@ -287,13 +322,13 @@ impl Session {
     ) -> Result<u64> {
         self.begin().await?;
         self.enter()?;
-        let done = async {
+        let changing = async {
             let (statement, back) = self.prepare(Stage::Open, statement).await?;
             let (done, back) =
                 join(self.client.execute(&statement, params), self.client.batch_execute(&back)).await;
             done.and_then(|done| back.map(|()| done))
         };
-        let done = done.await;
+        let done = self.watch(MARKER_BYTES, changing).await?;
         self.leave(Stage::Open, done, doing)
     }
 
@@ -303,7 +338,8 @@ impl Session {
         match self.stage {
             Stage::Clean => {
                 self.enter()?;
-                let done = self.client.batch_execute("BEGIN; SET CONSTRAINTS ALL DEFERRED").await;
+                let beginning = self.client.batch_execute("BEGIN; SET CONSTRAINTS ALL DEFERRED");
+                let done = self.watch(0, beginning).await?;
                 self.leave(Stage::Open, done, "beginning a transaction")
             }
             Stage::Open => Ok(()),
@@ -319,7 +355,7 @@ impl Session {
     pub(crate) async fn copy(&mut self, statement: &str, rows: Bytes, table: &str) -> Result<()> {
         self.begin().await?;
         self.enter()?;
-        let sent = self.send_copy(statement, rows).await;
+        let sent = self.watch(rows.len(), self.send_copy(statement, rows)).await?;
         self.leave(Stage::Open, sent, &format!("writing to {table}"))
             .map_err(|failure| failure.context("table", table))
     }
@@ -343,13 +379,13 @@ impl Session {
         let statements = guarded.as_deref().unwrap_or(statements);
         loop {
             self.enter()?;
-            let done = self.client.simple_query(statements).await;
+            let done = self.watch(statements.len(), self.client.simple_query(statements)).await?;
             let waited = done.as_ref().err().and_then(error::code);
             let again = matches!(waited.as_deref(), Some(error::LOCK_TIMEOUT | error::DEADLOCK));
             if again && retries > 0 {
                 retries -= 1;
-                let back =
-                    self.client.batch_execute(&format!("ROLLBACK TO {SAVEPOINT}; RELEASE {SAVEPOINT}")).await;
+                let back = format!("ROLLBACK TO {SAVEPOINT}; RELEASE {SAVEPOINT}");
+                let back = self.watch(0, self.client.batch_execute(&back)).await?;
                 self.leave(Stage::Open, back, &doing)?;
                 continue;
             }
@@ -391,7 +427,7 @@ impl Session {
             return Ok(());
         }
         self.enter()?;
-        let done = self.client.batch_execute(statement).await;
+        let done = self.watch(0, self.client.batch_execute(statement)).await?;
         self.leave(Stage::Clean, done, doing)
     }
 

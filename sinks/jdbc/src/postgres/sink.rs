@@ -7,8 +7,10 @@ use culvert_api::{
     CommitMarker, DeliveryContract, Finding, OpenSink, Result, Sink, TableSchema, WriterContext,
 };
 use culvert_config::Options;
+use culvert_postgres::Backend;
 use tokio::sync::Mutex;
 
+use crate::earlier::Earlier;
 use crate::postgres::check;
 use crate::postgres::committer::JdbcCommitter;
 use crate::postgres::connect::Session;
@@ -21,13 +23,14 @@ use crate::sink::PLUGIN;
 #[derive(Debug)]
 pub(crate) struct PostgresSink {
     settings: Arc<Settings>,
+    earlier: Earlier<Backend>,
 }
 
 impl PostgresSink {
     /// Checks the options against each other; connects to nothing. Errors are
     /// [`culvert_api::ErrorKind::Config`] and name the option.
     pub(crate) fn from_options(options: &Options) -> Result<PostgresSink> {
-        Ok(PostgresSink { settings: Arc::new(Settings::from_options(options)?) })
+        Ok(PostgresSink { settings: Arc::new(Settings::from_options(options)?), earlier: Earlier::default() })
     }
 }
 
@@ -52,6 +55,9 @@ impl Sink for PostgresSink {
     async fn open(&self, context: &WriterContext) -> Result<OpenSink> {
         let table = self.settings.marker_name()?;
         let mut session = Session::open(&self.settings).await?;
+        if let Some(earlier) = self.earlier.replace(context, session.backend()) {
+            session.end_earlier(&earlier).await;
+        }
         marker::ensure_table(&mut session, &table).await?;
         let (job, sink) = (context.job.as_str(), context.sink.as_str());
         let marker =
