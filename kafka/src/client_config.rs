@@ -18,17 +18,18 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(900);
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes that wait in front of the reader of one partition.
 const PREFETCH_KBYTES_MAX: u64 = 8 << 10;
-/// How long a producer's request may go without an answer; it is sent again then, on a new connection. The
-/// broker knows a message that it has already.
+/// How long a request may go without an answer; it is sent again then, on a new connection. The broker knows a
+/// message that it has already. A member's word comes through again before [`SESSION_TIMEOUT`] is over.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 /// What a request keeps at least to the end of its transaction, as librdkafka wants it.
 const REQUEST_MARGIN: Duration = Duration::from_millis(100);
 /// How long a connection may take to be made, with its login.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a broker may be silent before a question to it is given up.
-const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a member may be silent before its partitions are given to others.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the group waits for a member that takes part and says nothing, and a member for the group's answer to
+/// its joining. More than a last checkpoint is waited for.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The consumer group of reads of the progress topic. Nothing is stored for it.
 const GROUP: &str = "culvert";
 
@@ -139,6 +140,11 @@ impl ClientSettings {
         config
     }
 
+    /// The user's value of a setting.
+    fn user_value(&self, wanted: &str) -> Option<&str> {
+        self.user.iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| value.trim())
+    }
+
     fn with_user(&self, mut config: ClientConfig) -> ClientConfig {
         for (name, value) in &self.user {
             config.set(name, value);
@@ -180,7 +186,11 @@ impl ClientSettings {
         let mut config = self.common();
         // A process that is gone is missed soon; who wants it otherwise sets it.
         config.set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string());
-        config.set("socket.timeout.ms", SOCKET_TIMEOUT.as_millis().to_string());
+        config.set("socket.timeout.ms", REQUEST_TIMEOUT.as_millis().to_string());
+        // librdkafka wants it no shorter than the other.
+        let session = self.user_value("session.timeout.ms").and_then(|value| value.parse().ok());
+        let join = session.map_or(JOIN_TIMEOUT, |millis| JOIN_TIMEOUT.max(Duration::from_millis(millis)));
+        config.set("max.poll.interval.ms", join.as_millis().to_string());
         let mut config = self.with_user(config);
         config.set("group.id", group).set("partition.assignment.strategy", "cooperative-sticky");
         config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
@@ -194,7 +204,7 @@ impl ClientSettings {
         let mut config = self.common();
         config.set("queued.max.messages.kbytes", PREFETCH_KBYTES_MAX.to_string());
         config.set("fetch.queue.backoff.ms", "10").set("fetch.wait.max.ms", "100");
-        config.set("socket.timeout.ms", SOCKET_TIMEOUT.as_millis().to_string());
+        config.set("socket.timeout.ms", REQUEST_TIMEOUT.as_millis().to_string());
         let mut config = self.with_user(config);
         config.set("group.id", group).set("enable.auto.commit", "false");
         config.set("isolation.level", "read_committed").set("auto.offset.reset", "error");
@@ -205,7 +215,7 @@ impl ClientSettings {
     /// Asks about a group and its topics, and is no member.
     pub fn asker(&self, group: &str) -> ClientConfig {
         let mut config = self.common();
-        config.set("socket.timeout.ms", SOCKET_TIMEOUT.as_millis().to_string());
+        config.set("socket.timeout.ms", REQUEST_TIMEOUT.as_millis().to_string());
         let mut config = self.with_user(config);
         config.set("group.id", group).set("enable.auto.commit", "false");
         config.set("allow.auto.create.topics", "false");

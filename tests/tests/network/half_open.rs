@@ -1,7 +1,7 @@
 //! A connection that is open and dead for good while new ones work: it is left, and nothing is lost or doubled.
 //! One on which the server works is not, however long that takes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use culvert_tests::{Database, Flavor, Kafka, KafkaOptions, PgVersion, Proxy, postgres_shared};
 use culvert_tests::{shared, wait};
@@ -11,8 +11,6 @@ use super::scene::{Scene, To};
 use crate::postgres::job::{Job, LIMIT, tail};
 use crate::workers::scene::{Makes, Scene as Topic, Worker};
 
-/// Within this a dead connection is left on a machine that is busy with all of these; the times are printed.
-const LEFT_WITHIN: Duration = Duration::from_secs(25);
 /// Seconds that a statement is made to wait: more than it takes to leave a dead connection.
 const LONG_WAIT_SECS: u32 = 15;
 
@@ -49,7 +47,7 @@ async fn is_left(what: &str, scene: Scene<'_>, at_source: bool) {
         let mark = std::cell::Cell::new(0);
         die(death, proxy, async || mark.set(scene.mark().await)).await;
         let since = Instant::now();
-        scene.arrived(mark.get(), &job, LEFT_WITHIN, &format!("{what}, {death:?}")).await;
+        scene.arrived(mark.get(), &job, LIMIT, &format!("{what}, {death:?}")).await;
         println!("{what}, {death:?}: left and gone on within {:.1} s", since.elapsed().as_secs_f64());
     }
     scene.ended_well(job).await;
@@ -71,7 +69,7 @@ async fn topic_is_left(what: &str) {
         die(death, kafka.proxy(), async || scene.source.run(&[&insert]).await).await;
         let since = Instant::now();
         let query = format!("SELECT name FROM item WHERE id = {id}");
-        wait::until_ok(LEFT_WITHIN, &format!("row {id} at the target, {death:?}"), async || {
+        wait::until_ok(LIMIT, &format!("row {id} at the target, {death:?}"), async || {
             let there = scene.target.value(&query).await.is_some();
             if there { Ok(()) } else { Err(tail(&workers[0].job().stderr())) }
         })
@@ -193,7 +191,7 @@ async fn is_left_with_its_locks(scene: Scene<'_>) {
     scene.to_target().abandon();
     scene.to_target().mute(false);
     let since = Instant::now();
-    scene.arrived(mark, &job, LEFT_WITHIN, "a dead connection with locks").await;
+    scene.arrived(mark, &job, LIMIT, "a dead connection with locks").await;
     println!("left with its locks and gone on within {:.1} s", since.elapsed().as_secs_f64());
     scene.ended_well(job).await;
 }
