@@ -21,6 +21,8 @@ const PREFETCH_KBYTES_MAX: u64 = 8 << 10;
 /// How long a request may go without an answer; it is sent again then, on a new connection. The broker knows a
 /// message that it has already. A member's word comes through again before [`SESSION_TIMEOUT`] is over.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+/// The same for a reader, whose answers are larger.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a request keeps at least to the end of its transaction, as librdkafka wants it.
 const REQUEST_MARGIN: Duration = Duration::from_millis(100);
 /// How long a connection may take to be made, with its login.
@@ -204,7 +206,7 @@ impl ClientSettings {
         let mut config = self.common();
         config.set("queued.max.messages.kbytes", PREFETCH_KBYTES_MAX.to_string());
         config.set("fetch.queue.backoff.ms", "10").set("fetch.wait.max.ms", "100");
-        config.set("socket.timeout.ms", REQUEST_TIMEOUT.as_millis().to_string());
+        config.set("socket.timeout.ms", FETCH_TIMEOUT.as_millis().to_string());
         let mut config = self.with_user(config);
         config.set("group.id", group).set("enable.auto.commit", "false");
         config.set("isolation.level", "read_committed").set("auto.offset.reset", "error");
