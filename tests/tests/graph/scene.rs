@@ -61,7 +61,8 @@ impl Scene {
         Writers { clients: clients.collect(), stop }
     }
 
-    /// Waits until the mirrors hold a last row of every source.
+    /// Waits until the mirrors hold a last row of every source, and as many rows: a last row may come before the
+    /// snapshot has read all of its table. Nobody else writes.
     pub(crate) async fn caught_up(&self, job: &Job) {
         for (at, shard) in self.shards.iter().enumerate() {
             shard.run(&[&format!("INSERT INTO orders (id, amount) VALUES ({}, -1)", -1 - at as i64)]).await;
@@ -69,6 +70,14 @@ impl Scene {
         self.audit.run(&["INSERT INTO audit VALUES (-9, -1)"]).await;
         until(&self.mirror, "SELECT COUNT(*) FROM public.orders WHERE id < 0", "2", job).await;
         until(&self.mirror, "SELECT COUNT(*) FROM public.audit WHERE id < 0", "1", job).await;
+        let count = async |database: &Database<'_>, table: &str| {
+            let counted = database.value(&format!("SELECT COUNT(*) FROM {table}")).await;
+            counted.and_then(|count| count.parse::<u64>().ok()).expect("a table has a number of rows")
+        };
+        let orders = count(&self.shards[0], "orders").await + count(&self.shards[1], "orders").await;
+        let audit = count(&self.audit, "audit").await;
+        until(&self.mirror, "SELECT COUNT(*) FROM public.orders", &orders.to_string(), job).await;
+        until(&self.mirror, "SELECT COUNT(*) FROM public.audit", &audit.to_string(), job).await;
     }
 
     /// The mirrors hold what the sources hold, all shards together.
