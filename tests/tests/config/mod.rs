@@ -1,4 +1,5 @@
 //! What users are told about their job files, and what the program tells of itself.
+#![allow(clippy::unwrap_used)]
 
 mod connectors;
 mod mistakes;
