@@ -15,9 +15,10 @@ fn allowed(from: &str, to: &str) -> bool {
         // The engine knows traits only.
         "culvert-engine" | "culvert-kafka" | "culvert-state" => among(&["culvert-api"]),
         // What source and sink share about PostgreSQL: how to reach it, what its errors mean.
-        "culvert-transforms" | "culvert-transform-sql" | "culvert-postgres" | "culvert-values" => {
+        "culvert-transforms" | "culvert-postgres" | "culvert-values" => {
             among(&["culvert-api", "culvert-config"])
         }
+        "culvert-transform-sql" => among(&["culvert-api", "culvert-config", "culvert-values"]),
         // It reads without the log what they read before it: the same types and values, by the same code.
         "culvert-source-jdbc" => among(&[
             "culvert-api",

@@ -1,6 +1,7 @@
 //! Every function there is, by its names. docs/sql.md has one line for each; the test compares.
 
 mod array;
+mod encode;
 mod number;
 mod regexp;
 mod string;
@@ -13,8 +14,14 @@ use arrow_schema::DataType;
 use crate::function::{Def, Known};
 
 /// The functions that are computed from their arguments' values.
-const TABLES: [&[Def]; 5] =
-    [string::FUNCTIONS, regexp::FUNCTIONS, number::FUNCTIONS, time::FUNCTIONS, array::FUNCTIONS];
+const TABLES: [&[Def]; 6] = [
+    string::FUNCTIONS,
+    regexp::FUNCTIONS,
+    number::FUNCTIONS,
+    time::FUNCTIONS,
+    array::FUNCTIONS,
+    encode::FUNCTIONS,
+];
 
 /// Functions that the translation makes of other expressions, with how many arguments they take at least and at
 /// most: they choose among their arguments, or give another value at every call.
@@ -46,6 +53,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("ROW_NUMBER", "rows are seen one at a time; number them at the target"),
     ("RANK", "rows are seen one at a time; rank them at the target"),
     ("EXPLODE", "one row stays one row; part the values at the target"),
+    ("AES_ENCRYPT", "a key in a query would stand in messages; use the transform FieldEncrypt"),
+    (
+        "AES_DECRYPT",
+        "a key in a query would stand in messages; use the transform FieldEncrypt with mode = DECRYPT",
+    ),
     ("DES_ENCRYPT", "DES is no protection any more; encrypt at the source or at the target"),
     ("DES_DECRYPT", "DES is no protection any more; decrypt at the source or at the target"),
 ];

@@ -19,7 +19,7 @@ use crate::text::to_text;
 const TEXT_BYTES_MAX: usize = 64 << 20;
 
 /// A function of text that gives text.
-const fn text(
+pub(super) const fn text(
     names: &'static [&'static str],
     args: &'static [crate::function::Take],
     optional: usize,
@@ -165,7 +165,7 @@ fn byte_length(a: &Args, unit: i64) -> Outcome {
     a.longs(|r| Ok(texts.is_valid(r).then(|| long(texts.value(r).len()) * unit)))
 }
 
-fn bytes_of(column: &ArrayRef) -> Result<BinaryArray, Fault> {
+pub(super) fn bytes_of(column: &ArrayRef) -> Result<BinaryArray, Fault> {
     let column = crate::cast::cast(column, &DataType::Binary, crate::cast::Mode::Strict)?;
     Ok(column.as_binary::<i32>().clone())
 }
