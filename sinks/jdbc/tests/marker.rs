@@ -72,12 +72,13 @@ async fn a_writer_of_an_older_epoch_fails_at_the_target() {
     both(async |server| {
         let db = server.fresh_database("fence").await;
         let source = people("w", &["id"], RowKindSet::ALL);
-        let sink = sink(server, &db, &[]).unwrap();
+        // Each in a process of its own: one that opens anew ends what it had left at the server.
+        let (sink, other) = (sink(server, &db, &[]).unwrap(), sink(server, &db, &[]).unwrap());
         let mut old = Run::start(&sink, std::slice::from_ref(&source)).await.unwrap();
         old.deliver(rows(&source, &[("+I", 1, "a")])).await.unwrap();
         old.write(rows(&source, &[("+I", 2, "zombie")])).await.unwrap();
 
-        let mut new = Run::open(&sink, 2).await.unwrap();
+        let mut new = Run::open(&other, 2).await.unwrap();
         assert_eq!(new.checkpoint, 1);
         let error = failure(old.open.writer.prepare_commit(&old.marker()).await);
         assert_eq!(error.kind(), ErrorKind::Fenced);

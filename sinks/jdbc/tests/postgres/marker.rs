@@ -77,12 +77,13 @@ async fn a_writer_of_an_older_epoch_fails_at_the_target() {
     postgres_both(async |server| {
         let db = server.fresh_database("fence").await;
         let source = people("w", &["id"], RowKindSet::ALL);
-        let sink = sink(server, &db, &[]).unwrap();
+        // Each in a process of its own: one that opens anew ends what it had left at the server.
+        let (sink, other) = (sink(server, &db, &[]).unwrap(), sink(server, &db, &[]).unwrap());
         let mut old = Run::start(&sink, std::slice::from_ref(&source)).await.unwrap();
         old.deliver(rows(&source, &[("+I", 1, "a")])).await.unwrap();
         old.write(rows(&source, &[("+I", 2, "zombie")])).await.unwrap();
 
-        let mut new = Run::open(&sink, 2).await.unwrap();
+        let mut new = Run::open(&other, 2).await.unwrap();
         assert_eq!(new.checkpoint, 1);
         let error = failure(old.open.writer.prepare_commit(&old.marker()).await);
         assert_eq!(error.kind(), ErrorKind::Fenced);
@@ -106,10 +107,10 @@ async fn a_writer_of_an_older_epoch_fails_at_the_target() {
 async fn runs_that_begin_at_once_make_the_marker_once() {
     postgres_both(async |server| {
         let db = server.fresh_database("race").await;
-        let sink = std::sync::Arc::new(sink(server, &db, &[("schema", "Meta data")]).unwrap());
+        let process = || sink(server, &db, &[("schema", "Meta data")]).unwrap();
         let mut starts = tokio::task::JoinSet::new();
         for epoch in 1..=8 {
-            let sink = sink.clone();
+            let sink = process();
             starts.spawn(async move { sink.open(&context(epoch)).await.map(drop) });
         }
         let mut done = 0;
@@ -122,7 +123,7 @@ async fn runs_that_begin_at_once_make_the_marker_once() {
             }
         }
         assert!(done >= 1);
-        assert!(sink.committed(JOB, SINK, 0).await.unwrap().is_some());
+        assert!(process().committed(JOB, SINK, 0).await.unwrap().is_some());
     })
     .await;
 }
