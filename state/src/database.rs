@@ -20,7 +20,8 @@ pub const CHECKPOINTS: &str = "checkpoints";
 const COLUMN_FAMILIES: [&str; 3] = ["default", META, CHECKPOINTS];
 
 /// The whole budget is small because a store holds a few records that are written in turn.
-const WRITE_BUFFER_BYTES: usize = 4 << 20;
+/// RocksDB takes a tenth more than this of the disk for its log in advance.
+const WRITE_BUFFER_BYTES: usize = 1 << 20;
 const BLOCK_CACHE_BYTES: usize = 8 << 20;
 const WAL_BYTES_MAX: u64 = 16 << 20;
 const MANIFEST_BYTES_MAX: usize = 1 << 20;
