@@ -6,6 +6,7 @@
 //! | [`schema`] | the table of an option block `schema` |
 //! | [`data_type()`] | the words for types |
 //! | [`Cell`], [`of_text`], [`time`] | one value, and how it is read from a text |
+//! | [`of_entry()`] | the options of one of several tables |
 //! | [`json`] | values of JSON |
 //! | [`written()`] | one value as a job file has it |
 //! | [`array()`] | a column of values |
@@ -14,6 +15,7 @@
 mod array;
 mod cell;
 mod data_type;
+mod entry;
 mod equal;
 pub mod json;
 pub mod schema;
@@ -23,5 +25,6 @@ mod written;
 pub use array::array;
 pub use cell::{Cell, decimal, of_text};
 pub use data_type::{DataTypeError, data_type, matches};
+pub use entry::of_entry;
 pub use equal::equal;
 pub use written::written;

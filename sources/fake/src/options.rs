@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow_schema::DataType;
 use culvert_api::{Error, ErrorKind, Result, RowKind, RowKindSet, TableId, TableSchema};
-use culvert_config::{Block, Entry, OptionDef, Options, Problem, ProblemKind, Role, Rule};
-use culvert_values::{Cell, of_text, schema};
+use culvert_config::{OptionDef, Options, Rule};
+use culvert_values::{Cell, of_entry, of_text, schema};
 
 use crate::content::{Content, Said, Table, Written, rows, splits};
 use crate::made::{Calendar, Maker, Range, Ranges, Recipe};
@@ -115,7 +115,7 @@ pub(crate) fn tables(options: &Options, parallelism: u32) -> Result<Vec<Table>> 
     let mut tables = Vec::new();
     if options.is_set("tables_configs") {
         for (number, entries) in (1usize..).zip(options.objects("tables_configs")) {
-            let inner = of_entry(options, entries, number)?;
+            let inner = of_entry(PLUGIN, (OPTIONS, RULES), options, (number, entries))?;
             tables.extend(
                 of_block(&inner, parallelism)
                     .map_err(|error| error.context("entry of tables_configs", number))?,
@@ -139,27 +139,6 @@ pub(crate) fn tables(options: &Options, parallelism: u32) -> Result<Vec<Table>> 
         ));
     }
     Ok(tables)
-}
-
-/// The options of an entry of `tables_configs`.
-fn of_entry(options: &Options, entries: &[Entry], number: usize) -> Result<Options> {
-    let mut block = Block::new(Role::Source, PLUGIN, options.place("tables_configs").clone());
-    block.entries = entries.to_vec();
-    let (inner, mut problems) = Options::resolve(&block, OPTIONS);
-    problems.extend(inner.check(RULES));
-    let counts = |problem: &&Problem| problem.is_error() || problem.kind == ProblemKind::UnknownKey;
-    if let Some(problem) = problems.iter().find(counts) {
-        let message = format!("entry {number} of option 'tables_configs': {}", problem.message);
-        let error = Error::new(ErrorKind::Config, message);
-        return Err(match &problem.hint {
-            Some(hint) => error.hint(hint.clone()),
-            None => error,
-        });
-    }
-    if inner.is_set("tables_configs") {
-        return Err(option("tables_configs", &format!("has another 'tables_configs' in entry {number}")));
-    }
-    Ok(inner)
 }
 
 /// The tables of one block: one, or those of `table-names`.

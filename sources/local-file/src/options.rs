@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_schema::DataType;
-use culvert_api::{Column, Error, ErrorKind, Result, RowKindSet, TableId, TableSchema};
-use culvert_config::{Block, Entry, OptionDef, Options, Problem, ProblemKind, Role, Rule};
+use culvert_api::{Column, Result, RowKindSet, TableId, TableSchema};
+use culvert_config::{OptionDef, Options, Rule};
 use culvert_files::format::{FORMATS, option};
 use culvert_files::read::Reading;
 use culvert_files::{Format, Layout, Pattern};
-use culvert_values::schema;
+use culvert_values::{of_entry, schema};
 use regex::Regex;
 
 use crate::source::PLUGIN;
@@ -100,7 +100,7 @@ pub(crate) fn tables(options: &Options) -> Result<Vec<Table>> {
     }
     let mut tables = Vec::new();
     for (number, entries) in (1usize..).zip(options.objects("tables_configs")) {
-        let inner = of_entry(options, entries, number)?;
+        let inner = of_entry(PLUGIN, (OPTIONS, RULES), options, (number, entries))?;
         tables.push(table(&inner).map_err(|error| error.context("entry of tables_configs", number))?);
     }
     if tables.is_empty() {
@@ -112,27 +112,6 @@ pub(crate) fn tables(options: &Options) -> Result<Vec<Table>> {
             .hint("give each a name of its own: schema { table = \"orders\" }"));
     }
     Ok(tables)
-}
-
-/// The options of an entry of `tables_configs`.
-fn of_entry(options: &Options, entries: &[Entry], number: usize) -> Result<Options> {
-    let mut block = Block::new(Role::Source, PLUGIN, options.place("tables_configs").clone());
-    block.entries = entries.to_vec();
-    let (inner, mut problems) = Options::resolve(&block, OPTIONS);
-    problems.extend(inner.check(RULES));
-    let counts = |problem: &&Problem| problem.is_error() || problem.kind == ProblemKind::UnknownKey;
-    if let Some(problem) = problems.iter().find(counts) {
-        let message = format!("entry {number} of option 'tables_configs': {}", problem.message);
-        let error = Error::new(ErrorKind::Config, message);
-        return Err(match &problem.hint {
-            Some(hint) => error.hint(hint.clone()),
-            None => error,
-        });
-    }
-    if inner.is_set("tables_configs") {
-        return Err(option("tables_configs", &format!("has another 'tables_configs' in entry {number}")));
-    }
-    Ok(inner)
 }
 
 fn table(options: &Options) -> Result<Table> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use culvert_config::{Format as FileFormat, JobFile, Variables, definition_mistakes};
+use culvert_config::{Format as FileFormat, JobFile, Problem, Variables, definition_mistakes};
 
 use super::*;
 
