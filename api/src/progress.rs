@@ -47,6 +47,7 @@ pub struct JobProgress {
     /// What the job waits for now.
     waits: Mutex<Waits>,
     stalled: Mutex<Option<String>>,
+    degraded: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +115,18 @@ impl JobProgress {
     pub fn set_stalled(&self, why: Option<String>) {
         if let Ok(mut stalled) = self.stalled.lock() {
             *stalled = why;
+        }
+    }
+
+    /// Why the job goes on otherwise than it should.
+    pub fn degraded(&self) -> Option<String> {
+        self.degraded.lock().ok()?.clone()
+    }
+
+    /// Sets or takes back that the job goes on otherwise than it should: an attempt failed, a sink is held.
+    pub fn set_degraded(&self, why: Option<String>) {
+        if let Ok(mut degraded) = self.degraded.lock() {
+            *degraded = why;
         }
     }
 

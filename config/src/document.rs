@@ -1,5 +1,4 @@
-//! A file in JSON or HOCON that is no job: its keys with their places, and its texts as they are
-//! written, `${…}` included.
+//! A file in JSON or HOCON that is no job: its keys with their places.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,16 +21,15 @@ pub struct Document {
 
 /// Reads a document: JSON when its name ends in `.json`, HOCON otherwise. `name` is what messages
 /// call it. Errors name the file and, where there is one, the line.
-pub fn read_document(path: &Path, name: &str) -> Result<Document, Problem> {
+pub fn read_document(path: &Path, name: &str, variables: &Variables) -> Result<Document, Problem> {
     let text = read_text(path)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let file: Arc<str> = path.display().to_string().into();
     if is_json(path) {
         check_json(text, &file)?;
     }
-    let fields = hocon::parse(text, &file, path)?;
-    let variables = Variables::as_written();
-    let entries = Resolver::new(&fields, &variables).entries(&fields)?;
+    let fields = hocon::parse(text, &file, Some(path))?;
+    let entries = Resolver::new(&fields, variables).entries(&fields)?;
     let root = Block { plugin: name.to_owned(), role: Role::Env, entries, place: Place::file(&file) };
     Ok(Document { path: path.to_owned(), root })
 }

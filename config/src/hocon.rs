@@ -65,8 +65,8 @@ pub(crate) enum Node {
     Append(Box<Node>),
 }
 
-/// Parses a text. Includes are looked up beside `path`.
-pub(crate) fn parse(text: &str, file: &Arc<str>, path: &Path) -> Result<Vec<Field>, Problem> {
+/// Parses a text. Includes are looked up beside `path`, and refused where it has none.
+pub(crate) fn parse(text: &str, file: &Arc<str>, path: Option<&Path>) -> Result<Vec<Field>, Problem> {
     let included = Cell::new(0);
     parse_nested(text, file, path, 0, &included)
 }
@@ -74,7 +74,7 @@ pub(crate) fn parse(text: &str, file: &Arc<str>, path: &Path) -> Result<Vec<Fiel
 fn parse_nested(
     text: &str,
     file: &Arc<str>,
-    path: &Path,
+    path: Option<&Path>,
     depth: usize,
     included: &Cell<usize>,
 ) -> Result<Vec<Field>, Problem> {
@@ -92,7 +92,7 @@ fn parse_nested(
 
 struct Tree<'a> {
     file: &'a Arc<str>,
-    path: &'a Path,
+    path: Option<&'a Path>,
     scan: &'a Scan,
     next_key: usize,
     next_include: usize,
@@ -164,6 +164,11 @@ impl Tree<'_> {
             let message = format!("include \"{name}\" by url(…) or classpath(…) is not supported");
             return Err(refuse(message).hint("include a file by its path"));
         }
+        let Some(path) = self.path else {
+            // Whoever sends a text must not read the files of whom it is sent to.
+            let message = format!("include \"{name}\": a job that was sent as text cannot include files");
+            return Err(refuse(message).hint("send it in one piece"));
+        };
         self.included.set(self.included.get() + 1);
         if self.depth >= MAX_INCLUDE_DEPTH || self.included.get() > MAX_INCLUDES {
             return Err(refuse(format!(
@@ -171,7 +176,7 @@ impl Tree<'_> {
             ))
             .hint("look for files that include each other"));
         }
-        let base = self.path.parent().unwrap_or(Path::new("")).join(name);
+        let base = path.parent().unwrap_or(Path::new("")).join(name);
         let candidates = [base.clone(), with_extension(&base, "conf"), with_extension(&base, "json")];
         let Some(found) = candidates.into_iter().find(|candidate| candidate.is_file()) else {
             if inclusion.required {
@@ -182,7 +187,7 @@ impl Tree<'_> {
         };
         let text = read_text(&found)?;
         let file: Arc<str> = found.display().to_string().into();
-        parse_nested(&text, &file, &found, self.depth + 1, self.included)
+        parse_nested(&text, &file, Some(&found), self.depth + 1, self.included)
     }
 
     fn lost_track(&self) -> Problem {

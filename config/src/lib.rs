@@ -36,7 +36,7 @@ pub use env::{ENV_OPTIONS, JobMode, JobSettings};
 pub use excerpt::columns_of;
 pub use graph::{JobGraph, Node};
 pub use jdbc_url::{JdbcUrl, JdbcUrlError, UrlFamily};
-pub use load::{Format, JobFile, MAX_FILE_BYTES, load, survey};
+pub use load::{Format, JobFile, MAX_FILE_BYTES, load, survey, survey_text};
 pub use nearest::nearest;
 pub use option_def::{COMMON_OPTIONS, OptionDef, OptionKind, Support, definition_mistakes};
 pub use option_docs::{option_type, options_markdown};

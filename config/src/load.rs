@@ -84,7 +84,18 @@ pub fn survey(path: &Path, variables: &[(String, String)]) -> Result<JobFile, Co
         _ => Format::Hocon,
     };
     let text = read_text(path)?;
-    JobFile::survey(&text, path, format, &variables)
+    JobFile::survey(&text, path, Some(path), format, &variables)
+}
+
+/// Takes a job that was sent as text, as [`survey`] does a file. It cannot include files; `name` is what
+/// messages call it.
+pub fn survey_text(
+    text: &str,
+    name: &Path,
+    format: Format,
+    variables: &[(String, String)],
+) -> Result<JobFile, ConfigErrors> {
+    JobFile::survey(text, name, None, format, &Variables::new(variables)?)
 }
 
 /// Whether a file is JSON by its name.
@@ -134,7 +145,7 @@ impl JobFile {
         format: Format,
         variables: &Variables,
     ) -> Result<JobFile, ConfigErrors> {
-        JobFile::survey(text, path, format, variables).and_then(JobFile::sound)
+        JobFile::survey(text, path, Some(path), format, variables).and_then(JobFile::sound)
     }
 
     /// Itself, if nothing is missing or misshapen.
@@ -145,6 +156,7 @@ impl JobFile {
     fn survey(
         text: &str,
         path: &Path,
+        includes: Option<&Path>,
         format: Format,
         variables: &Variables,
     ) -> Result<JobFile, ConfigErrors> {
@@ -153,7 +165,7 @@ impl JobFile {
         if format == Format::Json {
             check_json(text, &file)?;
         }
-        let fields = hocon::parse(text, &file, path)?;
+        let fields = hocon::parse(text, &file, includes)?;
         let mut sections = Sections {
             resolver: Resolver::new(&fields, variables),
             env: Block::new(Role::Env, "env", Place::file(&file)),

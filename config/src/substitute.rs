@@ -67,7 +67,7 @@ impl Variables {
     }
 
     /// No variables: every `${…}` in a quoted text stays.
-    pub(crate) fn as_written() -> Variables {
+    pub fn as_written() -> Variables {
         Variables { given: Vec::new(), environment: |_| None, as_written: true }
     }
 

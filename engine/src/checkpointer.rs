@@ -344,6 +344,9 @@ impl Checkpointer {
         self.last_ended = Instant::now();
         self.opener.progress.checkpoints.fetch_add(1, Relaxed);
         self.opener.progress.set_position(done.position);
+        if self.lanes.iter().all(Lane::is_live) {
+            self.opener.progress.set_degraded(None);
+        }
         let keep_from = done.checkpoint.id.saturating_sub(self.opener.settings.checkpoints_kept);
         blocking(&self.opener.store, move |store| store.prune_below(keep_from)).await?;
         self.last_source = Some(done.checkpoint.source.clone());

@@ -261,6 +261,8 @@ impl Checkpointer {
             "the sink is held, the others go on; next attempt in {:.1} s: {failure}",
             wait.as_secs_f64()
         );
+        let held = format!("sink {} is held: {failure}", self.opener.branches[at].name);
+        self.opener.progress.set_degraded(Some(held));
         self.take_no_part(at);
         Ok(())
     }

@@ -102,6 +102,7 @@ impl<'a> Tries<'a> {
         let wait = back_off(self.settings, failures);
         self.progress.set_phase(Phase::Waiting);
         self.progress.restarts.fetch_add(1, Relaxed);
+        self.progress.set_degraded(Some(format!("attempt {failures} failed: {error}")));
         warn!(job = name, attempt = failures, "{error}; next attempt in {:.1} s", wait.as_secs_f64());
         let on = pause(wait, stop).await;
         if !on {

@@ -18,6 +18,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run a job until it ends or is stopped (Ctrl-C or SIGTERM keep the restart point).
     Run(RunOptions),
+    /// Run many jobs, always on; see docs/service.md.
+    Serve(ServeOptions),
     /// Look for problems in a job file without touching data.
     Check(CheckOptions),
     /// Show the graph of a job, or make a job file from an intent.
@@ -54,6 +56,17 @@ pub(crate) struct RunOptions {
     /// are at the target stay there.
     #[arg(long)]
     pub(crate) fresh: bool,
+}
+
+/// Options of `culvert serve`.
+#[derive(Args, Debug)]
+pub(crate) struct ServeOptions {
+    /// The service's own file, in HOCON or JSON; docs/service.md has its options.
+    #[arg(short, long, value_name = "FILE", env = "CULVERT_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder of everything the service keeps; otherwise as in its file.
+    #[arg(long, value_name = "DIR", env = "CULVERT_DATA")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// Options of `culvert check`.

@@ -12,7 +12,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use culvert_config::{Place, Problem, ProblemKind, Report, Severity, read_document};
+use culvert_config::{Place, Problem, ProblemKind, Report, Severity, Variables, read_document};
 use serde_json::{Value, json};
 
 use crate::job;
@@ -89,7 +89,7 @@ fn to_json(planned: &Planned) -> String {
 
 /// Plans the job of an intent; `named` is what the job file will be called.
 pub(crate) fn plan(intent: &Path, named: &Path) -> Result<Planned, Problem> {
-    let document = read_document(intent, "intent")?;
+    let document = read_document(intent, "intent", &Variables::as_written())?;
     let mut report = Report::default();
     let (intent, problems) = Intent::read(&document.root);
     report.add_with_patch(&document.path, &problems);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use culvert_api::{Boundedness, DeliveryContract, Error, ErrorKind, Sink, Source};
 use culvert_config::{
     Block, Format, JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, Variables,
-    parse_variables, survey,
+    parse_variables, survey, survey_text,
 };
 use culvert_engine::{
     Branch, FailurePolicy, JobGraph, Node, NodeKind, ReadLimit, Settings, fit, refuse_unfit_targets,
@@ -42,6 +42,22 @@ pub(crate) fn read(arguments: &JobArguments) -> Result<BuiltJob, Vec<Problem>> {
     let variables = parse_variables(&arguments.variables).map_err(|problem| vec![problem])?;
     let file = survey(&arguments.config, &variables).map_err(|errors| errors.0)?;
     Ok(built(file, arguments.name.clone()))
+}
+
+/// Reads a job that is kept or was sent as text: from `file` of the jobs folder, else without a file of its
+/// own.
+pub(crate) fn read_kept(
+    text: &str,
+    format: Format,
+    file: Option<&Path>,
+    variables: &[(String, String)],
+    name: Option<String>,
+) -> Result<BuiltJob, Vec<Problem>> {
+    let read = match file {
+        Some(path) => JobFile::parse(text, path, format, &Variables::new(variables).map_err(|it| vec![it])?),
+        None => survey_text(text, Path::new("job.conf"), format, variables),
+    };
+    Ok(built(read.map_err(|errors| errors.0)?, name))
 }
 
 /// Reads a job file that is not written yet; `path` is for messages.
@@ -276,4 +292,17 @@ pub(crate) type NamedSink = (String, Arc<dyn Sink>);
 pub(crate) fn sinks(graph: &JobGraph) -> Result<Vec<NamedSink>, Error> {
     let (_, branches) = graph.branches()?;
     Ok(branches.into_iter().map(|branch| (branch.name, branch.sink)).collect())
+}
+
+/// The weakest promise among the job's sinks.
+pub(crate) fn delivery(graph: &JobGraph) -> &'static str {
+    let sinks = sinks(graph).unwrap_or_default();
+    let all = |wanted: DeliveryContract| sinks.iter().all(|(_, sink)| sink.contract() == wanted);
+    if all(DeliveryContract::ExactlyOnce) {
+        "exactly-once"
+    } else if sinks.iter().any(|(_, sink)| sink.contract() == DeliveryContract::AtLeastOnce) {
+        "at-least-once"
+    } else {
+        "effectively-once by key"
+    }
 }

@@ -8,6 +8,7 @@ mod blame;
 mod catalogue;
 mod check;
 mod connectors;
+mod daemon;
 mod for_tables;
 mod intent;
 mod job;
@@ -16,6 +17,7 @@ mod plan;
 mod plugin_pages;
 mod progress;
 mod run;
+mod state;
 mod tables;
 mod terminal;
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let code = runtime.block_on(async {
         match arguments.command {
             Command::Run(options) => run::run(options).await,
+            Command::Serve(options) => daemon::serve(options).await,
             Command::Check(options) => check::check(options).await,
             Command::Plan(options) => plan::print(options).await,
             Command::Connectors(options) => catalogue::print(&options),

@@ -1,21 +1,20 @@
 //! `culvert run`: one job in the foreground.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
-use culvert_api::{DeliveryContract, Error, ErrorClass, ErrorKind, JobProgress, Spool, StateStore};
+use culvert_api::{Error, ErrorClass, JobProgress};
 use culvert_config::{Problem, Report};
-use culvert_engine::{Ended, Job, JobGraph, ReadLimit, needs_spool, stop_channel};
-use culvert_state::{FileSpool, JobIdentity, RocksStore};
+use culvert_engine::{Ended, Job, ReadLimit, stop_channel};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::arguments::{JobArguments, RunOptions};
 use crate::job;
 use crate::progress;
+use crate::state;
 use crate::terminal::{answer, complain, complains_in_colour};
 
 /// Runs a job; the exit code.
@@ -32,14 +31,14 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
         return 2;
     }
     let Some(graph) = job.graph else { return 2 };
-    let (store, spool) = match state(&graph, &job.name, options.state, options.fresh).await {
+    let (store, spool) = match state::open(&graph, &job.name, options.state, options.fresh).await {
         Ok(state) => state,
         Err(error) => {
             complain(&format!("error: {error}"));
             return 2;
         }
     };
-    tracing::info!(job = job.name, delivery = contract(&graph), "job read");
+    tracing::info!(job = job.name, delivery = job::delivery(&graph), "job read");
     if let Err(error) = limits_on_hangup(options.job, job.settings.read_limit.clone()) {
         complain(&format!("error: signals cannot be received: {error}"));
         return 2;
@@ -88,94 +87,6 @@ async fn run_to_the_end(job: &Job) -> u8 {
             }
         }
     }
-}
-
-/// The weakest promise among the job's sinks.
-fn contract(graph: &JobGraph) -> &'static str {
-    let sinks = job::sinks(graph).unwrap_or_default();
-    let all = |wanted: DeliveryContract| sinks.iter().all(|(_, sink)| sink.contract() == wanted);
-    if all(DeliveryContract::ExactlyOnce) {
-        "exactly-once"
-    } else if sinks.iter().any(|(_, sink)| sink.contract() == DeliveryContract::AtLeastOnce) {
-        "at-least-once"
-    } else {
-        "effectively-once by key"
-    }
-}
-
-/// `$XDG_STATE_HOME/culvert/NAME`, or below the home folder.
-fn default_folder(name: &str) -> PathBuf {
-    let base = std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local").join("state")));
-    let safe: String =
-        name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-    base.unwrap_or_else(|| PathBuf::from(".")).join("culvert").join(safe)
-}
-
-/// The store of a job that one process does, and the spool where its sinks can stand apart.
-type State = (Option<Arc<dyn StateStore>>, Option<Arc<dyn Spool>>);
-
-async fn state(graph: &JobGraph, name: &str, folder: Option<PathBuf>, fresh: bool) -> Result<State, Error> {
-    let (source, _) = job::ends(graph)?;
-    let Some(group) = source.group() else {
-        let folder = folder.unwrap_or_else(|| default_folder(name));
-        tracing::info!(job = name, state = %folder.display(), "opening the state folder");
-        return open_state(graph, name, &folder, fresh).await;
-    };
-    if folder.is_some() {
-        tracing::warn!(
-            "--state has no effect: what processes share has its state at the sink and in the group"
-        );
-    }
-    if fresh {
-        job::refuse_unfit(graph).await?;
-        group.forget(name).await?;
-        forget_markers(graph, name).await?;
-    }
-    Ok((None, None))
-}
-
-async fn forget_markers(graph: &JobGraph, name: &str) -> Result<(), Error> {
-    for (sink_name, sink) in job::sinks(graph)? {
-        sink.forget(name, &sink_name).await?;
-    }
-    tracing::warn!(job = name, "starting over: state and commit markers are forgotten");
-    Ok(())
-}
-
-async fn open_state(
-    graph: &JobGraph,
-    name: &str,
-    folder: &std::path::Path,
-    fresh: bool,
-) -> Result<State, Error> {
-    let identity = JobIdentity { name: name.to_owned(), fingerprint: job::fingerprint(graph)? };
-    if fresh {
-        // Nothing is forgotten for the sake of a job that cannot start.
-        job::refuse_unfit(graph).await?;
-    }
-    let path = folder.to_owned();
-    let spooled = needs_spool(&job::ends(graph)?.1);
-    let opened = tokio::task::spawn_blocking(move || -> Result<State, Error> {
-        let store = if fresh {
-            RocksStore::open_reset(&path, &identity)?
-        } else {
-            RocksStore::open(&path, &identity)?
-        };
-        if fresh {
-            FileSpool::reset(&path)?;
-        }
-        let spool = if spooled { Some(Arc::new(FileSpool::open(&path)?) as Arc<dyn Spool>) } else { None };
-        Ok((Some(Arc::new(store) as Arc<dyn StateStore>), spool))
-    });
-    let state = opened.await.map_err(|error| {
-        Error::new(ErrorKind::Internal, "opening the state folder failed").caused_by(error)
-    })??;
-    if fresh {
-        forget_markers(graph, name).await?;
-    }
-    Ok(state)
 }
 
 /// The first signal asks the job to finish its checkpoint; the second ends the program.

@@ -2,19 +2,54 @@
 
 use std::io::{IsTerminal, Write};
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
-/// Starts logging; `CULVERT_LOG` chooses what is shown (`debug`, `culvert_engine=trace`, …).
+use crate::daemon::log;
+
+/// Starts logging; `CULVERT_LOG` chooses what is shown (`debug`, `culvert_engine=trace`, …). A line that a
+/// job's own threads write begins with the job's number, and goes to the job's log as well.
 pub(crate) fn start_logging() {
     let filter = EnvFilter::try_from_env("CULVERT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
-    let logging = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let shown = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(terminal)
-        .with_target(false);
+        .event_format(WithJob(tracing_subscriber::fmt::format().with_target(false)));
+    let kept = tracing_subscriber::fmt::layer()
+        .with_writer(log::ToJobLog)
+        .with_ansi(false)
+        .with_target(false)
+        .with_filter(tracing_subscriber::filter::filter_fn(|_| log::current().is_some()));
     // A second start would be a mistake of ours, not a reason to end.
-    let _ = logging.try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(shown).with(kept).try_init();
+}
+
+/// Lines as the format inside makes them, behind the number of the job they are about.
+struct WithJob<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for WithJob<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut line: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        if let Some(job) = log::current() {
+            write!(line, "[{job}] ")?;
+        }
+        self.0.format_event(context, line, event)
+    }
 }
 
 /// Prints an answer. A closed pipe is the reader's choice.

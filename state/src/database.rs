@@ -17,7 +17,8 @@ pub const META: &str = "meta";
 /// Column family of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
 
-const COLUMN_FAMILIES: [&str; 3] = ["default", META, CHECKPOINTS];
+/// The column families of a job's state, next to RocksDB's own `default`.
+pub(crate) const STATE: &[&str] = &[META, CHECKPOINTS];
 
 /// The whole budget is small because a store holds a few records that are written in turn.
 /// RocksDB takes a tenth more than this of the disk for its log in advance.
@@ -35,11 +36,16 @@ pub fn database_path(folder: &Path) -> PathBuf {
     folder.join("db")
 }
 
-/// Opens the database of a state folder; when there is none yet, makes one that `fill` has filled.
-pub(crate) fn open_or_create(folder: &Path, fill: impl FnOnce(&DB) -> Result<()>) -> Result<DB> {
+/// Opens the database of a folder, which has exactly these column families; when there is none yet, makes
+/// one that `fill` has filled.
+pub(crate) fn open_or_create(
+    folder: &Path,
+    families: &[&str],
+    fill: impl FnOnce(&DB) -> Result<()>,
+) -> Result<DB> {
     let path = database_path(folder);
     if !path.exists() {
-        create(folder, &path, fill)?;
+        create(folder, &path, families, fill)?;
     }
     let current = path.join("CURRENT");
     if !current.exists() {
@@ -47,18 +53,19 @@ pub(crate) fn open_or_create(folder: &Path, fill: impl FnOnce(&DB) -> Result<()>
     }
     let options = options();
     let found = DB::list_cf(&options, &path).map_err(|error| open_error(folder, error))?;
-    if let Some(unknown) = found.iter().find(|name| !COLUMN_FAMILIES.contains(&name.as_str())) {
+    let is_known = |name: &str| name == "default" || families.contains(&name);
+    if let Some(unknown) = found.iter().find(|name| !is_known(name)) {
         let message = format!("state folder {} has a part `{unknown}` of a newer format", folder.display());
         return Err(Error::new(ErrorKind::StateMismatch, message)
             .hint("run the version of the program that wrote it, or a newer one"));
     }
-    if let Some(lost) = COLUMN_FAMILIES.iter().find(|name| !found.iter().any(|have| have == *name)) {
+    if let Some(lost) = families.iter().find(|name| !found.iter().any(|have| have == *name)) {
         return Err(damaged(folder, &format!("its part `{lost}` is missing")));
     }
-    open(&options, &path).map_err(|error| open_error(folder, error))
+    open(&options, &path, families).map_err(|error| open_error(folder, error))
 }
 
-fn create(folder: &Path, path: &Path, fill: impl FnOnce(&DB) -> Result<()>) -> Result<()> {
+fn create(folder: &Path, path: &Path, families: &[&str], fill: impl FnOnce(&DB) -> Result<()>) -> Result<()> {
     let unfinished = folder.join("db.new");
     let refused = |error| folder_error(folder, error);
     if unfinished.exists() {
@@ -67,7 +74,7 @@ fn create(folder: &Path, path: &Path, fill: impl FnOnce(&DB) -> Result<()>) -> R
     let mut options = options();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    let db = open(&options, &unfinished).map_err(|error| open_error(folder, error))?;
+    let db = open(&options, &unfinished, families).map_err(|error| open_error(folder, error))?;
     fill(&db)?;
     db.flush_wal(true).map_err(|error| write_error(folder, error))?;
     drop(db);
@@ -82,8 +89,9 @@ fn create(folder: &Path, path: &Path, fill: impl FnOnce(&DB) -> Result<()>) -> R
     Ok(())
 }
 
-fn open(options: &Options, path: &Path) -> std::result::Result<DB, rocksdb::Error> {
-    let families = COLUMN_FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+fn open(options: &Options, path: &Path, families: &[&str]) -> std::result::Result<DB, rocksdb::Error> {
+    let families = ["default"].iter().chain(families);
+    let families = families.map(|name| ColumnFamilyDescriptor::new(*name, options.clone()));
     DB::open_cf_descriptors(options, path, families)
 }
 

@@ -13,6 +13,7 @@
 //! | checkpoint | 1 | u32 little-endian length of the header, header (JSON), enumerator state, reader state |
 //! | job | 1 | JSON `{"name", "fingerprint"}` |
 //! | epoch | 1 | u64 little-endian |
+//! | entry of the registry | 1 | JSON, whose keys are its owner's |
 //!
 //! The header of a checkpoint is `{"id", "epoch", "created_ms", "enumerator_bytes",
 //! "reader_bytes"}`. The two states follow as they are: JSON would make four bytes of each.
@@ -32,6 +33,9 @@ pub const CHECKPOINT_VERSION: u8 = 1;
 pub const JOB_VERSION: u8 = 1;
 /// Version of epoch records written now.
 pub const EPOCH_VERSION: u8 = 1;
+
+/// Version of registry entries written now.
+pub const ENTRY_VERSION: u8 = 1;
 
 /// Largest source state of one checkpoint, enumerator and reader together, in bytes. A schema
 /// history of 10,000 tables takes some ten megabytes; RocksDB holds a record in memory several
@@ -129,6 +133,16 @@ pub fn decode_epoch(record: &[u8]) -> Result<u64> {
     let body = open("epoch", EPOCH_VERSION, record)?;
     let bytes = body.try_into().map_err(|_| damaged("epoch", "it is not 8 bytes long"))?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+/// Bytes of an entry of the registry.
+pub fn encode_entry<T: Serialize>(entry: &T) -> Result<Vec<u8>> {
+    Ok(seal(ENTRY_VERSION, &to_json(entry)?))
+}
+
+/// An entry of the registry from its record, of any version up to [`ENTRY_VERSION`].
+pub fn decode_entry<T: for<'a> Deserialize<'a>>(record: &[u8]) -> Result<T> {
+    from_json("entry of the registry", open("entry of the registry", ENTRY_VERSION, record)?)
 }
 
 fn seal(version: u8, body: &[u8]) -> Vec<u8> {

@@ -14,6 +14,8 @@
 //! FOLDER/db.new/    a store that is being made; renamed to `db` once it is complete
 //! ```
 //!
+//! A service that runs many jobs keeps their definitions in a [`registry`], a database of its own.
+//!
 //! [`store`] keeps the promises of [`culvert_api::StateStore`], [`format`] holds the bytes of every
 //! record, [`lock`] the ownership of the folder, [`database`] how RocksDB is opened and what its
 //! errors mean.
@@ -21,9 +23,11 @@
 pub mod database;
 pub mod format;
 pub mod lock;
+pub mod registry;
 pub mod spool;
 pub mod store;
 
 pub use format::JobIdentity;
+pub use registry::Registry;
 pub use spool::FileSpool;
 pub use store::{CHECKPOINTS_KEPT_MAX, RocksStore};

@@ -81,7 +81,7 @@ impl RocksStore {
 
     fn open_any(folder: &Path, job: &JobIdentity) -> Result<RocksStore> {
         let lock = FolderLock::take(folder)?;
-        let db = database::open_or_create(folder, |db| {
+        let db = database::open_or_create(folder, database::STATE, |db| {
             let meta = family(db, folder, META)?;
             let mut batch = WriteBatch::default();
             batch.put_cf(meta, JOB_KEY, encode_job(job)?);

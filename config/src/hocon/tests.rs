@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 
 fn tree(text: &str) -> Result<Vec<Field>, Problem> {
-    parse(text, &"a.conf".into(), Path::new("a.conf"))
+    parse(text, &"a.conf".into(), Some(Path::new("a.conf")))
 }
 
 /// Keys with their lines, depth first.
@@ -181,12 +181,14 @@ fn includes_are_spliced_in_with_their_own_lines() {
     std::fs::write(folder.join("common.conf"), "# first\nhost = h\n").unwrap();
     std::fs::write(folder.join("loop.conf"), "include \"loop.conf\"\n").unwrap();
     let path = folder.join("job.conf");
-    let with = |text: &str| parse(text, &"job.conf".into(), &path);
+    let with = |text: &str| parse(text, &"job.conf".into(), Some(&path));
     let fields = with("include \"common\"\ninclude \"absent.conf\"\na = 1").unwrap();
     assert_eq!(pairs(&keys(&fields)), [("host", 2), ("a", 3)]);
     assert!(fields[0].place.file.ends_with("common.conf"));
     assert!(with("include required(file(\"absent.conf\"))").unwrap_err().message.contains("no such file"));
     assert!(with("include url(\"x\")").unwrap_err().message.contains("not supported"));
+    let sent = parse("include \"common\"", &"job.conf".into(), None).unwrap_err();
+    assert!(sent.message.contains("cannot include files"), "{}", sent.message);
     assert!(with("include \"loop.conf\"").unwrap_err().message.contains("goes too far"));
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -1,0 +1,103 @@
+//! `culvert serve`: many jobs in one process, always on.
+//!
+//! [`jobs`] keeps, starts and stops them, [`running`] is one of them at work, [`folder`] takes them from a
+//! folder of job files, [`log`] gives each its own log, [`settings`] is the service's own file.
+
+mod folder;
+mod jobs;
+pub(crate) mod log;
+pub(crate) mod model;
+mod record;
+mod running;
+mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_config::{Problem, Report};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::arguments::ServeOptions;
+use crate::terminal::{complain, complains_in_colour};
+use folder::JobsFolder;
+
+use jobs::Jobs;
+
+/// Serves until it is told to end; the exit code.
+pub(crate) async fn serve(options: ServeOptions) -> u8 {
+    let settings = match settings::read(options.config.as_deref(), options.data) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            tell(&problems);
+            return 2;
+        }
+    };
+    let signals = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => {
+            complain(&format!("error: signals cannot be received: {error}"));
+            return 2;
+        }
+    };
+    let opening = settings.clone();
+    let opened = tokio::task::spawn_blocking(move || Jobs::open(opening)).await;
+    let jobs = match opened {
+        Ok(Ok(jobs)) => jobs,
+        Ok(Err(error)) => {
+            complain(&format!("error: {error}"));
+            return 2;
+        }
+        Err(error) => {
+            complain(&format!("error: the service could not be opened: {error}"));
+            return 2;
+        }
+    };
+    jobs.start_all().await;
+    let watching = settings.jobs_folder.clone().map(|path| {
+        let folder = JobsFolder::new(path, Arc::clone(&jobs));
+        tokio::spawn(folder.watch(settings.jobs_folder_interval))
+    });
+    tracing::info!(data = %settings.data.display(), "the service is ready");
+    notify(NotifyState::Ready);
+    wait_for_the_end(&jobs, signals).await;
+    notify(NotifyState::Stopping);
+    tracing::info!("the service ends: jobs finish their checkpoints");
+    if let Some(watching) = watching {
+        watching.abort();
+    }
+    jobs.close().await;
+    0
+}
+
+/// Waits for a signal, and tells systemd's watchdog that the service lives as long as it can look at its jobs.
+async fn wait_for_the_end(jobs: &Arc<Jobs>, (mut terminate, mut interrupt): (Signal, Signal)) {
+    let watched = sd_notify::watchdog_enabled().map(|limit| limit / 3);
+    let mut looks = tokio::time::interval(watched.unwrap_or(Duration::from_secs(3600)));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = looks.tick() => {
+                let shown = Arc::clone(jobs);
+                let looked = tokio::task::spawn_blocking(move || shown.list().len()).await;
+                if watched.is_some() && looked.is_ok() {
+                    notify(NotifyState::Watchdog);
+                }
+            }
+        }
+    }
+}
+
+/// Tells systemd, where it listens.
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!("systemd could not be told: {error}");
+    }
+}
+
+fn tell(problems: &[Problem]) {
+    let mut report = Report::default();
+    problems.iter().for_each(|problem| report.add(problem));
+    complain(&report.findings_text(complains_in_colour()));
+}

@@ -1,0 +1,371 @@
+//! What somebody asks for: submit, savepoint, cancel, restore, update, remove.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use culvert_api::{Error, ErrorKind};
+
+use super::{Ask, Entry, Jobs, now_ms, off_loop};
+use crate::daemon::log::{self, JobLog};
+use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, Refusal};
+use crate::daemon::record::{self, JobRecord, Sound};
+use crate::daemon::running::{Outcome, Running, Start};
+
+/// How long a job that is cancelled may take to finish its checkpoint.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A job to start.
+#[derive(Clone, Debug)]
+pub(crate) struct Submission {
+    /// Its number, where somebody chose one.
+    pub(crate) id: Option<JobId>,
+    pub(crate) definition: Definition,
+    /// It is a job that has ended, which goes on from its restart point.
+    pub(crate) restore: bool,
+    /// Forget the restart point of an earlier job of this name, and the markers at the targets.
+    pub(crate) fresh: bool,
+    /// The file of the jobs folder it comes from.
+    pub(crate) file: Option<String>,
+}
+
+impl Jobs {
+    /// Starts every job that was at work when the last process ended, and settles those that somebody
+    /// wanted to end.
+    pub(crate) async fn start_all(self: &Arc<Self>) {
+        let all: Vec<(JobId, JobRecord)> = {
+            let entries = self.entries();
+            entries.iter().map(|(id, entry)| (*id, entry.record.clone())).collect()
+        };
+        for (id, mut record) in all {
+            let _turn = self.turn.lock().await;
+            if record.is_wanted() {
+                let by = record.asked_by.clone();
+                if let Err(refusal) = self.start(id, record.clone(), false, &by).await {
+                    tracing::error!(job = record.name, "the job cannot be started again: {refusal}");
+                    record.status = JobStatus::Failed;
+                    record.reason = Some(refusal.to_string());
+                    self.replace(id, record).await;
+                }
+            } else if !record.status.is_end() {
+                record.status = match record.status {
+                    JobStatus::Canceling => JobStatus::Canceled,
+                    _ => JobStatus::SavepointDone,
+                };
+                let why = "the service ended first; the restart point is the job's last checkpoint";
+                record.reason = Some(why.to_owned());
+                record.ended_ms = Some(now_ms());
+                self.replace(id, record).await;
+            }
+        }
+    }
+
+    /// Checks, keeps and starts a job.
+    pub(crate) async fn submit(
+        self: &Arc<Self>,
+        submission: Submission,
+        by: &str,
+    ) -> Result<JobInfo, Refusal> {
+        if submission.restore {
+            let id = submission
+                .id
+                .ok_or_else(|| Refusal::Conflict("restoring a job needs its number".to_owned()))?;
+            return self.restore(id, Some(submission.definition), by).await;
+        }
+        let sound = record::read(&submission.definition, submission.file.as_deref())?;
+        let _turn = self.turn.lock().await;
+        let id = self.number_for(submission.id)?;
+        let record = JobRecord {
+            name: sound.job.name.clone(),
+            definition: submission.definition,
+            before: None,
+            file: submission.file,
+            status: JobStatus::Pending,
+            reason: None,
+            asked_by: by.to_owned(),
+            created_ms: now_ms(),
+            started_ms: None,
+            ended_ms: None,
+            restored: false,
+        };
+        self.start_sound(id, record, sound, submission.fresh, by).await
+    }
+
+    /// Stops a job behind a checkpoint, and returns when it has stopped.
+    pub(crate) async fn savepoint(&self, id: JobId, by: &str) -> Result<JobInfo, Refusal> {
+        let running = self.ask(id, Ask::Savepoint, by).await?;
+        let _ = running.ended().await;
+        self.settled(id, &running).await
+    }
+
+    /// Stops a job: behind a checkpoint where that takes no longer than [`CANCEL_PATIENCE`]. Its restart
+    /// point is kept. A job that has failed is no longer waited for by anybody.
+    pub(crate) async fn cancel(&self, id: JobId, by: &str) -> Result<JobInfo, Refusal> {
+        {
+            let _turn = self.turn.lock().await;
+            let mut record = self.record(id)?;
+            if !self.is_running(id) {
+                if record.status == JobStatus::Failed || !record.status.is_end() {
+                    record.status = JobStatus::Canceled;
+                    record.asked_by = by.to_owned();
+                    self.replace(id, record).await;
+                }
+                return self.get(id).ok_or(Refusal::Unknown(id));
+            }
+        }
+        let running = self.ask(id, Ask::Cancel, by).await?;
+        if tokio::time::timeout(CANCEL_PATIENCE, running.ended()).await.is_err() {
+            tracing::warn!(job = %id, "cancelled without a checkpoint: the one under way did not come to its end");
+            running.give_up();
+            let _ = running.ended().await;
+        }
+        self.settled(id, &running).await
+    }
+
+    /// Starts a job that has ended, from its restart point; with another definition where one is given.
+    pub(crate) async fn restore(
+        self: &Arc<Self>,
+        id: JobId,
+        changed: Option<Definition>,
+        by: &str,
+    ) -> Result<JobInfo, Refusal> {
+        let _turn = self.turn.lock().await;
+        let mut record = self.record(id)?;
+        if self.is_running(id) {
+            return Err(Refusal::Conflict(format!("job {id} ({}) is running", record.name)));
+        }
+        if let Some(mut definition) = changed {
+            // The name is what the restart point belongs to.
+            definition.name = definition.name.or_else(|| record.definition.name.clone());
+            if definition != record.definition {
+                record.before = Some(std::mem::replace(&mut record.definition, definition));
+            }
+        }
+        self.start(id, record, false, by).await
+    }
+
+    /// Gives a job another definition: a running one stops behind a checkpoint and goes on from there. What
+    /// is wrong with the definition is refused before anything stops; one that then fails before its first
+    /// checkpoint is taken back.
+    pub(crate) async fn update(
+        self: &Arc<Self>,
+        id: JobId,
+        mut changed: Definition,
+        by: &str,
+    ) -> Result<JobInfo, Refusal> {
+        let record = self.record(id)?;
+        changed.name = changed.name.or_else(|| record.definition.name.clone());
+        let sound = record::read(&changed, record.file.as_deref())?;
+        self.refuse_other(id, &record, &sound)?;
+        if !self.is_running(id) {
+            return self.restore(id, Some(changed), by).await;
+        }
+        if changed == record.definition {
+            return self.get(id).ok_or(Refusal::Unknown(id));
+        }
+        let running = self.ask(id, Ask::Change(changed), by).await?;
+        let _ = running.ended().await;
+        self.settled(id, &running).await
+    }
+
+    /// Changes how much a running job may read in a second; 0 is no limit.
+    pub(crate) fn limit(&self, id: JobId, rows: u64, bytes: u64) -> Result<(), Refusal> {
+        let entries = self.entries();
+        let entry = entries.get(&id).ok_or(Refusal::Unknown(id))?;
+        let running = entry.running.as_ref();
+        let running = running.ok_or_else(|| Refusal::Conflict(format!("job {id} is not running")))?;
+        running.read_limit.set(rows, bytes);
+        Ok(())
+    }
+
+    /// Forgets a job that has ended: its log, and its restart point where no other job has its name.
+    pub(crate) async fn remove(&self, id: JobId) -> Result<(), Refusal> {
+        let _turn = self.turn.lock().await;
+        let record = self.record(id)?;
+        if self.is_running(id) {
+            return Err(Refusal::Conflict(format!("job {id} ({}) is running: cancel it first", record.name)));
+        }
+        let registry = Arc::clone(&self.registry);
+        let shared =
+            self.entries().iter().any(|(other, entry)| *other != id && entry.record.name == record.name);
+        let state = (!shared).then(|| self.state_folder(&record.name));
+        let log = log::path(&self.logs(), id);
+        off_loop(move || {
+            registry.remove(id.0)?;
+            // What is left of these does no harm.
+            let _ = std::fs::remove_file(log.with_extension("log.1"));
+            let _ = std::fs::remove_file(log);
+            match state.map(std::fs::remove_dir_all) {
+                Some(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Error::new(ErrorKind::Permission, "the job's state cannot be removed")
+                        .caused_by(error))
+                }
+                _ => Ok(()),
+            }
+        })
+        .await?;
+        self.entries().remove(&id);
+        Ok(())
+    }
+
+    /// Stops every job behind a checkpoint, to be started again by the next process. What takes longer than
+    /// allowed is given up.
+    pub(crate) async fn close(&self) {
+        self.closing.store(true, Relaxed);
+        let all: Vec<Arc<Running>> =
+            self.entries().values().filter_map(|entry| entry.running.clone()).collect();
+        all.iter().for_each(|running| running.stop());
+        let each = |running: &Arc<Running>| running.ended();
+        let mut ends = tokio::task::JoinSet::new();
+        all.iter().map(each).for_each(|end| drop(ends.spawn(end)));
+        let done = async { while ends.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.settings.stop_timeout, done).await.is_err() {
+            tracing::warn!(
+                "jobs that have not finished their checkpoint are given up; they go on from the one before"
+            );
+            all.iter().for_each(|running| running.give_up());
+        }
+    }
+
+    /// Asks a running job to end.
+    async fn ask(&self, id: JobId, ask: Ask, by: &str) -> Result<Arc<Running>, Refusal> {
+        let _turn = self.turn.lock().await;
+        let mut record = self.record(id)?;
+        let running = {
+            let entries = self.entries();
+            let entry = entries.get(&id).ok_or(Refusal::Unknown(id))?;
+            match (&entry.running, &entry.ask) {
+                (Some(running), None) => Arc::clone(running),
+                // A cancellation overrides what waits for a checkpoint.
+                (Some(running), Some(_)) if ask == Ask::Cancel => Arc::clone(running),
+                (Some(_), Some(_)) => {
+                    return Err(Refusal::Conflict(format!("job {id} ({}) is being stopped", record.name)));
+                }
+                (None, _) => {
+                    let (name, status) = (&record.name, record.status);
+                    return Err(Refusal::Conflict(format!(
+                        "job {id} ({name}) is not running: it is {status}"
+                    )));
+                }
+            }
+        };
+        record.asked_by = by.to_owned();
+        record.reason = None;
+        match ask {
+            Ask::Savepoint => record.status = JobStatus::DoingSavepoint,
+            Ask::Cancel => record.status = JobStatus::Canceling,
+            // A process that dies now leaves a job to be started as it was.
+            Ask::Change(_) => {}
+        }
+        self.keep(id, &record).await?;
+        if let Some(entry) = self.entries().get_mut(&id) {
+            entry.record = record;
+            entry.ask = Some(ask);
+        }
+        running.stop();
+        Ok(running)
+    }
+
+    /// Starts a job as its record says. The turn is the caller's.
+    pub(super) async fn start(
+        self: &Arc<Self>,
+        id: JobId,
+        record: JobRecord,
+        fresh: bool,
+        by: &str,
+    ) -> Result<JobInfo, Refusal> {
+        let sound = record::read(&record.definition, record.file.as_deref())?;
+        self.refuse_other(id, &record, &sound)?;
+        self.start_sound(id, record, sound, fresh, by).await
+    }
+
+    async fn start_sound(
+        self: &Arc<Self>,
+        id: JobId,
+        mut record: JobRecord,
+        sound: Sound,
+        fresh: bool,
+        by: &str,
+    ) -> Result<JobInfo, Refusal> {
+        self.refuse_start(id, &record.name)?;
+        let Sound { job, described } = sound;
+        let Some(graph) = job.graph else { return Err(Refusal::Invalid(job.problems)) };
+        let folder = self.state_folder(&record.name);
+        record.status = JobStatus::Scheduled;
+        record.asked_by = by.to_owned();
+        record.started_ms = Some(now_ms());
+        record.ended_ms = None;
+        record.restored = !fresh && folder.exists();
+        self.keep(id, &record).await?;
+        let log = JobLog::new(&self.logs(), id);
+        let (name, settings) = (record.name.clone(), job.settings);
+        tracing::info!(job = name, id = %id, by, restored = record.restored, "the job starts");
+        let running = Arc::new(Running::start(Start { id, name, graph, settings, folder, fresh, log }));
+        let end = Box::pin(running.ended());
+        let described = Some(described);
+        let started = Arc::clone(&running);
+        let entry =
+            Entry { record, described, running: Some(running), ask: None, figures: Figures::default() };
+        self.entries().insert(id, entry);
+        tokio::spawn(Arc::clone(self).settle_at_its_end(id, started, end));
+        self.get(id).ok_or(Refusal::Unknown(id))
+    }
+
+    /// A definition may change, what its restart point depends on may not.
+    fn refuse_other(&self, id: JobId, record: &JobRecord, sound: &Sound) -> Result<(), Refusal> {
+        if sound.job.name != record.name {
+            return Err(Refusal::Conflict(format!(
+                "job {id} is called {}, and its restart point belongs to that name; submit {} as a job of its own",
+                record.name, sound.job.name
+            )));
+        }
+        let before = self.entries().get(&id).and_then(|entry| entry.described.clone());
+        match before {
+            Some(before) if before.fingerprint != sound.described.fingerprint => {
+                Err(Refusal::Conflict(format!(
+                    "the restart point of job {id} is for {}, and the job is now {}; cancel it and submit the changed job under another name",
+                    before.fingerprint, sound.described.fingerprint
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is room for a job of this name.
+    fn refuse_start(&self, id: JobId, name: &str) -> Result<(), Refusal> {
+        if self.is_closing() {
+            return Err(Refusal::Conflict("the service is ending".to_owned()));
+        }
+        let entries = self.entries();
+        let running = || entries.iter().filter(|(_, entry)| entry.running.is_some());
+        if let Some((other, _)) = running().find(|(_, entry)| entry.record.name == name) {
+            return Err(Refusal::Conflict(format!(
+                "job {other} has the name {name} and is running; a job's restart point and markers belong to its name"
+            )));
+        }
+        if running().count() >= self.settings.jobs_max {
+            return Err(Refusal::Conflict(format!(
+                "{} jobs are running, as many as jobs.max allows; job {id} was not started",
+                self.settings.jobs_max
+            )));
+        }
+        Ok(())
+    }
+
+    /// The number for a new job.
+    fn number_for(&self, wanted: Option<JobId>) -> Result<JobId, Refusal> {
+        let entries = self.entries();
+        if let Some(id) = wanted {
+            return match entries.contains_key(&id) {
+                true => Err(Refusal::Conflict(format!("there is a job {id} already"))),
+                false => Ok(id),
+            };
+        }
+        // Milliseconds and two digits: below 2^53, and in the order of their submission.
+        let mut number = now_ms().saturating_mul(100);
+        while entries.contains_key(&JobId(number)) {
+            number += 1;
+        }
+        Ok(JobId(number))
+    }
+}

@@ -1,0 +1,110 @@
+//! The service's own file: what `culvert serve` is told about itself.
+//!
+//! ```hocon
+//! service { data = "/var/lib/culvert", jobs.folder = "/etc/culvert/jobs" }
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use culvert_config::{
+    Block, Entry, OptionDef, Options, Problem, ProblemKind, Role, Value, Variables, nearest, read_document,
+};
+
+use crate::state::user_folder;
+
+/// The options of `service`.
+pub(crate) const SERVICE_OPTIONS: &[OptionDef] = &[
+    OptionDef::string("data").doc(
+        "The folder of everything the service keeps, made for its user alone; without it, as for single jobs, one below the user's state folder.",
+    ),
+    OptionDef::string("jobs.folder")
+        .doc("A folder of job files (`.conf`, `.json`), each a job that runs as long as the file is there."),
+    OptionDef::duration_ms("jobs.folder.interval")
+        .default("2000")
+        .doc("Time between two looks at the jobs folder. A file is taken when two looks find it alike."),
+    OptionDef::int_in("jobs.max", 1, 10_000)
+        .default("200")
+        .doc("Most jobs that run at one time; further ones are refused."),
+    OptionDef::int_in("history.max", 0, 100_000)
+        .default("1000")
+        .doc("Most finished jobs that are kept in the list; the oldest go first, with their logs."),
+    OptionDef::duration_ms("stop.timeout").default("8000").doc(
+        "How long the end of the service waits for checkpoints; a job that takes longer is given up, and goes on from its last checkpoint at the next start.",
+    ),
+];
+
+/// What the service is told about itself.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceSettings {
+    pub(crate) data: PathBuf,
+    pub(crate) jobs_folder: Option<PathBuf>,
+    pub(crate) jobs_folder_interval: Duration,
+    pub(crate) jobs_max: usize,
+    pub(crate) history_max: usize,
+    pub(crate) stop_timeout: Duration,
+}
+
+/// The blocks of the service's file, in the order of its reference.
+const BLOCKS: &[&str] = &["service"];
+
+/// Reads the service's file; without one, everything is as by default.
+pub(crate) fn read(path: Option<&Path>, data: Option<PathBuf>) -> Result<ServiceSettings, Vec<Problem>> {
+    let one = |problem| vec![problem];
+    let root = match path {
+        Some(path) => {
+            let variables = Variables::new(&[]).map_err(one)?;
+            read_document(path, "the service's file", &variables).map_err(one)?.root
+        }
+        None => Block::new(Role::Env, "the service's file", culvert_config::Place::default()),
+    };
+    let mut problems = unknown_blocks(&root);
+    let (options, found) = Options::resolve(&block(&root, "service"), SERVICE_OPTIONS);
+    problems.extend(found);
+    if problems.iter().any(Problem::is_error) {
+        return Err(problems);
+    }
+    let count = |name: &str| usize::try_from(options.unsigned(name)).unwrap_or(usize::MAX);
+    let folder = |name: &str| options.opt_str(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+    Ok(ServiceSettings {
+        data: data.or_else(|| folder("data")).unwrap_or_else(|| user_folder().join("service")),
+        jobs_folder: folder("jobs.folder"),
+        jobs_folder_interval: Duration::from_millis(options.unsigned("jobs.folder.interval").max(50)),
+        jobs_max: count("jobs.max"),
+        history_max: count("history.max"),
+        stop_timeout: Duration::from_millis(options.unsigned("stop.timeout")),
+    })
+}
+
+/// A block of the file, as one block of options; empty where it is not there.
+fn block(root: &Block, name: &str) -> Block {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut place = root.place.clone();
+    let inside = format!("{name}.");
+    for entry in &root.entries {
+        if entry.key == name {
+            place = entry.place.clone();
+            if let Value::Object(inner) = &entry.value {
+                entries.extend(inner.iter().cloned());
+            }
+        } else if let Some(key) = entry.key.strip_prefix(&inside) {
+            entries.push(Entry { key: key.to_owned(), ..entry.clone() });
+        }
+    }
+    Block { plugin: name.to_owned(), role: Role::Env, entries, place }
+}
+
+fn unknown_blocks(root: &Block) -> Vec<Problem> {
+    let first = |key: &str| key.split('.').next().unwrap_or(key).to_owned();
+    let unknown = root.entries.iter().filter(|entry| !BLOCKS.contains(&first(&entry.key).as_str()));
+    let problem = |entry: &Entry| {
+        let name = first(&entry.key);
+        let message = format!("the service's file has no block '{name}'");
+        let problem = Problem::error(ProblemKind::UnknownKey, entry.place.clone(), &name, message);
+        match nearest(&name, BLOCKS.iter().copied()) {
+            Some(meant) => problem.hint(format!("did you mean '{meant}'?")),
+            None => problem.hint(format!("it may have: {}", BLOCKS.join(", "))),
+        }
+    };
+    unknown.map(problem).collect()
+}
