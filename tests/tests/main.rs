@@ -15,6 +15,7 @@ mod network;
 mod pipeline;
 mod postgres;
 mod push;
+mod service;
 mod sql;
 mod state;
 mod tidy;

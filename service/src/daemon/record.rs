@@ -91,10 +91,8 @@ pub(crate) fn read(definition: &Definition, file: Option<&str>) -> Result<Sound,
             graph: vertices(&job.file),
             fingerprint: job::fingerprint(graph)?,
         },
-        _ => {
-            let mistakes = job.problems.into_iter().filter(Problem::is_error).collect();
-            return Err(Refusal::Invalid(mistakes));
-        }
+        // Warnings as well: a key that nobody knows is often why another is missing.
+        _ => return Err(Refusal::Invalid(job.problems)),
     };
     Ok(Sound { job, described })
 }

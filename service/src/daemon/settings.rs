@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use culvert_config::{
-    Block, Entry, OptionDef, Options, Problem, ProblemKind, Role, Value, Variables, nearest, read_document,
+    Block, Entry, OptionDef, Options, Problem, ProblemKind, Role, Value, Variables, nearest,
+    raise_unknown_keys, read_document,
 };
 
 use crate::state::user_folder;
@@ -61,6 +62,8 @@ pub(crate) fn read(path: Option<&Path>, data: Option<PathBuf>) -> Result<Service
     let mut problems = unknown_blocks(&root);
     let (options, found) = Options::resolve(&block(&root, "service"), SERVICE_OPTIONS);
     problems.extend(found);
+    // Nobody else reads this file.
+    raise_unknown_keys(&mut problems);
     if problems.iter().any(Problem::is_error) {
         return Err(problems);
     }

@@ -36,7 +36,7 @@ sink {{ LocalFile {{ path = "FOLDER/out", {sink} }} }}
 }
 
 /// Lines of all files that a reader sees, with how often each is there.
-pub(super) fn lines(folder: &Path) -> BTreeMap<String, u32> {
+pub(crate) fn lines(folder: &Path) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -59,14 +59,19 @@ pub(super) fn lines(folder: &Path) -> BTreeMap<String, u32> {
 
 /// Each row once, by its number in front.
 pub(super) fn assert_once(found: &BTreeMap<String, u32>) {
+    assert_numbered_once(found, ROWS);
+}
+
+/// Rows whose first column counts from 1 to `rows`, each of them once.
+pub(crate) fn assert_numbered_once(found: &BTreeMap<String, u32>, rows: u64) {
     let twice: Vec<&String> =
         found.iter().filter(|(_, count)| **count > 1).map(|(line, _)| line).take(3).collect();
     assert!(twice.is_empty(), "twice: {twice:?}");
     let id = |line: &str| line.split(',').next().and_then(|id| id.parse::<u64>().ok()).expect("a number");
     let mut ids: Vec<u64> = found.keys().map(|line| id(line)).collect();
     ids.sort_unstable();
-    assert_eq!(ids.len() as u64, ROWS, "lost, or made anew with other values");
-    assert!(ids.into_iter().eq(1..=ROWS));
+    assert_eq!(ids.len() as u64, rows, "lost, or made anew with other values");
+    assert!(ids.into_iter().eq(1..=rows));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

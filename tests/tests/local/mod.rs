@@ -13,6 +13,8 @@ mod read;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use file::{assert_numbered_once, lines};
+
 use culvert_tests::process::{Finished, Running};
 use culvert_tests::{Culvert, scratch};
 
