@@ -9,10 +9,10 @@ use culvert_tests::wait;
 use super::{LIMIT, Service, lines_below};
 use crate::local::{assert_numbered_once, lines};
 
-const ROWS: usize = 20_000;
+pub(super) const ROWS: usize = 20_000;
 
 /// Copies numbered rows from file to file, slowly enough to be stopped on the way.
-fn copy(name: &str, rate: u32, more: &str) -> String {
+pub(super) fn copy(name: &str, rate: u32, more: &str) -> String {
     format!(
         r#"
 env {{ job.mode = "BATCH", checkpoint.interval = 20, read_limit.rows_per_second = {rate} }}
@@ -30,7 +30,7 @@ sink {{ LocalFile {{ path = "FOLDER/{name}" }} }}
 
 impl Service {
     /// One that has rows to copy.
-    fn with_rows() -> Service {
+    pub(super) fn with_rows() -> Service {
         let service = Service::new();
         let mut text = String::new();
         for id in 1..=ROWS {
@@ -42,7 +42,7 @@ impl Service {
     }
 
     /// Waits until a job has placed this many rows.
-    async fn wait_for_rows(&self, name: &str, least: usize) {
+    pub(super) async fn wait_for_rows(&self, name: &str, least: usize) {
         let folder = self.path(name);
         wait::until_ok(LIMIT, &format!("{least} rows of {name}"), async || match lines_below(&folder) {
             found if found >= least => Ok(()),
@@ -51,7 +51,7 @@ impl Service {
         .await;
     }
 
-    fn assert_copied_once(&self, name: &str) {
+    pub(super) fn assert_copied_once(&self, name: &str) {
         assert_numbered_once(&lines(&self.path(name)), ROWS as u64);
     }
 }

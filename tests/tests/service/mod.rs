@@ -1,6 +1,7 @@
 //! `culvert serve`: many jobs in one process.
 
 mod folder;
+mod hung;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
