@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use crate::measure::{LastCheckpoint, Queues, Traffic};
+
 /// What a job is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -43,6 +45,13 @@ pub struct JobProgress {
     pub lag_ms: AtomicU64,
     /// Attempts after a transient failure since the process started.
     pub restarts: AtomicU64,
+    /// What left the sources, by source and table.
+    pub read: Traffic,
+    /// What the sinks accepted, by sink and table.
+    pub written: Traffic,
+    /// What waits in front of the sinks.
+    pub queues: Queues,
+    last_checkpoint: Mutex<Option<LastCheckpoint>>,
     position: Mutex<String>,
     /// What the job waits for now.
     waits: Mutex<Waits>,
@@ -115,6 +124,18 @@ impl JobProgress {
     pub fn set_stalled(&self, why: Option<String>) {
         if let Ok(mut stalled) = self.stalled.lock() {
             *stalled = why;
+        }
+    }
+
+    /// The newest completed checkpoint of this process.
+    pub fn last_checkpoint(&self) -> Option<LastCheckpoint> {
+        *self.last_checkpoint.lock().ok()?
+    }
+
+    /// Says that a checkpoint is complete.
+    pub fn set_last_checkpoint(&self, done: LastCheckpoint) {
+        if let Ok(mut last) = self.last_checkpoint.lock() {
+            *last = Some(done);
         }
     }
 

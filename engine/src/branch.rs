@@ -129,6 +129,7 @@ impl BranchWorker {
             match item {
                 Routed::Batch(batch) => {
                     pass("engine.write.before")?;
+                    self.progress.written.count(&self.sink, &batch);
                     let waiting = self.progress.waits("writing to sink", &self.sink);
                     self.writer.write(batch).await?;
                     drop(waiting);

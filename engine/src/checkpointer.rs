@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use culvert_api::failpoint::pass;
-use culvert_api::{Checkpoint, Error, ErrorKind, Result, SourceState, StateStore, TableSchema};
+use culvert_api::{
+    Checkpoint, Error, ErrorKind, LastCheckpoint, Result, SourceState, StateStore, TableSchema,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -344,6 +346,13 @@ impl Checkpointer {
         self.last_ended = Instant::now();
         self.opener.progress.checkpoints.fetch_add(1, Relaxed);
         self.opener.progress.set_position(done.position);
+        let SourceState { enumerator, reader } = &done.checkpoint.source;
+        self.opener.progress.set_last_checkpoint(LastCheckpoint {
+            id: done.checkpoint.id,
+            ended: self.last_ended,
+            took: done.started.elapsed(),
+            bytes: enumerator.len() + reader.len(),
+        });
         if self.lanes.iter().all(Lane::is_live) {
             self.opener.progress.set_degraded(None);
         }

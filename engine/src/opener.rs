@@ -97,6 +97,7 @@ impl Opener {
         opened.writer.prepare_tables(&mapped, place.0 == 0).await?;
         drop(waiting);
         let (queue_in, queue_out) = queue(self.settings.queue_bytes_max);
+        self.progress.queues.set(&branch.name, queue_in.depth());
         let (orders_in, orders_out) = mpsc::channel(1);
         let worker = BranchWorker {
             at,

@@ -241,6 +241,7 @@ async fn send_batch(
         .context("table", &batch.schema.id));
     }
     attempt.progress.rows_read.fetch_add(batch.len() as u64, Relaxed);
+    attempt.progress.read.count(attempt.source.name(), &batch);
     attempt.settings.read_limit.took(batch.len(), batch.memory_bytes());
     checkpointer.send_all(SpoolItem::Batch(batch)).await
 }

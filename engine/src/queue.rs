@@ -44,6 +44,12 @@ pub(crate) fn queue(bytes_max: usize) -> (Sender, mpsc::Receiver<Flow>) {
 }
 
 impl Sender {
+    /// Asks how many bytes wait, without keeping the queue open.
+    pub(crate) fn depth(&self) -> impl Fn() -> u64 + Send + 'static {
+        let (room, units_max) = (Arc::clone(&self.room), self.units_max as usize);
+        move || (units_max.saturating_sub(room.available_permits()) * UNIT_BYTES) as u64
+    }
+
     /// Waits for the room that a batch needs. Dropping the future gives up the place in the line.
     async fn room_for(&self, batch: &ChangeBatch) -> Result<OwnedSemaphorePermit, Closed> {
         let units = u32::try_from(batch.memory_bytes().div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);

@@ -6,6 +6,7 @@
 mod folder;
 mod jobs;
 pub(crate) mod log;
+pub(crate) mod metrics;
 pub(crate) mod model;
 mod record;
 mod running;

@@ -1,0 +1,158 @@
+//! What Prometheus is told of the service and its jobs.
+//!
+//! The jobs count into their own figures as they work; a scrape takes them over as they are. So nothing is
+//! kept of a job that is gone, and a job pays nothing for being watched. Names and units follow Prometheus'
+//! conventions: base units, `_total` for what only grows.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use culvert_api::{Flowed, JobProgress, Phase, RowKind, TableId};
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use crate::daemon::jobs::Jobs;
+use crate::daemon::model::{JobId, JobStatus};
+
+/// Every state, so that a graph shows zeroes.
+const STATUSES: [JobStatus; 11] = [
+    JobStatus::Pending,
+    JobStatus::Scheduled,
+    JobStatus::Running,
+    JobStatus::Stalled,
+    JobStatus::Degraded,
+    JobStatus::DoingSavepoint,
+    JobStatus::SavepointDone,
+    JobStatus::Canceling,
+    JobStatus::Canceled,
+    JobStatus::Failed,
+    JobStatus::Finished,
+];
+
+/// The figures of now, in Prometheus' text format.
+pub(crate) fn render(jobs: &Jobs) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        describe();
+        of_process();
+        let all = jobs.list();
+        for status in STATUSES {
+            let count = all.iter().filter(|job| job.status == status).count();
+            gauge!("culvert_jobs", "status" => status.word()).set(count as f64);
+        }
+        for job in &all {
+            let labels = [("job", job.name.clone()), ("id", job.id.to_string())];
+            gauge!("culvert_job_up", &labels).set(f64::from(u8::from(job.status == JobStatus::Running)));
+        }
+        for (id, name, progress) in jobs.progress() {
+            of_job(id, &name, &progress);
+        }
+    });
+    recorder.handle().render()
+}
+
+fn describe() {
+    let gauges = [
+        ("culvert_jobs", Unit::Count, "Jobs in this state"),
+        ("culvert_job_up", Unit::Count, "1 when the job is RUNNING: it moves, or there is nothing to move"),
+        ("culvert_job_lag_seconds", Unit::Seconds, "Age of the last transaction when it arrived"),
+        ("culvert_job_snapshot_chunks", Unit::Count, "Chunks of the snapshot, all of them"),
+        (
+            "culvert_job_snapshot_chunks_done",
+            Unit::Count,
+            "Chunks of the snapshot whose rows left the source",
+        ),
+        ("culvert_job_snapshot_running", Unit::Count, "1 while tables are read that were there before"),
+        ("culvert_checkpoint_age_seconds", Unit::Seconds, "Since the newest checkpoint was complete"),
+        ("culvert_checkpoint_duration_seconds", Unit::Seconds, "What the newest checkpoint took"),
+        (
+            "culvert_checkpoint_state_bytes",
+            Unit::Bytes,
+            "Bytes of the source's state in the newest checkpoint",
+        ),
+        ("culvert_queue_bytes", Unit::Bytes, "Bytes of rows that wait in front of a sink"),
+        ("process_resident_memory_bytes", Unit::Bytes, "Memory of the process"),
+        ("process_threads", Unit::Count, "Threads of the process"),
+        ("process_open_fds", Unit::Count, "Open files of the process"),
+    ];
+    let counters = [
+        ("culvert_rows_read_total", Unit::Count, "Rows that left a source, by table and kind"),
+        ("culvert_bytes_read_total", Unit::Bytes, "Bytes of those rows as they lie in memory"),
+        ("culvert_rows_written_total", Unit::Count, "Rows that a sink accepted, by table and kind"),
+        ("culvert_bytes_written_total", Unit::Bytes, "Bytes of those rows as they lie in memory"),
+        ("culvert_rows_committed_total", Unit::Count, "Rows that sinks committed"),
+        ("culvert_log_bytes_total", Unit::Bytes, "Bytes of log and result sets that the source took in"),
+        ("culvert_checkpoints_total", Unit::Count, "Completed checkpoints"),
+        ("culvert_restarts_total", Unit::Count, "Attempts after a failure that passed"),
+    ];
+    gauges.into_iter().for_each(|(name, unit, text)| describe_gauge!(name, unit, text));
+    counters.into_iter().for_each(|(name, unit, text)| describe_counter!(name, unit, text));
+}
+
+fn of_job(id: JobId, name: &str, progress: &Arc<JobProgress>) {
+    let labels = [("job", name.to_owned()), ("id", id.to_string())];
+    counter!("culvert_rows_committed_total", &labels).absolute(progress.rows_committed.load(Relaxed));
+    counter!("culvert_log_bytes_total", &labels).absolute(progress.bytes_read.load(Relaxed));
+    counter!("culvert_checkpoints_total", &labels).absolute(progress.checkpoints.load(Relaxed));
+    counter!("culvert_restarts_total", &labels).absolute(progress.restarts.load(Relaxed));
+    gauge!("culvert_job_lag_seconds", &labels).set(progress.lag_ms.load(Relaxed) as f64 / 1e3);
+    gauge!("culvert_job_snapshot_chunks", &labels).set(progress.chunks_total.load(Relaxed) as f64);
+    gauge!("culvert_job_snapshot_chunks_done", &labels).set(progress.chunks_done.load(Relaxed) as f64);
+    let in_snapshot = progress.phase() == Phase::Snapshot;
+    gauge!("culvert_job_snapshot_running", &labels).set(f64::from(u8::from(in_snapshot)));
+    if let Some(last) = progress.last_checkpoint() {
+        gauge!("culvert_checkpoint_age_seconds", &labels).set(last.ended.elapsed().as_secs_f64());
+        gauge!("culvert_checkpoint_duration_seconds", &labels).set(last.took.as_secs_f64());
+        gauge!("culvert_checkpoint_state_bytes", &labels).set(last.bytes as f64);
+    }
+    for (sink, bytes) in progress.queues.bytes() {
+        let labels = [labels[0].clone(), labels[1].clone(), ("sink", sink)];
+        gauge!("culvert_queue_bytes", &labels).set(bytes as f64);
+    }
+    let ends = [
+        ("source", "culvert_rows_read_total", "culvert_bytes_read_total", &progress.read),
+        ("sink", "culvert_rows_written_total", "culvert_bytes_written_total", &progress.written),
+    ];
+    for (role, rows, bytes, traffic) in ends {
+        for (end, table, flowed) in traffic.totals() {
+            of_table(&labels, (role, end), &table, (rows, bytes), &flowed);
+        }
+    }
+}
+
+fn of_table(
+    labels: &[(&'static str, String)],
+    end: (&'static str, String),
+    table: &TableId,
+    (rows, bytes): (&'static str, &'static str),
+    flowed: &Flowed,
+) {
+    let mut labels = labels.to_vec();
+    labels.extend([end, ("table", table.to_string())]);
+    counter!(bytes, &labels).absolute(flowed.bytes);
+    for (kind, count) in RowKind::ALL.into_iter().zip(flowed.rows) {
+        if count > 0 {
+            let mut labels = labels.clone();
+            labels.push(("kind", kind.short().to_owned()));
+            counter!(rows, &labels).absolute(count);
+        }
+    }
+}
+
+/// What the system says of this process; nothing where it does not.
+fn of_process() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| -> Option<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    if let Some(kilobytes) = field("VmRSS:") {
+        gauge!("process_resident_memory_bytes").set(kilobytes * 1024.0);
+    }
+    if let Some(threads) = field("Threads:") {
+        gauge!("process_threads").set(threads);
+    }
+    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
+        gauge!("process_open_fds").set(open.count() as f64);
+    }
+}
