@@ -25,6 +25,8 @@ use folder::JobsFolder;
 
 use jobs::Jobs;
 
+pub(crate) use settings::SERVICE_OPTIONS;
+
 /// Serves until it is told to end; the exit code.
 pub(crate) async fn serve(options: ServeOptions) -> u8 {
     let settings = match settings::read(options.config.as_deref(), options.data) {

@@ -4,6 +4,7 @@ use culvert_config::{COMMON_OPTIONS, ENV_OPTIONS, Role, options_markdown};
 use culvert_transforms::TABLE_OPTIONS;
 
 use crate::connectors::PLUGINS;
+use crate::daemon::SERVICE_OPTIONS;
 use crate::terminal::answer;
 
 /// The reference of all options.
@@ -12,6 +13,8 @@ pub(crate) fn markdown() -> String {
         "# Options\n\nMade by `culvert options` from the option definitions; do not edit. An option that is \
          *refused* stops the job with the reason given here; one that is *ignored* is accepted and has no effect.\n\n",
     );
+    text.push_str(&options_markdown("The service", SERVICE_OPTIONS));
+    text.push('\n');
     text.push_str(&options_markdown("env", ENV_OPTIONS));
     text.push('\n');
     text.push_str(&options_markdown("Every source, transform and sink", COMMON_OPTIONS));

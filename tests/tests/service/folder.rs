@@ -128,7 +128,7 @@ async fn a_change_that_fails_at_its_start_is_taken_back() {
 #[tokio::test]
 async fn a_job_stops_with_its_file_and_comes_back_with_it() {
     let service = Service::with_rows();
-    service.write("jobs/a.conf", &copy("a", 10_000, ""));
+    service.write("jobs/a.conf", &copy("a", 2_000, ""));
     let mut running = service.start();
     service.wait_for_rows("a", 1).await;
     fs::remove_file(service.path("jobs/a.conf")).expect("it is there");
