@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod check;
 pub mod checkpoint;
+pub mod condition;
 pub mod error;
 pub mod failpoint;
 pub mod group;
@@ -25,6 +26,7 @@ pub mod transform;
 pub use batch::{ChangeBatch, LogPlace, RowPosition, Transaction, Unavailable};
 pub use check::{Finding, Severity};
 pub use checkpoint::{Checkpoint, CommitMarker, SourceState};
+pub use condition::{Comparison, Condition};
 pub use error::{Error, ErrorClass, ErrorKind, Result};
 pub use group::{Group, Hold, HoldEnd, Member, Share, Turn};
 pub use measure::{Flowed, LastCheckpoint, Queues, Traffic};

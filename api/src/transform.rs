@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::ChangeBatch;
+use crate::condition::Condition;
 use crate::error::Result;
 use crate::schema::TableSchema;
 
@@ -31,6 +32,13 @@ pub trait Transform: Send + Sync {
     /// knows better: it must then give the same for [`TableSchema::narrowed`] tables and rows.
     fn needs(&self, input: &TableSchema, _wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
         Ok(vec![true; input.columns.len()])
+    }
+
+    /// What a row of a table that enters has to fulfil to matter, as far as that is known: no row that fails it
+    /// leaves, or has anything to do with one that does. `later` is what a row that leaves has to fulfil behind.
+    /// Nothing is known, unless a transform knows better.
+    fn condition(&self, _input: &TableSchema, _later: Option<Condition>) -> Option<Condition> {
+        None
     }
 
     /// The rows that leave, in order; never an empty batch. `outputs` is what `map_schema` returned for

@@ -9,7 +9,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use culvert_api::{Needs, Result, TableId, TableSchema};
+use culvert_api::{Condition, Needs, Result, TableId, TableSchema};
 use tracing::info;
 
 use crate::graph::Branch;
@@ -20,12 +20,14 @@ pub(crate) struct JobNeeds {
     paths: Vec<Path>,
     /// What was said of each table last.
     told: Mutex<HashMap<(u32, TableId), Vec<usize>>>,
+    /// The condition that was said last.
+    told_conditions: Mutex<HashMap<(u32, TableId), String>>,
 }
 
 impl JobNeeds {
     pub(crate) fn new(branches: &[Branch]) -> JobNeeds {
         let paths = branches.iter().flat_map(|branch| branch.paths.iter().cloned()).collect();
-        JobNeeds { paths, told: Mutex::default() }
+        JobNeeds { paths, told: Mutex::default(), told_conditions: Mutex::default() }
     }
 
     /// Places of the columns that are needed, ascending; the table without the others was proven equal.
@@ -65,6 +67,25 @@ impl JobNeeds {
         Ok(Some(places))
     }
 
+    /// The rows that any path lets pass: all, where one path does not say.
+    fn any_of(
+        &self,
+        table: &TableSchema,
+        of: impl Fn(&[Step], &TableSchema) -> Option<Condition>,
+    ) -> Option<Condition> {
+        let paths = self.paths.iter().filter(|path| path.source == table.source);
+        Condition::any(paths.map(|path| of(&path.steps, table)).collect::<Option<Vec<_>>>()?)
+    }
+
+    fn tell_condition(&self, table: &TableSchema, condition: &Condition) {
+        let text = condition.to_string();
+        let mut told = self.told_conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = told.insert((table.source, table.id.clone()), text.clone());
+        if before.is_none_or(|before| before != text) {
+            info!(table = %table.id, "pushed down: the table is read where {text}, no sink needs other rows");
+        }
+    }
+
     fn tell(&self, table: &TableSchema, places: &[usize]) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let before = told.insert((table.source, table.id.clone()), places.to_vec());
@@ -82,6 +103,29 @@ impl Needs for JobNeeds {
         self.tell(table, &places);
         Some(places)
     }
+
+    fn condition(&self, table: &TableSchema) -> Option<Condition> {
+        let condition = self.any_of(table, condition)?;
+        self.tell_condition(table, &condition);
+        Some(condition)
+    }
+
+    fn log_condition(&self, table: &TableSchema) -> Option<Condition> {
+        // Only where the condition comes first: whatever stands in front of it sees the kinds of the rows, which
+        // a log without the others tells otherwise.
+        self.any_of(table, |steps, table| steps.first()?.transform.condition(table, None))
+    }
+}
+
+/// What rows have to fulfil to leave these steps.
+fn condition(steps: &[Step], table: &TableSchema) -> Option<Condition> {
+    let (step, rest) = steps.split_first()?;
+    let outputs = step.transform.map_schema(table).ok()?;
+    let later = match outputs.as_slice() {
+        [output] => condition(rest, output),
+        _ => None,
+    };
+    step.transform.condition(table, later)
 }
 
 /// What these steps need of a table, a flag per column.

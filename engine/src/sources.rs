@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use culvert_api::{
-    Boundedness, Error, ErrorKind, Finding, Needs, ReaderContext, Result, Source, SourceEvent, SourceReader,
-    SourceState, Split, SplitEnumerator, SplitFinished, TableSchema,
+    Boundedness, Condition, Error, ErrorKind, Finding, Needs, ReaderContext, Result, Source, SourceEvent,
+    SourceReader, SourceState, Split, SplitEnumerator, SplitFinished, TableSchema,
 };
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -137,7 +137,22 @@ struct OfOne {
 
 impl Needs for OfOne {
     fn columns(&self, table: &TableSchema) -> Option<Vec<usize>> {
-        self.needs.columns(&TableSchema { source: self.at, ..table.clone() })
+        self.needs.columns(&self.seen(table))
+    }
+
+    fn condition(&self, table: &TableSchema) -> Option<Condition> {
+        self.needs.condition(&self.seen(table))
+    }
+
+    fn log_condition(&self, table: &TableSchema) -> Option<Condition> {
+        self.needs.log_condition(&self.seen(table))
+    }
+}
+
+impl OfOne {
+    /// The table as the engine knows it.
+    fn seen(&self, table: &TableSchema) -> TableSchema {
+        TableSchema { source: self.at, ..table.clone() }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform};
+use culvert_api::{
+    ChangeBatch, Condition, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform,
+};
 use culvert_config::{OptionDef, Options, Rule};
 
 use crate::layout::needs_as_wanted;
@@ -72,6 +74,10 @@ impl Transform for FilterRowKind {
 
     fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
         Ok(needs_as_wanted(input, wanted))
+    }
+
+    fn condition(&self, _input: &TableSchema, later: Option<Condition>) -> Option<Condition> {
+        later
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {

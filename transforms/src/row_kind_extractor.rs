@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use culvert_api::{
-    ChangeBatch, Column, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform,
+    ChangeBatch, Column, Condition, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform,
 };
 use culvert_config::{OptionDef, Options, Rule};
 
@@ -88,6 +88,11 @@ impl Transform for RowKindExtractor {
 
     fn needs(&self, input: &TableSchema, wanted: &[Vec<bool>]) -> Result<Vec<bool>> {
         Ok(needs_as_wanted(input, wanted))
+    }
+
+    fn condition(&self, _input: &TableSchema, later: Option<Condition>) -> Option<Condition> {
+        // Its own column is text, and in no condition.
+        later
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {

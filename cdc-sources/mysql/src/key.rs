@@ -155,8 +155,14 @@ impl KeyPlan {
         format!(" ORDER BY {}", self.names())
     }
 
-    /// The condition that selects a range.
+    /// The clause that selects a range.
     pub(crate) fn condition(&self, range: &KeyRange<KeyBound>) -> String {
+        let parts = self.conditions(range);
+        if parts.is_empty() { String::new() } else { format!(" WHERE {}", parts.join(" AND ")) }
+    }
+
+    /// The conditions that together select a range.
+    pub(crate) fn conditions(&self, range: &KeyRange<KeyBound>) -> Vec<String> {
         let mut parts = Vec::new();
         if let Some(after) = &range.after {
             parts.push(self.compare(after, ">", ">"));
@@ -164,7 +170,7 @@ impl KeyPlan {
         if let Some(up_to) = &range.up_to {
             parts.push(self.compare(up_to, "<", "<="));
         }
-        if parts.is_empty() { String::new() } else { format!(" WHERE {}", parts.join(" AND ")) }
+        parts
     }
 
     /// The condition that selects the rows behind a key, from the raw bytes of its columns in plan order.

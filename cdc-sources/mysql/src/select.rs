@@ -21,6 +21,7 @@ use crate::decode::RowsBuilder;
 use crate::error::from_client;
 use crate::key::KeyPlan;
 use crate::snapshot::raw_key;
+use crate::tables::condition_sql;
 use crate::value_text::RowText;
 
 /// Rows and bytes of one batch.
@@ -52,6 +53,8 @@ pub struct Selected {
     query: Option<String>,
     /// The order in which reading can go on behind any row.
     order: Option<KeyPlan>,
+    /// What rows have to fulfil to be needed.
+    condition: Option<String>,
 }
 
 /// Which rows.
@@ -71,15 +74,17 @@ impl Selected {
         &self.schema
     }
 
-    /// The same without the columns that nobody needs. Not of a query, whose text is sent as it is.
+    /// The same without the columns and rows that nobody needs. Not of a query, whose text is sent as it is.
     pub fn narrowed(&self, narrowing: &Narrowing) -> Selected {
         let schema = narrowing.narrow((*self.schema).clone());
+        let condition = narrowing.condition(&schema, &self.schema).map(|it| condition_sql(&it));
         let place = |column: &MySqlColumn| schema.columns.iter().position(|other| other.name == column.name);
         let found = |from: usize| self.columns.get(from).and_then(place);
         match self.order.as_ref().map(|order| order.placed(found)) {
             // The order needs what is left out.
-            Some(None) => self.clone(),
+            Some(None) => Selected { condition, ..self.clone() },
             order => Selected {
+                condition,
                 columns: self.columns.iter().filter(|column| place(column).is_some()).cloned().collect(),
                 order: order.flatten(),
                 schema: Arc::new(schema),
@@ -113,6 +118,7 @@ impl Selected {
             return Ok(query.clone());
         }
         let names: Vec<String> = self.columns.iter().map(|column| quote(&column.name)).collect();
+        conditions.extend(self.condition.clone());
         if let (Some(order), Some(after)) = (&self.order, &part.after) {
             conditions.push(order.behind(from_hex(after)?));
         }

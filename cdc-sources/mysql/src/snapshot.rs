@@ -54,6 +54,8 @@ pub(crate) struct ChunkRequest {
     pub(crate) rows_max: usize,
     pub(crate) bytes_max: usize,
     pub(crate) conversion: Conversion,
+    /// Rows that fail it are left out.
+    pub(crate) condition: Option<String>,
 }
 
 /// What a chunk's task answers.
@@ -298,8 +300,12 @@ fn not_visible(table: &TableId) -> Error {
 fn select(request: &ChunkRequest, key: Option<&KeyPlan>) -> String {
     let names: Vec<String> = request.columns.iter().map(|column| quote(&column.name)).collect();
     let mut statement = format!("SELECT {} FROM {}", names.join(", "), quote_table(&request.split.table));
+    let range = key.map(|key| key.conditions(&request.split.range));
+    let conditions: Vec<String> = range.into_iter().flatten().chain(request.condition.clone()).collect();
+    if !conditions.is_empty() {
+        statement.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
+    }
     if let Some(key) = key {
-        statement.push_str(&key.condition(&request.split.range));
         statement.push_str(&key.order_by());
         // One row more than the bound tells whether anything is left.
         if key.can_end_anywhere() {

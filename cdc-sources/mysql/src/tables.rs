@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, new_null_array};
-use culvert_api::{Error, ErrorKind, Result, RowKindSet, TableId, TableSchema};
+use culvert_api::{Comparison, Condition, Error, ErrorKind, Result, RowKindSet, TableId, TableSchema};
 use culvert_snapshot::RangeSet;
 
+use crate::catalog::quote;
 use crate::column::{Conversion, MySqlColumn};
 use crate::ddl::TableDef;
 use crate::key::{KeyBound, KeyPlan};
@@ -41,6 +42,15 @@ pub(crate) struct Captured {
     /// For rows of the columns that are read.
     pub(crate) key: Option<KeyPlan>,
     pub(crate) known_from: Option<BinlogPosition>,
+    /// What rows that were there before have to fulfil to be needed, as the server is asked.
+    pub(crate) condition: Option<String>,
+}
+
+/// A condition in MySQL's words.
+pub(crate) fn condition_sql(condition: &Condition) -> String {
+    let compare =
+        |column: &str, comparison: Comparison, number: i64| format!("{column} {} {number}", comparison.sql());
+    condition.sql(&quote, &compare)
 }
 
 /// The columns of a definition.
@@ -112,8 +122,10 @@ impl Captured {
         let key = key.and_then(|key| key.placed(|place| places.binary_search(&place).ok()));
         let schema = Arc::new(all.narrowed(&places));
         let projection = projection(&schema, &output)?;
+        let condition = config.narrowing.condition(&output, &all).map(|it| condition_sql(&it));
         Ok(Captured {
             id,
+            condition,
             def: state.def,
             reads,
             read_columns: places.iter().filter_map(|place| columns.get(*place).cloned()).collect(),

@@ -21,6 +21,7 @@ use crate::decode::{NanPolicy, RowsBuilder};
 use crate::key::{KeyBound, KeyPlan};
 use crate::snapshot::copy::{CopyRow, CopyRows};
 use crate::snapshot::expression;
+use crate::tables::condition_sql;
 
 /// Rows and bytes of one batch.
 const BATCH_ROWS: usize = 8192;
@@ -47,6 +48,8 @@ pub struct Selected {
     from: String,
     /// The order in which reading can go on behind any row.
     order: Option<KeyPlan>,
+    /// What rows have to fulfil to be needed.
+    condition: Option<String>,
 }
 
 /// Which rows.
@@ -66,14 +69,16 @@ impl Selected {
         &self.schema
     }
 
-    /// The same without the columns that nobody needs.
+    /// The same without the columns and rows that nobody needs.
     pub fn narrowed(&self, narrowing: &Narrowing) -> Selected {
         let schema = narrowing.narrow((*self.schema).clone());
+        let condition = narrowing.condition(&schema, &self.schema).map(|it| condition_sql(&it));
         let place = |name: &str| schema.columns.iter().position(|other| other.name == name);
         match self.order.as_ref().map(|order| order.placed(place)) {
             // The order needs what is left out.
-            Some(None) => self.clone(),
+            Some(None) => Selected { condition, ..self.clone() },
             order => Selected {
+                condition,
                 columns: self
                     .columns
                     .iter()
@@ -111,6 +116,7 @@ impl Selected {
     fn statement(&self, part: &SelectPart) -> Result<String> {
         let columns: Vec<String> = self.columns.iter().map(expression).collect();
         let mut conditions: Vec<String> = part.conditions.iter().map(|text| format!("({text}\n)")).collect();
+        conditions.extend(self.condition.clone());
         if let (Some(order), Some(after)) = (&self.order, &part.after) {
             let bound = after.iter().map(|value| value.parse()).collect::<Result<Vec<_>>>()?;
             conditions.extend(order.behind(&KeyBound(bound)));

@@ -63,6 +63,8 @@ pub(crate) struct ChunkRequest {
     pub(crate) rows_max: usize,
     pub(crate) bytes_max: usize,
     pub(crate) nan: NanPolicy,
+    /// Rows that fail it are left out.
+    pub(crate) condition: Option<String>,
 }
 
 /// What a chunk's task answers.
@@ -404,6 +406,7 @@ fn copy_statement(request: &ChunkRequest, blocks: Option<BlockRange>) -> String 
     if let Some(plan) = &request.cut {
         conditions.extend(plan.conditions(&request.split.range));
     }
+    conditions.extend(request.condition.clone());
     conditions.extend(blocks.map(|blocks| blocks.condition()));
     if !conditions.is_empty() {
         statement.push_str(&format!(" WHERE {}", conditions.join(" AND ")));

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, new_null_array};
 use arrow_buffer::BooleanBuffer;
 use culvert_api::{
-    Error, ErrorKind, Narrowing, Result, RowKind, RowKindSet, TableId, TableSchema, Unavailable,
+    Comparison, Condition, Error, ErrorKind, Narrowing, Result, RowKind, RowKindSet, TableId, TableSchema,
+    Unavailable,
 };
+use culvert_postgres::quote::identifier;
 use culvert_snapshot::RangeSet;
 
 use crate::column::ColumnDef;
@@ -68,6 +70,16 @@ pub(crate) struct Captured {
     pub(crate) standing: Option<Standing>,
     /// How the table is cut into chunks, for rows of all columns; `None` when it is read whole.
     pub(crate) cut: Option<KeyPlan>,
+    /// What rows that were there before have to fulfil to be needed, as the server is asked.
+    pub(crate) condition: Option<String>,
+}
+
+/// A condition in PostgreSQL's words. Operators are named with their schema, so that nobody's own are called.
+pub(crate) fn condition_sql(condition: &Condition) -> String {
+    let compare = |column: &str, comparison: Comparison, number: i64| {
+        format!("{column} OPERATOR(pg_catalog.{}) '{number}'::pg_catalog.int8", comparison.sql())
+    };
+    condition.sql(&identifier, &compare)
 }
 
 /// The key rows are told apart by: the user's, else the table's.
@@ -140,8 +152,10 @@ impl Captured {
         let places: Vec<usize> = (0..reads.len()).filter(|place| reads[*place]).collect();
         let schema = Arc::new(all.narrowed(&places));
         let projection = projection(&schema, &output)?;
+        let condition = conversion.narrowing.condition(&output, &all).map(|it| condition_sql(&it));
         Ok(Captured {
             id: def.id(),
+            condition,
             reads: reads.into(),
             read_columns: places.iter().filter_map(|place| def.columns.get(*place).cloned()).collect(),
             def,

@@ -62,7 +62,7 @@ fn needed(paths: Vec<(u32, Vec<Act>)>, table: &TableSchema) -> Option<Vec<usize>
         steps: acts.into_iter().map(step).collect(),
     };
     let paths = paths.into_iter().map(path).collect();
-    JobNeeds { paths, told: Mutex::default() }.columns(table)
+    JobNeeds { paths, told: Mutex::default(), told_conditions: Mutex::default() }.columns(table)
 }
 
 #[test]

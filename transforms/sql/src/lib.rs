@@ -13,6 +13,7 @@
 mod arithmetic;
 mod cast;
 mod compare;
+mod condition;
 mod function;
 mod functions;
 mod moment;
@@ -27,7 +28,7 @@ mod translate;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use culvert_api::{ChangeBatch, Error, ErrorKind, Result, TableId, TableSchema, Transform};
+use culvert_api::{ChangeBatch, Condition, Error, ErrorKind, Result, TableId, TableSchema, Transform};
 use culvert_config::{OptionDef, Options};
 
 use crate::plan::Plan;
@@ -97,6 +98,10 @@ impl Transform for Sql {
         let plan = self.plan(input)?;
         let wanted = wanted.first().map_or(&[][..], Vec::as_slice);
         Ok(plan.needs(wanted, self.query.has_wildcard()))
+    }
+
+    fn condition(&self, input: &TableSchema, _later: Option<Condition>) -> Option<Condition> {
+        self.plan(input).ok()?.condition.clone()
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use culvert_api::{Column, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema};
+use culvert_api::{Column, Condition, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema};
 use datafusion_common::tree_node::TreeNode;
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::Expr;
@@ -16,6 +16,7 @@ use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr as Ast};
 use crate::Sql;
 use crate::cast::Mode;
 use crate::compare::Typed;
+use crate::condition::common_condition;
 use crate::query::{Item, Query, names_of};
 use crate::translate::{NOW, NOW_TYPE, Translator, can_fail};
 
@@ -47,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) output: TableSchema,
     /// The parts of WHERE, joined by AND; a row passes that makes each of them true.
     pub(crate) conditions: Vec<Computed>,
+    /// What of WHERE a database can decide as well as this.
+    pub(crate) condition: Option<Condition>,
     pub(crate) columns: Vec<Source>,
     /// What a batch has while expressions look at it, when that is one column more than it came with:
     /// [`NOW`].
@@ -94,10 +97,11 @@ fn plan(query: &Query, input: &TableSchema) -> Result<Plan> {
         known: DFSchema::try_from(schema.clone()).map_err(|cause| unplanned("the columns", &cause))?,
         schema: schema.clone(),
     };
-    let mut conditions = Vec::new();
+    let (mut conditions, mut common) = (Vec::new(), Vec::new());
     for condition in conjuncts(query.filter.as_ref()) {
         let expr = maker.translator.condition(condition)?;
         conditions.push(maker.computed(expr, condition.to_string())?);
+        common.extend(common_condition(&maker.translator, condition));
     }
     let mut columns = Vec::new();
     let mut sources = Vec::new();
@@ -126,6 +130,7 @@ fn plan(query: &Query, input: &TableSchema) -> Result<Plan> {
         input: input.clone(),
         output,
         conditions,
+        condition: Condition::all(common),
         columns: sources,
         with_now: with_now.then_some(schema),
         by_key_alone,

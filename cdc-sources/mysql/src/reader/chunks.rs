@@ -77,6 +77,7 @@ impl MySqlReader {
                     .unwrap_or(usize::MAX >> 1),
                 bytes_max: CHUNK_BYTES_MAX,
                 conversion: self.config.conversion.clone(),
+                condition: table.condition.clone(),
             };
             self.chunk_reader.start(&mut self.chunk_tasks, request);
             if alone {

@@ -91,7 +91,7 @@ impl Selector {
             false => RowKindSet::of(&[RowKind::Insert, RowKind::UpdateAfter]),
         };
         let schema = Arc::new(TableSchema::new(id, 0, shown, def.primary_key, kinds));
-        Ok(Selected { schema, columns: columns.into(), from, query, order })
+        Ok(Selected { schema, columns: columns.into(), from, query, order, condition: None })
     }
 
     /// A column of a result. `table` is the one it is of.

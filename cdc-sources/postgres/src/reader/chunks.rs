@@ -105,6 +105,7 @@ impl PgReader {
                 rows_max: usize::try_from(rows).unwrap_or(usize::MAX),
                 bytes_max: CHUNK_BYTES_MAX,
                 nan: self.config.conversion.nan,
+                condition: table.condition.clone(),
             };
             self.chunk_reader.start(&mut self.chunk_tasks, request);
             let id = split.id();

@@ -80,7 +80,7 @@ impl Selector {
             false => RowKindSet::of(&[RowKind::Insert, RowKind::UpdateAfter]),
         };
         let schema = Arc::new(TableSchema::new(id, 0, shown, key, kinds));
-        Ok(Selected { schema, columns, from, order })
+        Ok(Selected { schema, columns, from, order, condition: None })
     }
 }
 
