@@ -3,6 +3,8 @@
 //! [`jobs`] keeps, starts and stops them, [`running`] is one of them at work, [`folder`] takes them from a
 //! folder of job files, [`log`] gives each its own log, [`settings`] is the service's own file.
 
+#![allow(dead_code)]
+
 mod folder;
 mod jobs;
 pub(crate) mod log;

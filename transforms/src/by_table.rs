@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use culvert_api::{ChangeBatch, Error, ErrorKind, Result, TableSchema, Transform};
+use culvert_api::{ChangeBatch, Condition, Error, ErrorKind, Result, TableSchema, Transform};
 use culvert_config::OptionDef;
 use regex::Regex;
 
@@ -103,6 +103,14 @@ impl Transform for ByTable {
             [one] => one.needs(input, wanted),
             // What leaves one on its way to the next is told to nobody.
             _ => Ok(vec![true; input.columns.len()]),
+        }
+    }
+
+    fn condition(&self, input: &TableSchema, later: Option<Condition>) -> Option<Condition> {
+        match self.chain(input).as_slice() {
+            [] => later,
+            [one] => one.condition(input, later),
+            _ => None,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::catalog::{ServerInfo, is_true, query, read_tables, text};
 use crate::key::KeyPlan;
 use crate::options::PgConfig;
 use crate::publication::Published;
+use crate::row_filter::Wishes;
 use crate::shape::{Identity, TableDef};
 use crate::slot::{self, Slot};
 use crate::tables::key_of;
@@ -277,7 +278,7 @@ async fn may_publish(
                 .hint(format!(
                     "GRANT {} TO {user}, or have the owner run: {}",
                     text(row, 2),
-                    published.statement("NAME", tables)
+                    published.statement("NAME", tables, &Wishes::new())
                 )),
         );
     }

@@ -22,6 +22,7 @@ mod partitions;
 mod pgoutput;
 mod publication;
 mod reader;
+mod row_filter;
 pub mod select;
 mod selection;
 mod shape;

@@ -16,6 +16,7 @@ use culvert_postgres::quote::identifier;
 use crate::catalog::{Found, ServerInfo, describe, is_true, parsed, query};
 use crate::options::PgConfig;
 use crate::publication::{Published, run};
+use crate::row_filter::Wishes;
 use crate::shape::TableDef;
 use crate::tables::schema_of;
 
@@ -132,7 +133,7 @@ impl Judge<'_> {
         };
         let table = def.quoted();
         if !published.lacks(&[def]).is_empty() && !rights.own {
-            let statement = published.statement(self.publication, &[def]);
+            let statement = published.statement(self.publication, &[def], &Wishes::new());
             return refused("only its owner may publish it", format!("{statement} as the owner"));
         }
         if !self.config.snapshots() {
@@ -186,7 +187,7 @@ impl Judge<'_> {
         let mut left_out = HashSet::new();
         let mut written = false;
         for def in published.lacks(&fit.iter().collect::<Vec<_>>()) {
-            let statement = published.statement(self.publication, &[def]);
+            let statement = published.statement(self.publication, &[def], &Wishes::new());
             let statement = format!("SET LOCAL lock_timeout = {LOCKED_WITHIN_MS}; {statement}");
             match run(self.client, &statement, "publishing a new table").await {
                 Ok(()) => {

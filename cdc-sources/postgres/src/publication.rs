@@ -12,6 +12,7 @@ use culvert_postgres::{Client, from_client};
 
 use crate::catalog::{ServerInfo, is_true, optional, query, text};
 use crate::options::PgConfig;
+use crate::row_filter::{SetFilters, Wishes, as_set, clause, comment, mismatch, read_comment, refused};
 use crate::shape::{Identity, TableDef};
 
 /// What the comment on a publication of ours begins with; the job's name follows.
@@ -32,6 +33,8 @@ pub(crate) struct Published {
     pub(crate) ours: bool,
     /// The job it was made for.
     pub(crate) job: Option<String>,
+    /// The row filters it was made with.
+    pub(crate) set_filters: SetFilters,
     tables: HashMap<(String, String), PublishedTable>,
 }
 
@@ -69,6 +72,8 @@ impl Published {
         );
         let rows = query(client, &statement, DOING).await?;
         let Some(row) = rows.first() else { return Ok(Published::to_be_made()) };
+        let told = optional(row, 5).and_then(|comment| read_comment(comment, COMMENT));
+        let (job, set_filters) = told.map_or((None, SetFilters::new()), |(job, set)| (Some(job), set));
         let mut published = Published {
             exists: true,
             insert: is_true(row, 0),
@@ -76,7 +81,8 @@ impl Published {
             delete: is_true(row, 2),
             via_root: is_true(row, 3),
             ours: is_true(row, 4),
-            job: optional(row, 5).and_then(|comment| comment.strip_prefix(COMMENT)).map(str::to_owned),
+            job,
+            set_filters,
             generated: is_true(row, 6),
             truncate: is_true(row, 7),
             tables: HashMap::new(),
@@ -214,7 +220,7 @@ impl Published {
         if lacking.is_empty() || (autocreate && self.ours) {
             return Ok(());
         }
-        let statement = self.statement(name, &lacking);
+        let statement = self.statement(name, &lacking, &Wishes::new());
         let message = match (self.exists, autocreate) {
             (false, _) => format!("publication '{name}' does not exist (publication.autocreate = false)"),
             (true, false) => format!(
@@ -230,15 +236,71 @@ impl Published {
         Err(Error::new(ErrorKind::Schema, message).context("table", first).hint(format!("run {statement}")))
     }
 
-    /// The statement that makes it, or adds what it lacks.
-    pub(crate) fn statement(&self, name: &str, lacking: &[&TableDef]) -> String {
-        let tables: Vec<String> = lacking.iter().map(|def| def.quoted_alone()).collect();
+    /// The statement that makes it, or adds what it lacks. Tables that are added have no row filter: what was
+    /// sent of them so far is nothing, and what will be is all.
+    pub(crate) fn statement(&self, name: &str, lacking: &[&TableDef], wishes: &Wishes) -> String {
+        let clause = |def: &TableDef| if self.exists { String::new() } else { clause(wishes, def) };
+        let table = |def: &&TableDef| format!("{}{}", def.quoted_alone(), clause(def));
+        let tables: Vec<String> = lacking.iter().map(table).collect();
         let (name, tables) = (identifier(name), tables.join(", "));
         if self.exists {
             format!("ALTER PUBLICATION {name} ADD TABLE {tables}")
         } else {
             format!("CREATE PUBLICATION {name} FOR TABLE {tables} WITH (publish_via_partition_root = true)")
         }
+    }
+
+    /// What the server leaves out of a table, as it prints it.
+    pub(crate) fn filter(&self, def: &TableDef) -> Option<String> {
+        self.table(&def.schema, &def.table)?.filter.clone()
+    }
+
+    /// Refuses row filters that were set for another condition than the job has now, or changed since. A
+    /// stream that begins anew, behind whatever was left out, sets its own.
+    pub(crate) async fn settle_filters(
+        &self,
+        client: &Client,
+        (name, job): (&str, &str),
+        tables: &[&TableDef],
+        wishes: &Wishes,
+        begins_anew: bool,
+    ) -> Result<()> {
+        let filter = |def: &TableDef| self.filter(def);
+        let Some(found) = mismatch(&self.set_filters, wishes, tables, filter) else { return Ok(()) };
+        if !begins_anew || !self.ours {
+            return Err(refused(name, found));
+        }
+        let table = |def: &&TableDef| format!("{}{}", def.quoted_alone(), clause(wishes, def));
+        let listed: Vec<String> = tables.iter().map(table).collect();
+        let statement = format!("ALTER PUBLICATION {} SET TABLE {}", identifier(name), listed.join(", "));
+        self.write_filtered(client, (name, job), &statement, tables, wishes).await
+    }
+
+    /// Runs a statement that makes the publication or sets its tables, and notes in the same transaction
+    /// whose it is and which filters it has.
+    async fn write_filtered(
+        &self,
+        client: &Client,
+        (name, job): (&str, &str),
+        statement: &str,
+        tables: &[&TableDef],
+        wishes: &Wishes,
+    ) -> Result<()> {
+        const DOING: &str = "making the publication";
+        run(client, &format!("BEGIN; {statement}"), DOING).await.map_err(|error| match error.kind() {
+            ErrorKind::Permission => error.hint(format!("have somebody who may run: {statement}")),
+            _ => error,
+        })?;
+        let mut now = Published::default();
+        if tables.iter().any(|def| !clause(wishes, def).is_empty()) {
+            now.read_parts(client, &literal(name), DOING).await?;
+        }
+        let set = as_set(wishes, tables, |def| now.filter(def));
+        for (table, set) in &set {
+            tracing::info!(table, "pushed down: the server sends rows where {}", set.condition);
+        }
+        let comment = literal(&comment(COMMENT, job, &set)?);
+        run(client, &format!("COMMENT ON PUBLICATION {} IS {comment}; COMMIT", identifier(name)), DOING).await
     }
 
     /// Makes it, or adds what it lacks. True: something was written.
@@ -248,7 +310,7 @@ impl Published {
         server: &ServerInfo,
         (name, job): (&str, &str),
         tables: &[&TableDef],
-        autocreate: bool,
+        (autocreate, wishes): (bool, &Wishes),
     ) -> Result<bool> {
         if let Some(other) = self.job.as_ref().filter(|other| *other != job) {
             return Err(Error::new(
@@ -262,15 +324,14 @@ impl Published {
         if lacking.is_empty() {
             return Ok(false);
         }
-        let statement = self.statement(name, &lacking);
-        run(client, &statement, "making the publication").await.map_err(|error| match error.kind() {
-            ErrorKind::Permission => error.hint(format!("have somebody who may run: {statement}")),
-            _ => error,
-        })?;
-        if !self.exists {
-            let comment = literal(&format!("{COMMENT}{job}"));
-            let statement = format!("COMMENT ON PUBLICATION {} IS {comment}", identifier(name));
-            run(client, &statement, "making the publication").await?;
+        let statement = self.statement(name, &lacking, wishes);
+        if self.exists {
+            run(client, &statement, "making the publication").await.map_err(|error| match error.kind() {
+                ErrorKind::Permission => error.hint(format!("have somebody who may run: {statement}")),
+                _ => error,
+            })?;
+        } else {
+            self.write_filtered(client, (name, job), &statement, &lacking, wishes).await?;
         }
         tracing::info!(publication = name, tables = lacking.len(), "tables published");
         let now = Published::read(client, server, name).await?;

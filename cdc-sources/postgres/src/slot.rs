@@ -196,12 +196,16 @@ pub(crate) fn gone(name: &str) -> Error {
     .hint("start over with --fresh (a new snapshot; the target should be emptied first); a new slot is never made in silence")
 }
 
+/// Whether a new stream begins behind everything that is in the log so far.
+pub(crate) fn begins_anew(config: &PgConfig) -> bool {
+    matches!(config.startup, Startup::Initial | Startup::SnapshotOnly | Startup::Latest)
+}
+
 /// Whether a job without state would throw away what a slot that it did not make has kept: unless its
 /// mode goes on from the slot, it begins at the end of the log. A slot has no place for a name; one
 /// that was made for a job has a publication made for a job beside it.
 pub(crate) fn would_take_over(config: &PgConfig, found: Option<&Slot>, published: &Published) -> bool {
-    let begins_anew = matches!(config.startup, Startup::Initial | Startup::SnapshotOnly | Startup::Latest);
-    begins_anew && config.slot.is_some() && found.is_some() && published.job.is_none()
+    begins_anew(config) && config.slot.is_some() && found.is_some() && published.job.is_none()
 }
 
 /// The refusal of that.

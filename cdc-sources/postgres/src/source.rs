@@ -30,6 +30,7 @@ use crate::newcomers::{Judge, Memory};
 use crate::options::{PgConfig, Startup, Stop};
 use crate::publication::Published;
 use crate::reader::PgReader;
+use crate::row_filter;
 use crate::shape::{TableDef, refuse_made_anew};
 use crate::slot::{self, OwnHolder, Slot};
 use crate::standing;
@@ -242,7 +243,16 @@ impl PostgresSource {
         for def in &tables {
             published.judge(&start.publication, def, config)?;
         }
-        published.ensure(&client, server, (&start.publication, job), &tables, config.autocreate).await?;
+        let wishes = row_filter::wishes(config, server, &start.tables)?;
+        let named = (start.publication.as_str(), job);
+        let anew = ready.restored.is_none() && slot::begins_anew(config);
+        published.settle_filters(&client, named, &tables, &wishes, anew).await?;
+        published.ensure(&client, server, named, &tables, (config.autocreate, &wishes)).await?;
+        if ready.restored.is_none() && config.row_filter {
+            // What the server leaves out is part of what a table is like.
+            let now = Published::read(&client, server, &start.publication).await?;
+            start.tables.iter_mut().for_each(|table| table.def.filter = now.filter(&table.def));
+        }
         if ready.restored.is_some() {
             let mut joining = self.join(&client, ready, &start.publication).await?;
             standing::note(&client, server, &start.publication, &mut start.tables).await?;

@@ -10,7 +10,7 @@ use super::{Ask, Entry, Jobs, now_ms, off_loop};
 use crate::daemon::log::{self, JobLog};
 use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, Refusal};
 use crate::daemon::record::{self, JobRecord, Sound};
-use crate::daemon::running::{Outcome, Running, Start};
+use crate::daemon::running::{Running, Start};
 
 /// How long a job that is cancelled may take to finish its checkpoint.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
