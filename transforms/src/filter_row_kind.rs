@@ -5,7 +5,7 @@ use std::sync::Arc;
 use culvert_api::{
     ChangeBatch, Condition, Error, ErrorKind, Result, RowKind, RowKindSet, TableSchema, Transform,
 };
-use culvert_config::{OptionDef, Options, Rule};
+use culvert_config::{OptionDef, Options, Rule, nearest};
 
 use crate::layout::needs_as_wanted;
 
@@ -53,7 +53,11 @@ fn kinds(options: &Options, name: &str) -> Result<RowKindSet> {
     for word in options.list(name) {
         let Some(kind) = RowKind::from_full(word.trim()) else {
             let error = Error::new(ErrorKind::Config, format!("option `{name}` has the unknown kind {word}"));
-            return Err(error.hint("one of INSERT, UPDATE_BEFORE, UPDATE_AFTER, DELETE"));
+            let all = "one of INSERT, UPDATE_BEFORE, UPDATE_AFTER, DELETE";
+            return Err(error.hint(match nearest(word.trim(), RowKind::ALL.map(RowKind::full)) {
+                Some(meant) => format!("did you mean {meant}? {all}"),
+                None => all.to_owned(),
+            }));
         };
         found.push(kind);
     }

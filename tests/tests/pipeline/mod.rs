@@ -4,6 +4,7 @@
 
 mod faults;
 mod fire;
+mod flush;
 mod kill;
 mod modes;
 mod shapes;

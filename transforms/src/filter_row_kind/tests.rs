@@ -78,3 +78,11 @@ fn what_the_log_left_out_goes_with_its_row() {
     assert_eq!(out.unavailable, [Unavailable { column: 1, rows: vec![true, false].into() }]);
     assert!(out.is_unavailable(0, 1) && !out.is_unavailable(1, 1) && !out.is_unavailable(0, 0));
 }
+
+#[test]
+fn an_unknown_kind_is_told_with_the_one_that_was_meant() {
+    let error = filter(&[("include_kinds", "INSERT,UPDATE_AFTR")]).unwrap_err();
+    assert_eq!(error.message(), "option `include_kinds` has the unknown kind UPDATE_AFTR");
+    let hint = error.hint_text().unwrap();
+    assert!(hint.starts_with("did you mean UPDATE_AFTER? one of INSERT"), "{hint}");
+}
