@@ -45,21 +45,24 @@ fn unknown(name: &str, role: Option<Role>) -> String {
     }
 }
 
-/// The catalogue in the form of docs/connectors-json.md.
 fn to_json(chosen: &[&Plugin]) -> String {
+    // Texts, numbers and lists always serialise.
+    serde_json::to_string_pretty(&value(chosen)).unwrap_or_default()
+}
+
+/// The catalogue in the form of docs/connectors-json.md.
+pub(crate) fn value(chosen: &[&Plugin]) -> Value {
     let connectors: Vec<Value> = chosen.iter().map(|plugin| plugin_json(plugin)).collect();
     let options =
         |defs: &[culvert_config::OptionDef]| -> Vec<Value> { defs.iter().map(option_json).collect() };
-    let catalogue = json!({
+    json!({
         "form": "culvert.connectors",
         "version": OPTIONS_JSON_VERSION,
         "program": env!("CARGO_PKG_VERSION"),
         "connectors": connectors,
         "common_options": options(COMMON_OPTIONS),
         "env_options": options(ENV_OPTIONS),
-    });
-    // Texts, numbers and lists always serialise.
-    serde_json::to_string_pretty(&catalogue).unwrap_or_default()
+    })
 }
 
 fn plugin_json(plugin: &Plugin) -> Value {

@@ -1,5 +1,7 @@
 //! `culvert check`: every problem at once, nothing written.
 
+use std::path::Path;
+
 use culvert_api::{Error, ErrorClass, ErrorKind, Finding};
 use culvert_config::{Problem, Report, Severity, raise_unknown_keys};
 use culvert_engine::{JobGraph, NodeKind};
@@ -11,23 +13,36 @@ use crate::terminal::{answer, answers_in_colour};
 
 /// Checks a job; the exit code.
 pub(crate) async fn check(options: CheckOptions) -> u8 {
-    let mut report = Report::default();
-    let mut job = match job::read(&options.job) {
+    let job = match job::read(&options.job) {
         Ok(job) => job,
         Err(problems) => {
+            let mut report = Report::default();
             problems.iter().for_each(|problem| report.add(problem));
             print(&report, options.format);
             return 2;
         }
     };
+    let path = job.file.path.clone();
+    let (report, unable) = look(job, &path, options.strict, options.connect).await;
+    print(&report, options.format);
+    match (unable, report.is_ok()) {
+        (true, _) => 2,
+        (false, true) => 0,
+        (false, false) => 1,
+    }
+}
+
+/// Looks at a job that was read; whether something hid the answer.
+pub(crate) async fn look(mut job: BuiltJob, path: &Path, strict: bool, and_connect: bool) -> (Report, bool) {
+    let mut report = Report::default();
     let sound = job.is_sound();
-    if options.strict {
+    if strict {
         raise_unknown_keys(&mut job.problems);
     }
     let problems: Vec<Problem> = job.problems.clone();
-    report.add_with_patch(&job.file.path, &problems);
+    report.add_with_patch(path, &problems);
     let mut unable = false;
-    if let (true, true, Some(graph)) = (options.connect, sound, &job.graph)
+    if let (true, true, Some(graph)) = (and_connect, sound, &job.graph)
         && let Err(error) = connect(&job, graph, &mut report).await
     {
         let hint = error.hint_text().map(str::to_owned);
@@ -35,12 +50,7 @@ pub(crate) async fn check(options: CheckOptions) -> u8 {
         // What a person has to change is a problem that was found; anything else hid the answer.
         unable = error.class() != ErrorClass::Operator;
     }
-    print(&report, options.format);
-    match (unable, report.is_ok()) {
-        (true, _) => 2,
-        (false, true) => 0,
-        (false, false) => 1,
-    }
+    (report, unable)
 }
 
 async fn connect(job: &BuiltJob, graph: &JobGraph, report: &mut Report) -> Result<(), Error> {

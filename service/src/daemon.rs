@@ -6,7 +6,7 @@
 #![allow(dead_code)]
 
 mod folder;
-mod jobs;
+pub(crate) mod jobs;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod model;
@@ -22,12 +22,16 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::arguments::ServeOptions;
+use crate::http;
 use crate::terminal::{complain, complains_in_colour};
 use folder::JobsFolder;
 
 use jobs::Jobs;
 
 pub(crate) use settings::SERVICE_OPTIONS;
+
+/// How long requests under way may take at the end.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// Serves until it is told to end; the exit code.
 pub(crate) async fn serve(options: ServeOptions) -> u8 {
@@ -58,7 +62,28 @@ pub(crate) async fn serve(options: ServeOptions) -> u8 {
             return 2;
         }
     };
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    // The address is taken first, so that one that is taken already starts no job.
+    let prepared = match settings.http.enabled {
+        true => http::prepare(settings.http.clone(), jobs.data()).await.map(Some),
+        false => Ok(None),
+    };
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            return 2;
+        }
+    };
     jobs.start_all().await;
+    let serving = match prepared.map(|prepared| prepared.serve(Arc::clone(&jobs), stopped)) {
+        Some(Err(error)) => {
+            complain(&format!("error: {error}"));
+            jobs.close().await;
+            return 2;
+        }
+        serving => serving.and_then(Result::ok),
+    };
     let watching = settings.jobs_folder.clone().map(|path| {
         let folder = JobsFolder::new(path, Arc::clone(&jobs));
         tokio::spawn(folder.watch(settings.jobs_folder_interval))
@@ -70,6 +95,13 @@ pub(crate) async fn serve(options: ServeOptions) -> u8 {
     tracing::info!("the service ends: jobs finish their checkpoints");
     if let Some(watching) = watching {
         watching.abort();
+    }
+    // What is asked from now on would be lost.
+    let _ = stop.send(true);
+    if let Some(mut serving) = serving
+        && tokio::time::timeout(LAST_ANSWERS, &mut serving).await.is_err()
+    {
+        serving.abort();
     }
     jobs.close().await;
     0

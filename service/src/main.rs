@@ -10,6 +10,7 @@ mod check;
 mod connectors;
 mod daemon;
 mod for_tables;
+mod http;
 mod intent;
 mod job;
 mod option_reference;

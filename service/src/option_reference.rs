@@ -5,6 +5,7 @@ use culvert_transforms::TABLE_OPTIONS;
 
 use crate::connectors::PLUGINS;
 use crate::daemon::SERVICE_OPTIONS;
+use crate::http::HTTP_OPTIONS;
 use crate::terminal::answer;
 
 /// The reference of all options.
@@ -14,6 +15,8 @@ pub(crate) fn markdown() -> String {
          *refused* stops the job with the reason given here; one that is *ignored* is accepted and has no effect.\n\n",
     );
     text.push_str(&options_markdown("The service", SERVICE_OPTIONS));
+    text.push('\n');
+    text.push_str(&options_markdown("The service: http", HTTP_OPTIONS));
     text.push('\n');
     text.push_str(&options_markdown("env", ENV_OPTIONS));
     text.push('\n');

@@ -17,6 +17,11 @@ pub(crate) fn user_folder() -> PathBuf {
     base.unwrap_or_else(|| PathBuf::from(".")).join("culvert")
 }
 
+/// The folder of a service that nobody named one for.
+pub(crate) fn service_folder() -> PathBuf {
+    user_folder().join("service")
+}
+
 /// The folder of a job that nobody named one for.
 fn default_folder(name: &str) -> PathBuf {
     let safe: String =

@@ -2,6 +2,7 @@
 //!
 //! ```hocon
 //! service { data = "/var/lib/culvert", jobs.folder = "/etc/culvert/jobs" }
+//! http { port = 8080 }
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use culvert_config::{
     raise_unknown_keys, read_document,
 };
 
-use crate::state::user_folder;
+use crate::http::{HTTP_OPTIONS, HttpConfig};
+use crate::state::service_folder;
 
 /// The options of `service`.
 pub(crate) const SERVICE_OPTIONS: &[OptionDef] = &[
@@ -44,10 +46,11 @@ pub(crate) struct ServiceSettings {
     pub(crate) jobs_max: usize,
     pub(crate) history_max: usize,
     pub(crate) stop_timeout: Duration,
+    pub(crate) http: HttpConfig,
 }
 
 /// The blocks of the service's file, in the order of its reference.
-const BLOCKS: &[&str] = &["service"];
+const BLOCKS: &[&str] = &["service", "http"];
 
 /// Reads the service's file; without one, everything is as by default.
 pub(crate) fn read(path: Option<&Path>, data: Option<PathBuf>) -> Result<ServiceSettings, Vec<Problem>> {
@@ -62,20 +65,24 @@ pub(crate) fn read(path: Option<&Path>, data: Option<PathBuf>) -> Result<Service
     let mut problems = unknown_blocks(&root);
     let (options, found) = Options::resolve(&block(&root, "service"), SERVICE_OPTIONS);
     problems.extend(found);
+    let (http, found) = Options::resolve(&block(&root, "http"), HTTP_OPTIONS);
+    problems.extend(found);
     // Nobody else reads this file.
     raise_unknown_keys(&mut problems);
-    if problems.iter().any(Problem::is_error) {
+    let http = HttpConfig::from_options(&http).map_err(|problem| problems.push(problem)).ok();
+    let Some(http) = http.filter(|_| !problems.iter().any(Problem::is_error)) else {
         return Err(problems);
-    }
+    };
     let count = |name: &str| usize::try_from(options.unsigned(name)).unwrap_or(usize::MAX);
     let folder = |name: &str| options.opt_str(name).filter(|text| !text.is_empty()).map(PathBuf::from);
     Ok(ServiceSettings {
-        data: data.or_else(|| folder("data")).unwrap_or_else(|| user_folder().join("service")),
+        data: data.or_else(|| folder("data")).unwrap_or_else(service_folder),
         jobs_folder: folder("jobs.folder"),
         jobs_folder_interval: Duration::from_millis(options.unsigned("jobs.folder.interval").max(50)),
         jobs_max: count("jobs.max"),
         history_max: count("history.max"),
         stop_timeout: Duration::from_millis(options.unsigned("stop.timeout")),
+        http,
     })
 }
 
