@@ -20,6 +20,24 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Run many jobs, always on; see docs/service.md.
     Serve(ServeOptions),
+    /// Start a job in the service, and wait for its end.
+    Submit(SubmitOptions),
+    /// List the service's jobs.
+    List(ListOptions),
+    /// Show a job.
+    Status(OneJob),
+    /// Show the figures of a job.
+    Metrics(OneJob),
+    /// Stop jobs behind a checkpoint, to be restored later; the same as savepoint.
+    Pause(JobsArguments),
+    /// Stop jobs behind a checkpoint, to be restored later.
+    Savepoint(JobsArguments),
+    /// Start a job that has ended from its restart point, and wait for its end.
+    Restore(RestoreOptions),
+    /// Stop jobs for good; their restart points are kept.
+    Cancel(JobsArguments),
+    /// Show the log of a job.
+    Logs(LogsOptions),
     /// Look for problems in a job file without touching data.
     Check(CheckOptions),
     /// Show the graph of a job, or make a job file from an intent.
@@ -67,6 +85,144 @@ pub(crate) struct ServeOptions {
     /// The folder of everything the service keeps; otherwise as in its file.
     #[arg(long, value_name = "DIR", env = "CULVERT_DATA")]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// Which service is asked.
+#[derive(Args, Debug)]
+pub(crate) struct MasterArguments {
+    /// The address of the service, such as http://127.0.0.1:8080; otherwise that of this user's service.
+    #[arg(long, value_name = "URL", env = "CULVERT_MASTER")]
+    pub(crate) master: Option<String>,
+    /// A file with a token; the variable CULVERT_TOKEN counts before it, this user's service needs none.
+    #[arg(long, value_name = "FILE", env = "CULVERT_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The certificates to trust, as a PEM file; otherwise those of the web.
+    #[arg(long, value_name = "FILE", env = "CULVERT_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The folder of this user's service.
+    #[arg(long, value_name = "DIR", env = "CULVERT_DATA")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// Whether to wait for the end of a job.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct FollowOptions {
+    /// Do not wait for the job's end.
+    #[arg(long = "async")]
+    pub(crate) is_async: bool,
+    /// Cancel the job when this command is ended by Ctrl-C or SIGTERM; otherwise it goes on.
+    #[arg(long)]
+    pub(crate) close_job: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+/// Options of `culvert submit`.
+#[derive(Args, Debug)]
+pub(crate) struct SubmitOptions {
+    #[command(flatten)]
+    pub(crate) job: JobArguments,
+    /// The job's number; otherwise it gets one.
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+    pub(crate) id: Option<u64>,
+    /// Forget the restart point of an earlier job of this name, and start over with a new snapshot.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    #[command(flatten)]
+    pub(crate) follow: FollowOptions,
+    #[command(flatten)]
+    pub(crate) master: MasterArguments,
+}
+
+/// Options of `culvert list`.
+#[derive(Args, Debug)]
+pub(crate) struct ListOptions {
+    /// Jobs in this state alone, such as RUNNING.
+    #[arg(long, value_parser = status_word)]
+    pub(crate) status: Option<String>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) master: MasterArguments,
+}
+
+/// The word of a state, which goes into a query.
+fn status_word(text: &str) -> Result<String, String> {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
+    if plain { Ok(text.to_owned()) } else { Err("a state is a word such as RUNNING".to_owned()) }
+}
+
+/// Options of `culvert status` and `culvert metrics`.
+#[derive(Args, Debug)]
+pub(crate) struct OneJob {
+    /// The job's number.
+    pub(crate) id: u64,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) master: MasterArguments,
+}
+
+/// Options of `culvert pause`, `savepoint` and `cancel`.
+#[derive(Args, Debug)]
+pub(crate) struct JobsArguments {
+    /// The jobs' numbers.
+    #[arg(required = true)]
+    pub(crate) ids: Vec<u64>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) master: MasterArguments,
+}
+
+/// Options of `culvert restore`.
+#[derive(Args, Debug)]
+pub(crate) struct RestoreOptions {
+    /// The job's number.
+    pub(crate) id: u64,
+    /// Go on with this job file; otherwise as it was.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A variable for ${name} in the file; may be repeated.
+    #[arg(short = 'i', long = "variable", value_name = "NAME=VALUE", requires = "config")]
+    pub(crate) variables: Vec<String>,
+    /// The job's name; it must stay the same.
+    #[arg(short, long, requires = "config")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) follow: FollowOptions,
+    #[command(flatten)]
+    pub(crate) master: MasterArguments,
+}
+
+impl RestoreOptions {
+    /// The changed job, where there is one.
+    pub(crate) fn job(&self) -> Option<JobArguments> {
+        let config = self.config.clone()?;
+        Some(JobArguments { config, variables: self.variables.clone(), name: self.name.clone() })
+    }
+}
+
+/// Options of `culvert logs`.
+#[derive(Args, Debug)]
+pub(crate) struct LogsOptions {
+    /// The job's number.
+    pub(crate) id: u64,
+    /// How many lines from the end.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) lines: u32,
+    /// Go on with new lines until the job has ended.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Human, conflicts_with = "follow")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) master: MasterArguments,
 }
 
 /// Options of `culvert check`.

@@ -75,6 +75,20 @@ fn built(file: JobFile, name: Option<String>) -> BuiltJob {
     BuiltJob { name, settings: settings(&env), file, problems, graph }
 }
 
+/// The name of a job that neither its file nor its user gives one: the file's.
+pub(crate) fn name_of_file(arguments: &JobArguments) -> Option<String> {
+    if arguments.name.is_some() {
+        return arguments.name.clone();
+    }
+    let variables = parse_variables(&arguments.variables).ok()?;
+    // A file that is not understood here is judged by whoever runs it.
+    let file = survey(&arguments.config, &variables).ok()?;
+    match file.settings().0.name {
+        Some(_) => None,
+        None => Some(default_name(&file)),
+    }
+}
+
 /// The job file's own name, without folder and ending.
 fn default_name(file: &JobFile) -> String {
     file.path.file_stem().map_or_else(|| "job".to_owned(), |stem| stem.to_string_lossy().into_owned())

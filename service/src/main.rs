@@ -1,12 +1,14 @@
 //! The `culvert` program: the command line, and the only place that names concrete connectors.
 //!
 //! Exit codes: 0 done, or stopped as asked · 1 problems found by `check`, or a job that failed
-//! while it ran · 2 the job or the check could not run as given.
+//! while it ran · 2 the job or the check could not run as given · 3 the service cannot be asked:
+//! docs/cli.md.
 
 mod arguments;
 mod blame;
 mod catalogue;
 mod check;
+mod client;
 mod connectors;
 mod daemon;
 mod for_tables;
@@ -27,9 +29,17 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
+use crate::client::Ask;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let given = match client::seatunnel::translated(std::env::args_os().collect()) {
+        Ok(given) => given,
+        Err(why) => {
+            terminal::complain(&format!("error: {why}"));
+            return ExitCode::from(2);
+        }
+    };
+    let arguments = match Arguments::try_parse_from(given) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no mistakes; clap knows which stream each belongs to.
@@ -51,6 +61,16 @@ fn main() -> ExitCode {
         match arguments.command {
             Command::Run(options) => run::run(options).await,
             Command::Serve(options) => daemon::serve(options).await,
+            Command::Submit(options) => client::ask(Ask::Submit(options)).await,
+            Command::List(options) => client::ask(Ask::List(options)).await,
+            Command::Status(options) => client::ask(Ask::Status(options)).await,
+            Command::Metrics(options) => client::ask(Ask::Metrics(options)).await,
+            Command::Pause(options) | Command::Savepoint(options) => {
+                client::ask(Ask::Savepoint(options)).await
+            }
+            Command::Restore(options) => client::ask(Ask::Restore(options)).await,
+            Command::Cancel(options) => client::ask(Ask::Cancel(options)).await,
+            Command::Logs(options) => client::ask(Ask::Logs(options)).await,
             Command::Check(options) => check::check(options).await,
             Command::Plan(options) => plan::print(options).await,
             Command::Connectors(options) => catalogue::print(&options),
