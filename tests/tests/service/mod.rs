@@ -1,7 +1,12 @@
 //! `culvert serve`: many jobs in one process.
 
+mod api;
+mod client;
 mod folder;
+mod fuzz;
 mod hung;
+mod seatunnel;
+mod security;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,8 +32,10 @@ impl Service {
 
     /// Writes the service's file, with more blocks than its own.
     fn configure(&self, more: &str) {
+        // Several services run at one time.
+        let http = if more.contains("http") { "" } else { "http { port = 0 }" };
         let text = format!(
-            "service {{ data = \"FOLDER/data\", jobs.folder = \"FOLDER/jobs\", jobs.folder.interval = 100 }}\n{more}\n"
+            "service {{ data = \"FOLDER/data\", jobs.folder = \"FOLDER/jobs\", jobs.folder.interval = 100 }}\n{http}\n{more}\n"
         );
         self.write("culvert.conf", &text);
     }
