@@ -3,8 +3,6 @@
 //! [`jobs`] keeps, starts and stops them, [`running`] is one of them at work, [`folder`] takes them from a
 //! folder of job files, [`log`] gives each its own log, [`settings`] is the service's own file.
 
-#![allow(dead_code)]
-
 mod folder;
 pub(crate) mod jobs;
 pub(crate) mod log;
