@@ -32,7 +32,7 @@ pub(crate) const SERVICE_OPTIONS: &[OptionDef] = &[
     OptionDef::int_in("history.max", 0, 100_000)
         .default("1000")
         .doc("Most finished jobs that are kept in the list; the oldest go first, with their logs."),
-    OptionDef::duration_ms("stop.timeout").default("8000").doc(
+    OptionDef::duration_ms("stop.timeout").default("7000").doc(
         "How long the end of the service waits for checkpoints; a job that takes longer is given up, and goes on from its last checkpoint at the next start.",
     ),
 ];

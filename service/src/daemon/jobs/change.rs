@@ -5,15 +5,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use culvert_api::{Error, ErrorKind};
+use tokio::task::JoinSet;
 
 use super::{Ask, Entry, Jobs, now_ms, off_loop};
 use crate::daemon::log::{self, JobLog};
 use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, Refusal};
 use crate::daemon::record::{self, JobRecord, Sound};
-use crate::daemon::running::{Running, Start};
+use crate::daemon::running::{Outcome, Running, Start};
 
 /// How long a job that is cancelled may take to finish its checkpoint.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a job that is given up may take to close its files, at the end of the service.
+const GIVEN_UP_WITHIN: Duration = Duration::from_millis(1500);
 
 /// A job to start.
 #[derive(Clone, Debug)]
@@ -215,15 +219,14 @@ impl Jobs {
         let all: Vec<Arc<Running>> =
             self.entries().values().filter_map(|entry| entry.running.clone()).collect();
         all.iter().for_each(|running| running.stop());
-        let each = |running: &Arc<Running>| running.ended();
-        let mut ends = tokio::task::JoinSet::new();
-        all.iter().map(each).for_each(|end| drop(ends.spawn(end)));
-        let done = async { while ends.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.settings.stop_timeout, done).await.is_err() {
+        let mut ends: JoinSet<Outcome> = all.iter().map(|running| running.ended()).collect();
+        if !within(self.settings.stop_timeout, &mut ends).await {
             tracing::warn!(
                 "jobs that have not finished their checkpoint are given up; they go on from the one before"
             );
             all.iter().for_each(|running| running.give_up());
+            // A database that is open while the process ends can take it down on the way.
+            within(GIVEN_UP_WITHIN, &mut ends).await;
         }
     }
 
@@ -368,4 +371,10 @@ impl Jobs {
         }
         Ok(JobId(number))
     }
+}
+
+/// Waits until all have ended; `false` when the time is over.
+async fn within(limit: Duration, ends: &mut JoinSet<Outcome>) -> bool {
+    let all = async { while ends.join_next().await.is_some() {} };
+    tokio::time::timeout(limit, all).await.is_ok()
 }
