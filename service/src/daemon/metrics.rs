@@ -51,42 +51,38 @@ pub(crate) fn render(jobs: &Jobs) -> String {
     recorder.handle().render()
 }
 
+/// What goes up and down: name, unit, meaning.
+const GAUGES: &[(&str, Unit, &str)] = &[
+    ("culvert_jobs", Unit::Count, "Jobs in this state"),
+    ("culvert_job_up", Unit::Count, "1 when the job is RUNNING: it moves, or there is nothing to move"),
+    ("culvert_job_lag_seconds", Unit::Seconds, "Age of the last transaction when it arrived"),
+    ("culvert_job_snapshot_chunks", Unit::Count, "Chunks of the snapshot, all of them"),
+    ("culvert_job_snapshot_chunks_done", Unit::Count, "Chunks of the snapshot whose rows left the source"),
+    ("culvert_job_snapshot_running", Unit::Count, "1 while tables are read that were there before"),
+    ("culvert_checkpoint_age_seconds", Unit::Seconds, "Since the newest checkpoint was complete"),
+    ("culvert_checkpoint_duration_seconds", Unit::Seconds, "What the newest checkpoint took"),
+    ("culvert_checkpoint_state_bytes", Unit::Bytes, "Bytes of the source's state in the newest checkpoint"),
+    ("culvert_queue_bytes", Unit::Bytes, "Bytes of rows that wait in front of a sink"),
+    ("process_resident_memory_bytes", Unit::Bytes, "Memory of the process"),
+    ("process_threads", Unit::Count, "Threads of the process"),
+    ("process_open_fds", Unit::Count, "Open files of the process"),
+];
+
+/// What only grows.
+const COUNTERS: &[(&str, Unit, &str)] = &[
+    ("culvert_rows_read_total", Unit::Count, "Rows that left a source, by table and kind"),
+    ("culvert_bytes_read_total", Unit::Bytes, "Bytes of those rows as they lie in memory"),
+    ("culvert_rows_written_total", Unit::Count, "Rows that a sink accepted, by table and kind"),
+    ("culvert_bytes_written_total", Unit::Bytes, "Bytes of those rows as they lie in memory"),
+    ("culvert_rows_committed_total", Unit::Count, "Rows that sinks committed"),
+    ("culvert_log_bytes_total", Unit::Bytes, "Bytes of log and result sets that the source took in"),
+    ("culvert_checkpoints_total", Unit::Count, "Completed checkpoints"),
+    ("culvert_restarts_total", Unit::Count, "Attempts after a failure that passed"),
+];
+
 fn describe() {
-    let gauges = [
-        ("culvert_jobs", Unit::Count, "Jobs in this state"),
-        ("culvert_job_up", Unit::Count, "1 when the job is RUNNING: it moves, or there is nothing to move"),
-        ("culvert_job_lag_seconds", Unit::Seconds, "Age of the last transaction when it arrived"),
-        ("culvert_job_snapshot_chunks", Unit::Count, "Chunks of the snapshot, all of them"),
-        (
-            "culvert_job_snapshot_chunks_done",
-            Unit::Count,
-            "Chunks of the snapshot whose rows left the source",
-        ),
-        ("culvert_job_snapshot_running", Unit::Count, "1 while tables are read that were there before"),
-        ("culvert_checkpoint_age_seconds", Unit::Seconds, "Since the newest checkpoint was complete"),
-        ("culvert_checkpoint_duration_seconds", Unit::Seconds, "What the newest checkpoint took"),
-        (
-            "culvert_checkpoint_state_bytes",
-            Unit::Bytes,
-            "Bytes of the source's state in the newest checkpoint",
-        ),
-        ("culvert_queue_bytes", Unit::Bytes, "Bytes of rows that wait in front of a sink"),
-        ("process_resident_memory_bytes", Unit::Bytes, "Memory of the process"),
-        ("process_threads", Unit::Count, "Threads of the process"),
-        ("process_open_fds", Unit::Count, "Open files of the process"),
-    ];
-    let counters = [
-        ("culvert_rows_read_total", Unit::Count, "Rows that left a source, by table and kind"),
-        ("culvert_bytes_read_total", Unit::Bytes, "Bytes of those rows as they lie in memory"),
-        ("culvert_rows_written_total", Unit::Count, "Rows that a sink accepted, by table and kind"),
-        ("culvert_bytes_written_total", Unit::Bytes, "Bytes of those rows as they lie in memory"),
-        ("culvert_rows_committed_total", Unit::Count, "Rows that sinks committed"),
-        ("culvert_log_bytes_total", Unit::Bytes, "Bytes of log and result sets that the source took in"),
-        ("culvert_checkpoints_total", Unit::Count, "Completed checkpoints"),
-        ("culvert_restarts_total", Unit::Count, "Attempts after a failure that passed"),
-    ];
-    gauges.into_iter().for_each(|(name, unit, text)| describe_gauge!(name, unit, text));
-    counters.into_iter().for_each(|(name, unit, text)| describe_counter!(name, unit, text));
+    GAUGES.iter().for_each(|(name, unit, text)| describe_gauge!(*name, *unit, *text));
+    COUNTERS.iter().for_each(|(name, unit, text)| describe_counter!(*name, *unit, *text));
 }
 
 fn of_job(id: JobId, name: &str, progress: &Arc<JobProgress>) {
@@ -154,5 +150,54 @@ fn of_process() {
     }
     if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
         gauge!("process_open_fds").set(open.count() as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn known() -> BTreeSet<&'static str> {
+        GAUGES.iter().chain(COUNTERS).map(|(name, _, _)| *name).collect()
+    }
+
+    fn document(name: &str) -> String {
+        std::fs::read_to_string(format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    /// The names of figures in a text.
+    fn named(text: &str) -> BTreeSet<&str> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        words.filter(|word| word.starts_with("culvert_") || word.starts_with("process_")).collect()
+    }
+
+    #[test]
+    fn the_page_lists_every_figure_and_no_other() {
+        let page = document("metrics.md");
+        let rows: BTreeSet<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .filter(|name| !name.contains(' '))
+            .collect();
+        assert_eq!(rows, known());
+    }
+
+    #[test]
+    fn the_dashboard_and_the_alerts_ask_for_figures_that_are_there() {
+        for file in ["monitoring/grafana-dashboard.json", "monitoring/alerts.yml"] {
+            let text = document(file);
+            let found = named(&text);
+            assert!(found.len() > 5, "{file}");
+            let known = known();
+            let strangers: Vec<_> = found.difference(&known).collect();
+            assert!(strangers.is_empty(), "{file}: {strangers:?}");
+        }
+        let dashboard: serde_json::Value =
+            serde_json::from_str(&document("monitoring/grafana-dashboard.json")).unwrap();
+        assert!(dashboard["panels"].as_array().unwrap().len() >= 10);
     }
 }
