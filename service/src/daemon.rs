@@ -13,7 +13,7 @@ mod running;
 mod settings;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use culvert_config::{Problem, Report};
 use sd_notify::NotifyState;
@@ -28,6 +28,8 @@ use jobs::Jobs;
 
 pub(crate) use settings::SERVICE_OPTIONS;
 
+/// How long others may hold the list of jobs at the end.
+const LET_GO_WITHIN: Duration = Duration::from_millis(500);
 /// How long requests under way may take at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -93,6 +95,8 @@ pub(crate) async fn serve(options: ServeOptions) -> u8 {
     tracing::info!("the service ends: jobs finish their checkpoints");
     if let Some(watching) = watching {
         watching.abort();
+        // Being cancelled is its normal end.
+        let _ = watching.await;
     }
     // What is asked from now on would be lost.
     let _ = stop.send(true);
@@ -100,9 +104,22 @@ pub(crate) async fn serve(options: ServeOptions) -> u8 {
         && tokio::time::timeout(LAST_ANSWERS, &mut serving).await.is_err()
     {
         serving.abort();
+        let _ = serving.await;
     }
     jobs.close().await;
+    let_go(jobs).await;
     0
+}
+
+/// Closes the registry here: a database that another thread closes while the process ends can take it down.
+async fn let_go(jobs: Arc<Jobs>) {
+    let begun = Instant::now();
+    // Whoever took in the end of a job, or answered last, has a hold of it for a moment longer.
+    while Arc::strong_count(&jobs) > 1 && begun.elapsed() < LET_GO_WITHIN {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // An error means that closing panicked; nothing is left to be done about it.
+    let _ = tokio::task::spawn_blocking(move || drop(jobs)).await;
 }
 
 /// Waits for a signal, and tells systemd's watchdog that the service lives as long as it can look at its jobs.

@@ -269,7 +269,8 @@ fn info(id: JobId, entry: &Entry) -> JobInfo {
     }
 }
 
-fn figures(progress: &JobProgress) -> Figures {
+/// The figures of a job as they are now.
+pub(crate) fn figures(progress: &JobProgress) -> Figures {
     Figures {
         rows_read: progress.rows_read.load(Relaxed),
         bytes_read: progress.bytes_read.load(Relaxed),

@@ -78,11 +78,15 @@ impl Jobs {
     /// Waits until the end of a job has been taken in.
     pub(super) async fn settled(&self, id: JobId, ended: &Arc<Running>) -> Result<JobInfo, Refusal> {
         loop {
-            // Whoever takes it in has the turn until then.
-            drop(self.turn.lock().await);
-            let is_same = |now: &Arc<Running>| Arc::ptr_eq(now, ended);
-            if !self.entries().get(&id).is_some_and(|entry| entry.running.as_ref().is_some_and(is_same)) {
-                return self.get(id).ok_or(Refusal::Unknown(id));
+            {
+                // Whoever takes it in has the turn from before it is no longer running until its record says so.
+                let _turn = self.turn.lock().await;
+                let is_same = |now: &Arc<Running>| Arc::ptr_eq(now, ended);
+                let entries = self.entries();
+                if !entries.get(&id).is_some_and(|entry| entry.running.as_ref().is_some_and(is_same)) {
+                    drop(entries);
+                    return self.get(id).ok_or(Refusal::Unknown(id));
+                }
             }
             tokio::task::yield_now().await;
         }
