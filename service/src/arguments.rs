@@ -74,6 +74,9 @@ pub(crate) struct RunOptions {
     /// are at the target stay there.
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// How to print what the job has done, at its end.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
 }
 
 /// Options of `culvert serve`.

@@ -73,6 +73,9 @@ pub(crate) async fn prepare(config: HttpConfig, data: &Path) -> Result<Prepared,
         true => Some(Tokens::open(&config.tokens_file(data), &data.join(TOKEN_FILE))?),
         false => None,
     };
+    if tokens.is_none() {
+        tracing::warn!("no token is asked for: whoever reaches the HTTP interface may do everything");
+    }
     let audit = Audit::open(&data.join("audit.log"))?;
     let listener = HttpListener::bind(&config).await?;
     let guard = Guard::new(&config, listener.address(), tokens, audit);

@@ -8,10 +8,12 @@ use comfy_table::{CellAlignment, Table, presets};
 use culvert_api::{Error, ErrorClass, JobProgress};
 use culvert_config::{Problem, Report};
 use culvert_engine::{Ended, Job, ReadLimit, stop_channel};
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::arguments::{JobArguments, RunOptions};
+use crate::arguments::{Format, JobArguments, RunOptions};
+use crate::daemon::jobs::figures;
 use crate::job;
 use crate::progress;
 use crate::state;
@@ -51,7 +53,7 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
         settings: job.settings,
         progress: Arc::new(JobProgress::default()),
     };
-    run_to_the_end(&running).await
+    run_to_the_end(&running, options.format).await
 }
 
 /// Tells of the problems of a job file.
@@ -64,7 +66,7 @@ fn tell(problems: &[Problem]) {
     }
 }
 
-async fn run_to_the_end(job: &Job) -> u8 {
+async fn run_to_the_end(job: &Job, format: Format) -> u8 {
     let (stop, signal) = stop_channel();
     if let Err(error) = stop_on_signals(stop) {
         complain(&format!("error: signals cannot be received: {error}"));
@@ -76,7 +78,11 @@ async fn run_to_the_end(job: &Job) -> u8 {
     shown.abort();
     // The line is taken off the screen before the totals; being cancelled is its normal end.
     let _ = shown.await;
-    answer(&totals(job, begun, &result));
+    let ended = ended(&result);
+    match format {
+        Format::Human => answer(&totals(job, begun, ended)),
+        Format::Json => answer(&totals_json(job, begun, ended)),
+    }
     match result {
         Ok(_) => 0,
         Err(error) => {
@@ -136,13 +142,27 @@ fn limits_on_hangup(arguments: JobArguments, limit: ReadLimit) -> std::io::Resul
     Ok(())
 }
 
-fn totals(job: &Job, begun: Instant, result: &Result<Ended, Error>) -> String {
-    let progress = &job.progress;
-    let ended = match result {
+fn ended(result: &Result<Ended, Error>) -> &'static str {
+    match result {
         Ok(Ended::Stopped) => "stopped",
         Ok(Ended::Finished) => "finished",
         Err(_) => "failed",
-    };
+    }
+}
+
+fn totals_json(job: &Job, begun: Instant, ended: &str) -> String {
+    let totals = json!({
+        "name": job.name,
+        "ended": ended,
+        "seconds": begun.elapsed().as_secs_f64(),
+        "figures": figures(&job.progress),
+    });
+    // Texts and numbers always serialise.
+    serde_json::to_string_pretty(&totals).unwrap_or_default()
+}
+
+fn totals(job: &Job, begun: Instant, ended: &str) -> String {
+    let progress = &job.progress;
     let seconds = begun.elapsed().as_secs_f64();
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(vec!["Job", &job.name]);

@@ -30,7 +30,9 @@ enum Flag {
     Ignored,
     /// Not here; the reason.
     Refused(&'static str),
-    /// Of ours, with a value.
+    /// Of ours, for every command.
+    Format,
+    /// Of ours, for commands that ask the service.
     Ours,
 }
 
@@ -58,7 +60,8 @@ const FLAGS: &[(&[&str], Flag)] = &[
         ),
     ),
     (&["--dry-run"], Flag::Refused("use `culvert check`")),
-    (&["--format", "--token-file", "--ca", "--data"], Flag::Ours),
+    (&["--format"], Flag::Format),
+    (&["--token-file", "--ca", "--data"], Flag::Ours),
 ];
 
 /// A call of `seatunnel.sh`.
@@ -79,6 +82,7 @@ struct Call {
     list: bool,
     metrics: Option<String>,
     set_job_id: Option<String>,
+    format: Option<String>,
     ours: Vec<String>,
 }
 
@@ -140,6 +144,7 @@ fn read(mut words: VecDeque<String>) -> Result<Call, String> {
             Flag::SetJobId => call.set_job_id = Some(value()?),
             Flag::Ignored => drop(value()?),
             Flag::Refused(why) => return Err(format!("'{flag}' is not supported: {why}")),
+            Flag::Format => call.format = Some(value()?),
             Flag::Ours => {
                 let value = value()?;
                 call.ours.extend([flag.clone(), value]);
@@ -231,6 +236,7 @@ fn command(call: Call) -> Result<Vec<String>, String> {
         words.extend(call.master.into_iter().flat_map(|url| ["--master".to_owned(), url]));
         words.extend(call.ours);
     }
+    words.extend(call.format.into_iter().flat_map(|format| ["--format".to_owned(), format]));
     Ok(words)
 }
 
@@ -264,6 +270,7 @@ mod tests {
             ("-cj false -c a.conf", "submit -c a.conf"),
             ("--close-job=true -c a.conf", "submit -c a.conf --close-job"),
             ("-c a.conf --check", "check -c a.conf"),
+            ("-m local -c a.conf --format json", "run -c a.conf --format json"),
             ("-s 7", "savepoint 7"),
             ("-r 7 -c a.conf --async", "restore 7 -c a.conf --async"),
             ("-r 7", "restore 7"),

@@ -76,6 +76,11 @@ async fn submit_waits_for_the_end_and_says_how_it_was() {
     done.assert_code(0);
     assert!(done.stdout.contains("Total Write Count") && done.stderr.contains("is FINISHED"), "{done:?}");
     assert_eq!(client.json("submit -c short.conf --fresh")["status"], "FINISHED");
+    let here = client.json("run -c short.conf --state here");
+    assert_eq!(
+        (here["ended"].as_str(), here["figures"]["rows_committed"].as_u64()),
+        (Some("finished"), Some(32))
+    );
     // A name that the file does not have is the file's.
     api.service.write("nameless.conf", &SHORT.replace("job.name = \"short\", ", ""));
     assert_eq!(client.json("submit -c nameless.conf")["name"], "nameless");
