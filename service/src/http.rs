@@ -39,7 +39,7 @@ use crate::http::tokens::Tokens;
 
 pub(crate) use options::{HTTP_OPTIONS, HttpConfig};
 
-/// The file that tells a client of the same user where the service listens.
+/// The file that tells a client of the same user where the service listens, and which process it is.
 pub(crate) const ADDRESS_FILE: &str = "http.address";
 /// The file with the token of that client.
 pub(crate) const TOKEN_FILE: &str = "admin.token";
@@ -95,7 +95,7 @@ impl Prepared {
         let Prepared { config, data, listener, guard } = self;
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}{}", reachable(listener.address()), config.context_path);
-        tokens::write_private(&data.join(ADDRESS_FILE), &format!("{url}\n"))?;
+        tokens::write_private(&data.join(ADDRESS_FILE), &format!("{url}\n{}\n", std::process::id()))?;
         let service = router(jobs, config, guard).into_make_service_with_connect_info::<Peer>();
         let ended = async move {
             // An error means that nobody is left who could say it.

@@ -5,6 +5,7 @@
 //! read it; the local admin's is sent to nobody but the service that wrote it.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +73,7 @@ impl Master {
     /// Finds the service; connects to nothing yet.
     pub(crate) fn find(arguments: &MasterArguments) -> Result<Master, Trouble> {
         let data = arguments.data.clone().unwrap_or_else(service_folder);
-        let written = read_line(&data.join(ADDRESS_FILE));
+        let (written, is_alive) = own_service(&data);
         let url = arguments.master.clone().or_else(|| written.clone());
         let url = url.unwrap_or_else(|| DEFAULT_MASTER.to_owned()).trim_end_matches('/').to_owned();
         let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
@@ -85,7 +86,7 @@ impl Master {
                     .to_owned(),
             ));
         }
-        let is_own = written.as_deref() == Some(&url);
+        let is_own = is_alive && written.as_deref() == Some(&url);
         let token = token(arguments, is_own.then(|| data.join(TOKEN_FILE)))?;
         if !token.is_empty() && url.starts_with("http://") && !is_here(&url) {
             return Err(Trouble::Usage(format!(
@@ -164,6 +165,21 @@ fn token(arguments: &MasterArguments, own: Option<PathBuf>) -> Result<Secret, Tr
     }
     // Without one the service says what is needed, or needs none.
     Ok(Secret::new(own.and_then(|path| read_line(&path)).unwrap_or_default()))
+}
+
+/// Where the service of this user listens, and whether it still does: behind one that is gone another user's
+/// program may listen at its port, and must not be told the token.
+fn own_service(data: &Path) -> (Option<String>, bool) {
+    let text = std::fs::read_to_string(data.join(ADDRESS_FILE)).unwrap_or_default();
+    let mut lines = text.lines().map(str::trim);
+    let url = lines.next().filter(|url| !url.is_empty()).map(str::to_owned);
+    let process = lines.next().and_then(|id| id.parse::<u32>().ok());
+    let owner = |path: &Path| std::fs::metadata(path).ok().map(|found| found.uid());
+    let alive = process.is_some_and(|id| {
+        let of_process = owner(Path::new(&format!("/proc/{id}")));
+        of_process.is_some() && of_process == owner(&data.join(TOKEN_FILE))
+    });
+    (url, alive)
 }
 
 fn read_line(path: &Path) -> Option<String> {

@@ -85,7 +85,9 @@ impl Api {
     pub(super) async fn of(service: Service, ca: Option<RootCerts>) -> Api {
         let mut running = service.start();
         running.wait_for_stderr(LIMIT, "the HTTP interface listens").await;
-        let (url, admin) = (line(&service, "data/http.address"), line(&service, "data/admin.token"));
+        let told = line(&service, "data/http.address");
+        let url = told.lines().next().expect("an address").to_owned();
+        let admin = line(&service, "data/admin.token");
         let told = running.stderr();
         let read = told.lines().find_map(|line| line.trim().strip_prefix("read ")).unwrap_or("");
         let read = read.trim().to_owned();

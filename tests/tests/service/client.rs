@@ -1,5 +1,8 @@
 //! The commands that ask the service.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use culvert_tests::process::{Finished, Running};
 use culvert_tests::tied::Signal;
 use culvert_tests::{Culvert, scratch, wait};
@@ -178,4 +181,32 @@ async fn tokens_go_where_they_belong_and_stand_on_no_command_line() {
         Culvert::new(&["cancel", &id, "--master", &api.url]).env("CULVERT_TOKEN", &api.read).run(LIMIT);
     cancel.assert_code(3);
     wait::until(LIMIT, "it to run", async || api.job(&id)["status"] == "RUNNING").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_listens_in_the_place_of_a_service_that_is_gone_gets_no_token() {
+    let api = Api::start("").await;
+    let own = api.url.trim_start_matches("http://").to_owned();
+    Client(&api).run("list").assert_code(0);
+    let Api { service, running, admin, .. } = api;
+    running.kill();
+    let stranger = TcpListener::bind(&own).expect("the port is free again");
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = stranger.accept().expect("somebody asks");
+        let mut request = Vec::new();
+        let mut bytes = [0_u8; 1024];
+        while !request.ends_with(b"\r\n\r\n") {
+            let read = stream.read(&mut bytes).expect("a request");
+            assert!(read > 0, "the request has an end");
+            request.extend(&bytes[..read]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").expect("it is taken");
+        String::from_utf8_lossy(&request).into_owned()
+    });
+    let listed = Culvert::new(&["list"]).env("CULVERT_DATA", service.path("data")).run(LIMIT);
+    listed.assert_code(3);
+    assert!(listed.stderr.contains("no culvert service"), "{}", listed.stderr);
+    let request = heard.join().expect("it heard something").to_ascii_lowercase();
+    assert!(request.contains("get /api/v1/jobs") && !request.contains("authorization"), "{request}");
+    assert!(!request.contains(&admin.to_ascii_lowercase()), "{request}");
 }
