@@ -66,6 +66,8 @@ impl fmt::Display for Trouble {
 pub(crate) struct Master {
     url: String,
     token: Secret,
+    /// The folder of the service whose token this is; asked before each request whether it is alive.
+    own: Option<PathBuf>,
     agent: ureq::Agent,
 }
 
@@ -93,7 +95,10 @@ impl Master {
                 "a token would be readable on the way to {url}: use https, or connect from its own machine"
             )));
         }
-        Ok(Master { agent: agent(arguments.ca.as_deref())?, url, token })
+        let has_own_token =
+            is_own && std::env::var_os(TOKEN_VARIABLE).is_none() && arguments.token_file.is_none();
+        let own = has_own_token.then_some(data);
+        Ok(Master { agent: agent(arguments.ca.as_deref())?, url, token, own })
     }
 
     /// Asks for something.
@@ -108,6 +113,9 @@ impl Master {
 
     fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if self.own.as_deref().is_some_and(|data| !own_service(data).1) {
+            return Err(Trouble::Away(format!("the service at {} has ended", self.url)));
+        }
         if !self.token.is_empty() {
             request = request.header("Authorization", format!("Bearer {}", self.token.expose()));
         }
