@@ -13,6 +13,7 @@ mod guard;
 mod listener;
 mod logs;
 mod options;
+mod page;
 mod seatunnel;
 mod tokens;
 mod v1;
@@ -129,6 +130,7 @@ fn paths() -> (Router<App>, OpenApi) {
         .merge(v1::paths())
         .merge(seatunnel::paths())
         .merge(docs::paths())
+        .merge(page::paths())
         .split_for_parts()
 }
 

@@ -204,7 +204,13 @@ pub(crate) async fn in_one_form(request: Request, next: Next) -> Response {
         // What the server below refused: it has a status and plain words.
         return keep_allow(&response, of_status(status).shown_for(&path));
     }
-    response.headers_mut().extend(security_headers());
+    let headers = response.headers_mut();
+    let own = headers.get(header::CONTENT_SECURITY_POLICY).cloned();
+    headers.extend(security_headers());
+    if let Some(own) = own {
+        // The page says itself what it may load.
+        headers.insert(header::CONTENT_SECURITY_POLICY, own);
+    }
     response
 }
 

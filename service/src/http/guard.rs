@@ -23,9 +23,10 @@ use crate::http::tokens::{Role, Tokens, Who};
 
 /// Addresses whose requests are counted; past it all are forgotten.
 const COUNTED_MAX: usize = 4096;
-/// What needs no token: whether we live, and the description of the interface, which says nothing about this
-/// service.
-const PUBLIC: [&str; 4] = ["/healthz", "/readyz", "/docs", "/api/v1/openapi.json"];
+/// What needs no token: whether we live, the description of the interface and the page, which say nothing about
+/// this service.
+const PUBLIC: [&str; 7] =
+    ["/healthz", "/readyz", "/docs", "/api/v1/openapi.json", "/", "/page.css", "/page.js"];
 /// What a form of a web page can send without asking first.
 const FORM_TYPES: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
 

@@ -5,6 +5,7 @@ mod client;
 mod folder;
 mod fuzz;
 mod hung;
+mod page;
 mod seatunnel;
 mod security;
 

@@ -1,0 +1,318 @@
+"use strict";
+// The page of the service. What it shows is asked of the HTTP interface with the token of this tab; nothing that
+// came from there is ever made markup.
+
+const ROOT = document.documentElement.dataset.root;
+const EVERY_MS = 2000;
+const SVG = "http://www.w3.org/2000/svg";
+const END = ["SAVEPOINT_DONE", "CANCELED", "FAILED", "FINISHED"];
+const LOOKS = { RUNNING: "good", FINISHED: "good", STALLED: "warn", DEGRADED: "warn", FAILED: "bad" };
+
+const $ = (id) => document.getElementById(id);
+let view = null;      // what is shown: {name, id, tick}
+let before = new Map(); // figures of the last look, by job: {at, read, written, rate, out}
+let timer = 0;
+
+class Refused extends Error {}
+
+async function ask(path, method = "GET") {
+  const token = sessionStorage.getItem("token");
+  const answer = await fetch(ROOT + path, { method, headers: token ? { Authorization: "Bearer " + token } : {} });
+  if (answer.status === 401) {
+    sessionStorage.removeItem("token");
+    throw new Refused("The token is not known.");
+  }
+  if (answer.status === 204) return null;
+  const body = await answer.json();
+  if (!answer.ok && body.error) throw new Error(body.error.hint ? `${body.error.message}: ${body.error.hint}` : body.error.message);
+  return body;
+}
+
+function tell(text, failed = false) {
+  const notice = $("notice");
+  if (notice.textContent !== text) notice.textContent = text;
+  notice.classList.toggle("failed", failed);
+}
+
+const counted = (n) => n.toLocaleString("en");
+const perSecond = (n) => (n >= 100 ? counted(Math.round(n)) : n.toFixed(1));
+const lasting = (ms) => (ms < 1000 ? `${ms} ms` : ms < 120000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60000)} min`);
+const when = (ms) => (ms ? new Date(ms).toISOString().replace("T", " ").slice(0, 19) + "Z" : "");
+
+/// Rows per second since the look before.
+function rates(job) {
+  const now = performance.now();
+  const { rows_read: read, rows_written: written } = job.figures;
+  const last = before.get(job.id);
+  if (last && last.started === job.started_ms && now - last.at < 500) return last;
+  const seconds = last && last.started === job.started_ms ? (now - last.at) / 1000 : 0;
+  const rate = (from, to) => (seconds > 0 ? Math.max(0, to - from) / seconds : 0);
+  const next = {
+    at: now, started: job.started_ms, read, written,
+    rate: last ? rate(last.read, read) : 0, out: last ? rate(last.written, written) : 0,
+  };
+  before.set(job.id, next);
+  return next;
+}
+
+function show(name, tick, id) {
+  const main = $("main");
+  main.replaceChildren($("view-" + name).content.cloneNode(true));
+  view = { name, tick, id };
+  document.title = name === "job" ? `Job ${id} · Culvert` : "Culvert";
+  main.querySelector("h2").focus({ preventScroll: true });
+}
+
+function stateOf(element, job) {
+  element.textContent = job.status;
+  element.className = "state " + (LOOKS[job.status] || "");
+}
+
+function cell(row, text, kind) {
+  const made = row.insertCell();
+  made.textContent = text;
+  if (kind) made.className = kind;
+  return made;
+}
+
+async function tickJobs() {
+  const { jobs } = await ask("/api/v1/jobs");
+  const wanted = $("filter").value.trim().toLowerCase();
+  const shown = jobs.filter((job) => !wanted || job.name.toLowerCase().includes(wanted) || job.status.toLowerCase().includes(wanted));
+  const body = $("jobs");
+  const focused = document.activeElement?.dataset?.job;
+  body.replaceChildren();
+  for (const job of shown) {
+    const row = body.insertRow();
+    const name = document.createElement("th");
+    name.scope = "row";
+    const link = document.createElement("a");
+    link.href = "#/jobs/" + job.id;
+    link.textContent = job.name;
+    link.dataset.job = job.id;
+    name.append(link);
+    row.append(name);
+    const state = document.createElement("span");
+    stateOf(state, job);
+    row.insertCell().append(state);
+    const over = END.includes(job.status);
+    const { rate } = rates(job);
+    cell(row, over ? "" : perSecond(rate), "number");
+    cell(row, counted(job.figures.rows_committed), "number");
+    cell(row, over ? "" : lasting(job.figures.lag_ms), "number");
+    cell(row, when(job.started_ms), "moment");
+    cell(row, job.reason || "", "reason");
+    if (job.id === focused) link.focus({ preventScroll: true });
+  }
+  $("no-jobs").hidden = jobs.length > 0;
+}
+
+const ACTIONS = [
+  { word: "Savepoint", path: "savepoint", runs: true, text: "The job finishes its checkpoint and stops. It can be restored from there." },
+  { word: "Cancel", path: "cancel", runs: true, danger: true, text: "The job stops, behind a checkpoint if that takes no longer than ten seconds. Its restart point is kept." },
+  { word: "Restore", path: "restore", runs: false, text: "The job starts again from its restart point." },
+  { word: "Forget", path: null, runs: false, danger: true, text: "The job's log and its restart point are removed. This cannot be undone." },
+];
+
+function sure(title, text, word) {
+  const dialog = $("sure");
+  $("sure-title").textContent = title;
+  $("sure-text").textContent = text;
+  $("sure-yes").textContent = word;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((decided) => dialog.addEventListener("close", () => decided(dialog.returnValue === "yes"), { once: true }));
+}
+
+async function act(job, action) {
+  if (!(await sure(`${action.word} job ${job.name}?`, action.text, action.word))) return;
+  try {
+    tell(`${action.word}: ${job.name} …`);
+    if (action.path) await ask(`/api/v1/jobs/${job.id}/${action.path}`, "POST");
+    else await ask(`/api/v1/jobs/${job.id}`, "DELETE");
+    tell(`${action.word}: ${job.name}, done.`);
+    if (!action.path) location.hash = "#/";
+  } catch (error) {
+    failed(error);
+  }
+  tick();
+}
+
+function actions(job) {
+  const over = END.includes(job.status);
+  const box = $("actions");
+  const key = `${job.id} ${over}`;
+  if (box.dataset.key === key) return;
+  box.dataset.key = key;
+  box.replaceChildren();
+  for (const action of ACTIONS.filter((action) => action.runs !== over)) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = action.word;
+    if (action.danger) button.className = "danger";
+    button.addEventListener("click", () => act(job, action));
+    box.append(button);
+  }
+}
+
+function drawn(name, attributes, text) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+/// Sources on the left, sinks on the right, each vertex behind everything it reads from.
+function graph(job, { rate, out }) {
+  const svg = $("graph");
+  const column = new Map();
+  for (const vertex of job.graph) column.set(vertex.id, 1 + Math.max(-1, ...vertex.inputs.map((id) => column.get(id) ?? -1)));
+  const last = Math.max(0, ...column.values());
+  for (const vertex of job.graph) if (vertex.role === "sink") column.set(vertex.id, last);
+  const [width, height, across, down] = [190, 62, 90, 22];
+  const used = [];
+  const place = new Map();
+  for (const vertex of job.graph) {
+    const at = column.get(vertex.id);
+    used[at] = (used[at] ?? -1) + 1;
+    place.set(vertex.id, { x: 4 + at * (width + across), y: 4 + used[at] * (height + down) });
+  }
+  const rows = Math.max(0, ...used.filter((n) => n !== undefined));
+  svg.replaceChildren();
+  svg.setAttribute("width", 8 + last * (width + across) + width);
+  svg.setAttribute("height", 8 + rows * (height + down) + height);
+  const named = (id) => job.graph.find((other) => other.id === id)?.plugin;
+  const told = job.graph.map((vertex) => `${vertex.role} ${vertex.plugin}` + (vertex.inputs.length ? ` reads from ${vertex.inputs.map(named).join(", ")}` : ""));
+  svg.append(drawn("title", {}, told.join("; ")));
+  for (const vertex of job.graph) {
+    const to = place.get(vertex.id);
+    for (const id of vertex.inputs) {
+      const from = place.get(id);
+      const [x, y, u, v] = [from.x + width, from.y + height / 2, to.x, to.y + height / 2];
+      // Down in the gap behind the first vertex, then straight on: nothing stands in that row in between.
+      svg.append(drawn("path", { d: `M${x} ${y}C${x + across / 2} ${y} ${x + across / 2} ${v} ${x + across} ${v}H${u}` }));
+    }
+  }
+  for (const vertex of job.graph) {
+    const { x, y } = place.get(vertex.id);
+    svg.append(drawn("rect", { x, y, width, height, rx: 6 }));
+    svg.append(drawn("text", { x: x + 12, y: y + 18, class: "role" }, vertex.role));
+    svg.append(drawn("text", { x: x + 12, y: y + 37 }, vertex.plugin));
+    // The figures are the job's: with several sources or sinks they are nobody's own.
+    const alone = job.graph.filter((other) => other.role === vertex.role).length === 1;
+    const figure = { source: `${perSecond(rate)} rows/s read`, sink: `${perSecond(out)} rows/s written` }[vertex.role];
+    const shown = (alone && figure) || "";
+    svg.append(drawn("text", { x: x + 12, y: y + 54, class: "rate" }, END.includes(job.status) ? "" : shown));
+  }
+}
+
+function figures(job) {
+  const f = job.figures;
+  const pairs = [
+    ["Number", job.id], ["Mode", job.mode], ["Delivery", job.delivery], ["Rows read", counted(f.rows_read)],
+    ["Rows read per second", END.includes(job.status) ? "" : perSecond(rates(job).rate)],
+    ["Rows written", counted(f.rows_written)], ["Rows written per second", END.includes(job.status) ? "" : perSecond(rates(job).out)], ["Rows committed", counted(f.rows_committed)], ["Bytes taken in", counted(f.bytes_read)],
+    ["Lag at the last transaction", lasting(f.lag_ms)], ["Checkpoints", counted(f.checkpoints)], ["Attempts after failures", counted(f.restarts)],
+    ["Position of the last checkpoint", f.position || "none yet"], ["Started", when(job.started_ms)], ["Ended", when(job.ended_ms)],
+    ["Restored", job.restored ? "yes, from an earlier restart point" : "no"], ["Asked for by", job.asked_by], ["From the file", job.file || ""],
+  ];
+  const list = $("figures");
+  list.replaceChildren();
+  for (const [name, value] of pairs) {
+    if (value === "") continue;
+    const [term, told] = [document.createElement("dt"), document.createElement("dd")];
+    [term.textContent, told.textContent] = [name, value];
+    const pair = document.createElement("div");
+    pair.append(term, told);
+    list.append(pair);
+  }
+}
+
+async function tickJob() {
+  const id = view.id;
+  const [job, log] = await Promise.all([ask("/api/v1/jobs/" + id), ask(`/api/v1/jobs/${id}/logs?lines=200`)]);
+  if (view?.id !== id) return;
+  $("job-title").textContent = job.name;
+  stateOf($("job-state"), job);
+  $("job-reason").textContent = job.reason || "";
+  actions(job);
+  const { chunks_done: done, chunks_total: total } = job.figures;
+  $("snapshot").hidden = total === 0;
+  $("chunks").max = Math.max(total, 1);
+  $("chunks").value = done;
+  $("chunks-text").textContent = `${counted(done)} of ${counted(total)} chunks`;
+  graph(job, rates(job));
+  figures(job);
+  const pre = $("log");
+  const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 8;
+  const text = log?.text || "nothing yet";
+  if (pre.textContent !== text) {
+    pre.textContent = text;
+    if (atEnd) pre.scrollTop = pre.scrollHeight;
+  }
+  if (!$("file").textContent) $("file").textContent = (await ask(`/api/v1/jobs/${id}/definition`)).text;
+}
+
+function failed(error) {
+  if (error instanceof Refused) {
+    before = new Map();
+    signIn();
+  }
+  tell(error instanceof TypeError ? "The service does not answer." : error.message, true);
+}
+
+async function tick() {
+  clearTimeout(timer);
+  if (view?.tick && !document.hidden) {
+    try {
+      await view.tick();
+      if ($("notice").classList.contains("failed")) tell("");
+    } catch (error) {
+      failed(error);
+    }
+  }
+  if (view?.tick) timer = setTimeout(tick, EVERY_MS);
+}
+
+function signIn() {
+  clearTimeout(timer);
+  $("sign-out").hidden = true;
+  $("service").textContent = "";
+  show("sign-in", null);
+  $("sign-in").addEventListener("submit", (event) => {
+    event.preventDefault();
+    sessionStorage.setItem("token", $("token").value.trim());
+    go();
+  });
+  $("token").focus();
+}
+
+async function go() {
+  clearTimeout(timer);
+  try {
+    const service = await ask("/api/v1/service");
+    $("service").textContent = `${service.version} at ${location.host}`;
+    $("sign-out").hidden = !sessionStorage.getItem("token");
+    tell("");
+  } catch (error) {
+    failed(error);
+    if (!(error instanceof Refused)) timer = setTimeout(go, EVERY_MS);
+    return;
+  }
+  const found = location.hash.match(/^#\/jobs\/([0-9]+)$/);
+  if (found) show("job", tickJob, found[1]);
+  else {
+    show("jobs", tickJobs);
+    $("filter").addEventListener("input", tick);
+  }
+  tick();
+}
+
+addEventListener("hashchange", go);
+document.addEventListener("visibilitychange", () => document.hidden || tick());
+$("sign-out").addEventListener("click", () => {
+  sessionStorage.removeItem("token");
+  signIn();
+});
+// Without tokens the service takes everybody; with them the first question is refused.
+go();
