@@ -6,6 +6,7 @@ use culvert_api::{Result, Sink, Source, Transform};
 use culvert_config::{Block, JobSettings, OptionDef, Options, Problem, ProblemKind, Role, Rule, nearest};
 use culvert_sink_assert::AssertSink;
 use culvert_sink_console::ConsoleSink;
+use culvert_sink_dingtalk::DingTalkSink;
 use culvert_sink_in_memory::InMemorySink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
@@ -155,6 +156,12 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         options: culvert_sink_in_memory::OPTIONS,
         rules: &[],
         build: Build::Sink(|options| Ok(Arc::new(InMemorySink::from_options(options)?))),
+    },
+    Plugin {
+        name: culvert_sink_dingtalk::PLUGIN,
+        options: culvert_sink_dingtalk::OPTIONS,
+        rules: &[],
+        build: Build::Sink(|options| Ok(Arc::new(DingTalkSink::from_options(options)?))),
     },
 ];
 

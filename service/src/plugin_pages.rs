@@ -225,6 +225,7 @@ const PAGES: &[Page] = &[
         "Takes every row and keeps none, for trying a job without a target.",
         &[""]
     ),
+    page!(Sink, "DingTalk", "sink-dingtalk", "Rows as messages of a DingTalk robot, for people.", &[""]),
 ];
 
 /// The page of a plugin.

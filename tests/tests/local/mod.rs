@@ -2,6 +2,7 @@
 
 mod assert;
 mod changes;
+mod dingtalk;
 mod disk;
 mod fake;
 mod file;
