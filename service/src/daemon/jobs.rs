@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use culvert_api::{Error, ErrorKind, JobProgress, Phase};
+use culvert_api::{Error, ErrorKind, JobProgress, Phase, RowKind, Traffic};
 use culvert_config::mask_secrets;
 use culvert_state::Registry;
 
-use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, Refusal};
+use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, Refusal, TableFigures};
 use crate::daemon::record::{self, Described, JobRecord};
 use crate::daemon::running::Running;
 use crate::daemon::settings::ServiceSettings;
@@ -42,7 +42,17 @@ struct Entry {
     ask: Option<Ask>,
     /// What it had done when it ended.
     figures: Figures,
+    tables: Vec<TableFigures>,
 }
+
+impl Entry {
+    fn new(record: JobRecord, described: Option<Described>, running: Option<Arc<Running>>) -> Entry {
+        Entry { record, described, running, ask: None, figures: Figures::default(), tables: Vec::new() }
+    }
+}
+
+/// Tables of one job that are told of.
+const TABLES_TOLD_MAX: usize = 1000;
 
 /// All jobs of a service.
 pub(crate) struct Jobs {
@@ -74,7 +84,7 @@ impl Jobs {
         let entry = |(id, record): (u64, JobRecord)| {
             let read = record::read(&record.definition, record.file.as_deref());
             let described = read.ok().map(|sound| sound.described);
-            (JobId(id), Entry { record, described, running: None, ask: None, figures: Figures::default() })
+            (JobId(id), Entry::new(record, described, None))
         };
         let entries = kept.into_iter().map(entry).collect();
         Ok(Arc::new(Jobs {
@@ -97,6 +107,13 @@ impl Jobs {
     /// One job.
     pub(crate) fn get(&self, id: JobId) -> Option<JobInfo> {
         self.entries().get(&id).map(|entry| info(id, entry))
+    }
+
+    /// What has passed of a job's tables: those with the most rows, at most [`TABLES_TOLD_MAX`].
+    pub(crate) fn tables(&self, id: JobId) -> Option<Vec<TableFigures>> {
+        let entries = self.entries();
+        let entry = entries.get(&id)?;
+        Some(entry.running.as_ref().map_or_else(|| entry.tables.clone(), |it| tables(&it.progress)))
     }
 
     /// The job of a file of the jobs folder: its number, whether it has ended, and its text.
@@ -283,6 +300,23 @@ pub(crate) fn figures(progress: &JobProgress) -> Figures {
         restarts: progress.restarts.load(Relaxed),
         position: progress.position(),
     }
+}
+
+/// What has passed of the tables, the busiest first.
+fn tables(progress: &JobProgress) -> Vec<TableFigures> {
+    let ends = [("source", &progress.read), ("sink", &progress.written)];
+    let of_end = |(role, traffic): (&'static str, &Traffic)| {
+        traffic.totals().into_iter().map(move |(end, table, flowed)| {
+            let rows = RowKind::ALL.into_iter().map(RowKind::short).zip(flowed.rows);
+            TableFigures { role, end, table: table.to_string(), rows: rows.collect(), bytes: flowed.bytes }
+        })
+    };
+    let mut all: Vec<TableFigures> = ends.into_iter().flat_map(of_end).collect();
+    all.sort_by(|one, other| {
+        other.total().cmp(&one.total()).then_with(|| (&one.table, one.role).cmp(&(&other.table, other.role)))
+    });
+    all.truncate(TABLES_TOLD_MAX);
+    all
 }
 
 #[cfg(test)]

@@ -188,6 +188,29 @@ pub(crate) struct Figures {
     pub(crate) position: String,
 }
 
+/// What has passed of one table at one end of a job since this process started it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct TableFigures {
+    /// `source` or `sink`.
+    pub(crate) role: &'static str,
+    /// The source's plugin, or the sink's name in the graph.
+    pub(crate) end: String,
+    /// The table's full name there.
+    pub(crate) table: String,
+    /// Rows by kind: `+I`, `-U`, `+U`, `-D`.
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    pub(crate) rows: BTreeMap<&'static str, u64>,
+    /// Bytes of the rows as they lie in memory.
+    pub(crate) bytes: u64,
+}
+
+impl TableFigures {
+    /// Rows of all kinds.
+    pub(crate) fn total(&self) -> u64 {
+        self.rows.values().sum()
+    }
+}
+
 /// A node of a job's graph.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Vertex {

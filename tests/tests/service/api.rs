@@ -227,7 +227,11 @@ async fn figures_logs_and_health_are_told() {
     let id = api.submit(SHORT);
     let done = api.until(&id, "FINISHED").await;
     assert_eq!(done["figures"]["rows_read"], 32);
-    assert_eq!(api.get(&format!("/api/v1/jobs/{id}/metrics")).ok()["figures"]["rows_committed"], 32);
+    let metrics = api.get(&format!("/api/v1/jobs/{id}/metrics")).ok();
+    assert_eq!(metrics["figures"]["rows_committed"], 32);
+    let tables = metrics["tables"].as_array().expect("a list");
+    let ends: Vec<_> = tables.iter().map(|table| (&table["role"], &table["rows"]["+I"])).collect();
+    assert_eq!(ends, [(&json!("sink"), &json!(32)), (&json!("source"), &json!(32))]);
     let log = api.get(&format!("/api/v1/jobs/{id}/logs")).ok();
     let (text, size) = (log["text"].as_str().expect("lines").to_owned(), log["size"].as_u64());
     assert!(text.lines().count() > 1 && size == log["next_offset"].as_u64(), "{log}");

@@ -37,7 +37,11 @@ async fn jobs_are_submitted_shown_and_stopped_as_there() {
     assert_eq!(job["errorMsg"], Value::Null);
     assert_eq!(job["metrics"]["SourceReceivedCount"], "100");
     assert_eq!(job["metrics"]["SinkWriteCount"], "100");
-    assert_eq!(job["metrics"]["TableSourceReceivedCount"], json!({}));
+    for part in ["TableSourceReceivedCount", "TableSinkWriteCount"] {
+        let tables = job["metrics"][part].as_object().expect("tables");
+        assert_eq!(tables.values().collect::<Vec<_>>(), [&json!("100")], "{part}");
+    }
+    assert_ne!(job["metrics"]["SinkWriteBytes"], "0");
     assert_eq!(
         job["jobDag"]["pipelineEdges"],
         json!({ "1": [{ "inputVertexId": "1", "targetVertexId": "2" }] })

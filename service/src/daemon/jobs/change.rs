@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::{Ask, Entry, Jobs, now_ms, off_loop};
 use crate::daemon::log::{self, JobLog};
-use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, Refusal};
+use crate::daemon::model::{Definition, JobId, JobInfo, JobStatus, Refusal};
 use crate::daemon::record::{self, JobRecord, Sound};
 use crate::daemon::running::{Outcome, Running, Start};
 
@@ -307,8 +307,7 @@ impl Jobs {
         let end = Box::pin(running.ended());
         let described = Some(described);
         let started = Arc::clone(&running);
-        let entry =
-            Entry { record, described, running: Some(running), ask: None, figures: Figures::default() };
+        let entry = Entry::new(record, described, Some(running));
         self.entries().insert(id, entry);
         tokio::spawn(Arc::clone(self).settle_at_its_end(id, started, end));
         self.get(id).ok_or(Refusal::Unknown(id))

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{Ask, Jobs, figures, now_ms};
+use super::{Ask, Jobs, figures, now_ms, tables};
 use crate::daemon::model::{JobId, JobInfo, JobStatus, Refusal};
 use crate::daemon::record::{JobRecord, reason_of};
 use crate::daemon::running::{Outcome, Running};
@@ -34,6 +34,7 @@ impl Jobs {
                 return;
             }
             entry.figures = figures(&ended.progress);
+            entry.tables = tables(&ended.progress);
             entry.running = None;
             (entry.ask.take(), entry.figures.checkpoints)
         };

@@ -228,9 +228,26 @@ function figures(job) {
   }
 }
 
+/// The busiest tables.
+function tables(list) {
+  const body = $("tables");
+  body.replaceChildren();
+  for (const table of list.slice(0, 100)) {
+    const row = body.insertRow();
+    const name = document.createElement("th");
+    name.scope = "row";
+    name.textContent = table.table;
+    row.append(name);
+    cell(row, `${table.role} ${table.end}`);
+    for (const kind of ["+I", "+U", "-D"]) cell(row, counted(table.rows[kind]), "number");
+    cell(row, counted(table.bytes), "number");
+  }
+}
+
 async function tickJob() {
   const id = view.id;
-  const [job, log] = await Promise.all([ask("/api/v1/jobs/" + id), ask(`/api/v1/jobs/${id}/logs?lines=200`)]);
+  const at = "/api/v1/jobs/" + id;
+  const [job, log, metrics] = await Promise.all([ask(at), ask(at + "/logs?lines=200"), ask(at + "/metrics")]);
   if (view?.id !== id) return;
   $("job-title").textContent = job.name;
   stateOf($("job-state"), job);
@@ -243,6 +260,7 @@ async function tickJob() {
   $("chunks-text").textContent = `${counted(done)} of ${counted(total)} chunks`;
   graph(job, rates(job));
   figures(job);
+  tables(metrics.tables);
   const pre = $("log");
   const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 8;
   const text = log?.text || "nothing yet";
@@ -250,7 +268,7 @@ async function tickJob() {
     pre.textContent = text;
     if (atEnd) pre.scrollTop = pre.scrollHeight;
   }
-  if (!$("file").textContent) $("file").textContent = (await ask(`/api/v1/jobs/${id}/definition`)).text;
+  if (!$("file").textContent) $("file").textContent = (await ask(at + "/definition")).text;
 }
 
 function failed(error) {

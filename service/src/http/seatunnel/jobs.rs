@@ -34,18 +34,23 @@ pub(super) struct PageQuery {
 }
 
 impl PageQuery {
-    fn of<'j>(&self, jobs: impl Iterator<Item = &'j JobInfo>) -> Json<Value> {
+    fn of<'j>(&self, app: &App, jobs: impl Iterator<Item = &'j JobInfo>) -> Json<Value> {
         let rows = self.rows.unwrap_or(usize::MAX);
         let before = self.page.unwrap_or(1).saturating_sub(1).saturating_mul(rows);
-        Json(jobs.skip(before).take(rows).map(shape::job).collect())
+        Json(jobs.skip(before).take(rows).map(|job| shaped(app, job)).collect())
     }
+}
+
+/// A job with the figures of its tables.
+fn shaped(app: &App, job: &JobInfo) -> Value {
+    shape::job(job, &app.jobs.tables(job.id).unwrap_or_default())
 }
 
 /// Jobs that have not ended.
 #[utoipa::path(get, path = "/running-jobs", tag = "seatunnel", params(PageQuery), responses(
     (status = 200, body = Value, description = "The jobs, the newest first")))]
 pub(super) async fn running_jobs(State(app): State<App>, QueryOf(page): QueryOf<PageQuery>) -> Json<Value> {
-    page.of(app.jobs.list().iter().filter(|job| !job.status.is_end()))
+    page.of(&app, app.jobs.list().iter().filter(|job| !job.status.is_end()))
 }
 
 /// Jobs that have ended.
@@ -55,7 +60,7 @@ pub(super) async fn all_finished_jobs(
     State(app): State<App>,
     QueryOf(page): QueryOf<PageQuery>,
 ) -> Json<Value> {
-    page.of(app.jobs.list().iter().filter(|job| job.status.is_end()))
+    page.of(&app, app.jobs.list().iter().filter(|job| job.status.is_end()))
 }
 
 /// Jobs that have ended in a state.
@@ -68,7 +73,7 @@ pub(super) async fn finished_jobs(
     QueryOf(page): QueryOf<PageQuery>,
 ) -> Json<Value> {
     let in_state = |job: &&JobInfo| job.status.is_end() && job.status.word().eq_ignore_ascii_case(&state);
-    page.of(app.jobs.list().iter().filter(in_state))
+    page.of(&app, app.jobs.list().iter().filter(in_state))
 }
 
 /// One job; of a number that no job has, the number alone.
@@ -79,7 +84,7 @@ pub(super) async fn job_info(
     PathText(number): PathText,
 ) -> Result<Json<Value>, Failure> {
     let id: JobId = number.parse().map_err(Failure::bad_request)?;
-    Ok(Json(app.jobs.get(id).map_or_else(|| json!({ "jobId": id }), |job| shape::job(&job))))
+    Ok(Json(app.jobs.get(id).map_or_else(|| json!({ "jobId": id }), |job| shaped(&app, &job))))
 }
 
 /// The old name of `/job-info`.

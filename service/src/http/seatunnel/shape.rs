@@ -1,12 +1,14 @@
 //! A job as SeaTunnel's REST v2 writes it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Local};
 use serde_json::{Map, Value, json};
 
-use crate::daemon::model::{Figures, JobInfo, JobStatus, Vertex};
+use crate::daemon::model::{Figures, JobInfo, JobStatus, TableFigures, Vertex};
 
 /// A job that has not ended, as in `/running-jobs`.
-fn running(job: &JobInfo) -> Value {
+fn running(job: &JobInfo, tables: &[TableFigures]) -> Value {
     json!({
         "jobId": job.id,
         "jobName": job.name,
@@ -18,12 +20,12 @@ fn running(job: &JobInfo) -> Value {
         "jobDag": dag(job),
         "pluginJarsUrls": [],
         "isStartWithSavePoint": job.restored,
-        "metrics": metrics(job),
+        "metrics": metrics(job, tables),
     })
 }
 
 /// A job that has ended, as in `/finished-jobs`.
-fn finished(job: &JobInfo) -> Value {
+fn finished(job: &JobInfo, tables: &[TableFigures]) -> Value {
     json!({
         "jobId": job.id,
         "jobName": job.name,
@@ -36,13 +38,13 @@ fn finished(job: &JobInfo) -> Value {
         "finishedTime": time(job.ended_ms),
         "jobDag": dag(job),
         "pluginJarsUrls": [],
-        "metrics": metrics(job),
+        "metrics": metrics(job, tables),
     })
 }
 
 /// A job, in the shape of its state.
-pub(super) fn job(job: &JobInfo) -> Value {
-    if job.status.is_end() { finished(job) } else { running(job) }
+pub(super) fn job(job: &JobInfo, tables: &[TableFigures]) -> Value {
+    if job.status.is_end() { finished(job, tables) } else { running(job, tables) }
 }
 
 /// The state in SeaTunnel's words: ours for a running job that is not well are unknown there.
@@ -91,8 +93,8 @@ fn vertex_name(place: usize, vertex: &Vertex) -> String {
     format!("{role}[{place}]-{}", vertex.plugin)
 }
 
-/// Figures as texts. There are none by table.
-fn metrics(job: &JobInfo) -> Value {
+/// Figures as texts, and those of tables by the tables' names.
+fn metrics(job: &JobInfo, tables: &[TableFigures]) -> Value {
     let Figures { rows_read, bytes_read, rows_written, rows_committed, .. } = job.figures;
     let until = job.ended_ms.unwrap_or_else(now_ms);
     let seconds = job.started_ms.map_or(0, |started| until.saturating_sub(started)) as f64 / 1000.0;
@@ -108,14 +110,26 @@ fn metrics(job: &JobInfo) -> Value {
     text("SourceReceivedBytesPerSeconds", format!("{:.2}", rate(bytes_read)));
     text("SinkWriteCount", rows_written.to_string());
     text("SinkWriteQPS", format!("{:.2}", rate(rows_written)));
-    text("SinkWriteBytes", "0".to_owned());
-    text("SinkWriteBytesPerSeconds", "0".to_owned());
+    let written: u64 = tables.iter().filter(|table| table.role == "sink").map(|table| table.bytes).sum();
+    text("SinkWriteBytes", written.to_string());
+    text("SinkWriteBytesPerSeconds", format!("{:.2}", rate(written)));
     text("SinkCommittedCount", rows_committed.to_string());
     text("SinkCommittedQPS", format!("{:.2}", rate(rows_committed)));
-    for part in ["TableSourceReceived", "TableSinkWrite"] {
-        for figure in ["Count", "Bytes", "BytesPerSeconds", "QPS"] {
-            metrics.insert(format!("{part}{figure}"), json!({}));
+    for (part, role) in [("TableSourceReceived", "source"), ("TableSinkWrite", "sink")] {
+        // Sinks of one table are counted together there.
+        let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for table in tables.iter().filter(|table| table.role == role) {
+            let sum = sums.entry(&table.table).or_default();
+            *sum = (sum.0 + table.total(), sum.1 + table.bytes);
         }
+        let mut map = |figure: &str, of: &dyn Fn(&(u64, u64)) -> String| {
+            let values = sums.iter().map(|(table, sum)| ((*table).to_owned(), Value::String(of(sum))));
+            metrics.insert(format!("{part}{figure}"), Value::Object(values.collect()));
+        };
+        map("Count", &|(rows, _)| rows.to_string());
+        map("QPS", &|(rows, _)| format!("{:.2}", rate(*rows)));
+        map("Bytes", &|(_, bytes)| bytes.to_string());
+        map("BytesPerSeconds", &|(_, bytes)| format!("{:.2}", rate(*bytes)));
     }
     Value::Object(metrics)
 }

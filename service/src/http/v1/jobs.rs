@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::daemon::jobs::Submission;
-use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, TextFormat};
+use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, TableFigures, TextFormat};
 use crate::http::App;
 use crate::http::calls::{Called, to_the_end, waiting};
 use crate::http::extract::{By, JobNumber, JsonOf, QueryOf};
@@ -311,6 +311,8 @@ pub(super) struct JobFigures {
     status: JobStatus,
     /// What it has done.
     figures: Figures,
+    /// The same by table, the busiest first, at most 1000.
+    tables: Vec<TableFigures>,
 }
 
 /// The figures of a job.
@@ -322,7 +324,8 @@ pub(super) async fn metrics(
     JobNumber(id): JobNumber,
 ) -> Result<Json<JobFigures>, Failure> {
     let JobInfo { name, status, figures, .. } = found(&app, id)?;
-    Ok(Json(JobFigures { id, name, status, figures }))
+    let tables = app.jobs.tables(id).unwrap_or_default();
+    Ok(Json(JobFigures { id, name, status, figures, tables }))
 }
 
 /// Which part of a log.
