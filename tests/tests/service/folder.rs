@@ -81,7 +81,7 @@ async fn jobs_go_on_after_the_service_was_killed() {
 #[tokio::test]
 async fn a_changed_file_changes_its_job_behind_a_checkpoint() {
     let service = Service::with_rows();
-    service.write("jobs/a.conf", &copy("a", 10_000, ""));
+    service.write("jobs/a.conf", &copy("a", 3_000, ""));
     let mut running = service.start();
     service.wait_for_rows("a", ROWS / 5).await;
     let upper = "transform { Sql { query = \"select id, upper(name) as name from t\" } }";
@@ -112,12 +112,12 @@ async fn a_change_with_mistakes_is_refused_and_what_ran_goes_on() {
 #[tokio::test]
 async fn a_change_that_fails_at_its_start_is_taken_back() {
     let service = Service::with_rows();
-    service.write("jobs/a.conf", &copy("a", 10_000, ""));
+    service.write("jobs/a.conf", &copy("a", 3_000, ""));
     let mut running = service.start();
     service.wait_for_rows("a", 1).await;
     // It reads well, and its sink cannot be opened.
     fs::write(service.path("file"), "not a folder").expect("the folder is ours");
-    let elsewhere = copy("a", 10_000, "").replace("FOLDER/a", "FOLDER/file/a");
+    let elsewhere = copy("a", 3_000, "").replace("FOLDER/a", "FOLDER/file/a");
     service.write("jobs/a.conf", &elsewhere);
     running.wait_for_stderr(LIMIT, "the change is taken back").await;
     service.wait_for_rows("a", ROWS).await;
@@ -150,7 +150,7 @@ async fn a_job_stops_with_its_file_and_comes_back_with_it() {
 async fn a_job_that_panics_harms_no_other() {
     let service = Service::with_rows();
     for name in ["a", "b"] {
-        service.write(&format!("jobs/{name}.conf"), &copy(name, 5_000, ""));
+        service.write(&format!("jobs/{name}.conf"), &copy(name, 2_500, ""));
     }
     let failpoint = service.path("failpoint");
     let mut running = service.program().env("CULVERT_FAILPOINT", &failpoint).start();
@@ -174,8 +174,8 @@ async fn the_service_ends_in_time_and_its_jobs_go_on_with_the_next() {
     service.write("jobs/a.conf", &copy("a", 1_000, ""));
     let running = service.start();
     service.wait_for_rows("a", 1).await;
-    // Within what systemd is told, and far within the 20 s that the whole copy takes.
-    running.terminate(Duration::from_secs(10)).assert_code(0);
+    // Within what systemd is told, and within the 20 s that the whole copy takes.
+    running.terminate(Duration::from_secs(15)).assert_code(0);
     let mut running = service.start();
     running.wait_for_stderr(LIMIT, "the job starts").await;
     assert!(running.stderr().contains("restored=true"), "{}", running.stderr());

@@ -1,7 +1,5 @@
 //! A job whose sink takes nothing any more: the others go on, and the service ends in time.
 
-use std::time::Duration;
-
 use culvert_tests::{Database, Flavor, Proxy, shared, wait};
 
 use super::folder::{ROWS, copy};
@@ -41,7 +39,7 @@ async fn a_sink_that_does_not_answer_holds_up_neither_other_jobs_nor_the_end() {
     service.assert_copied_once("a");
     running.wait_for_stderr(LIMIT, "STALLED: ").await;
     // The job cannot finish its checkpoint; it is given up, and nothing is lost by it.
-    let ended = running.terminate(Duration::from_secs(12));
+    let ended = running.terminate(LIMIT);
     ended.assert_code(0);
     assert!(ended.stderr.contains("are given up"), "{}", ended.stderr);
     proxy.heal().await;
