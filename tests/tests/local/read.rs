@@ -78,7 +78,8 @@ fn a_failure_in_front_of_or_behind_a_checkpoint_reads_each_row_once() {
         ("engine.save.before", "error"),
         ("engine.commit.after", "kill"),
     ] {
-        let job = Local::new(&COPY.replace(", read_limit.rows_per_second = 60000", ""));
+        // With its limit it takes a second, in which there are more checkpoints than are passed.
+        let job = Local::new(COPY);
         write_files(&job.folder.join("in"));
         let passes = if point.starts_with("engine.enumerate") { 0 } else { 3 };
         let file = job.folder.join("failpoint");

@@ -1,6 +1,7 @@
 //! `culvert serve`: many jobs in one process.
 
 mod api;
+mod change;
 mod client;
 mod folder;
 mod fuzz;
