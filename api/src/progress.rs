@@ -1,10 +1,11 @@
 //! Figures of a running job that several parts write and the command line reads.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::event::{EventKind, EventListener, Listening};
 use crate::measure::{LastCheckpoint, Queues, Traffic};
 
 /// What a job is doing.
@@ -57,6 +58,9 @@ pub struct JobProgress {
     waits: Mutex<Waits>,
     stalled: Mutex<Option<String>>,
     degraded: Mutex<Option<String>>,
+    listening: Listening,
+    /// It was past [`Phase::Starting`] once.
+    has_worked: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +98,46 @@ impl JobProgress {
 
     /// Sets what the job is doing.
     pub fn set_phase(&self, phase: Phase) {
-        self.phase.store(phase as u8, Relaxed);
+        let before = self.phase.swap(phase as u8, Relaxed);
+        if before == phase as u8 {
+            return;
+        }
+        let works = matches!(phase, Phase::Snapshot | Phase::Stream);
+        if works && !self.has_worked.swap(true, Relaxed) {
+            self.tell(EventKind::JobStatus { status: "RUNNING", reason: None });
+        }
+        match phase {
+            Phase::Snapshot => self.tell(EventKind::SnapshotStarted),
+            Phase::Stream if before == Phase::Snapshot as u8 => self.tell_snapshot_finished(),
+            Phase::Starting | Phase::Stream | Phase::Waiting | Phase::Stopping => {}
+        }
+    }
+
+    /// Says that the source has read what was there before.
+    pub fn tell_snapshot_finished(&self) {
+        self.tell(EventKind::SnapshotFinished {
+            chunks: self.chunks_done.load(Relaxed),
+            rows: self.rows_read.load(Relaxed),
+        });
+    }
+
+    /// Sets who is told of what happens; the first one stays.
+    pub fn set_listener(&self, listener: Arc<dyn EventListener>) {
+        self.listening.set(listener);
+    }
+
+    /// Tells that something happened; never waits.
+    pub fn tell(&self, kind: EventKind) {
+        if let Some(listener) = self.listening.get() {
+            listener.tell(kind);
+        }
+    }
+
+    /// Waits, for so long at most, until what was told is on disk. Blocks.
+    pub fn keep_events(&self, within: Duration) {
+        if let Some(listener) = self.listening.get() {
+            listener.keep(within);
+        }
     }
 
     /// Says that a call begins that waits for somebody outside: `what` is done, `whom` it is done with.
@@ -122,8 +165,15 @@ impl JobProgress {
 
     /// Sets or takes back that nothing moves.
     pub fn set_stalled(&self, why: Option<String>) {
-        if let Ok(mut stalled) = self.stalled.lock() {
-            *stalled = why;
+        let Ok(mut stalled) = self.stalled.lock() else { return };
+        let before = std::mem::replace(&mut *stalled, why.clone());
+        drop(stalled);
+        match (before, why) {
+            (before, Some(reason)) if before.as_ref() != Some(&reason) => {
+                self.tell(EventKind::JobStalled { reason })
+            }
+            (Some(from), None) => self.tell(EventKind::JobRecovered { from }),
+            _ => {}
         }
     }
 
@@ -146,8 +196,15 @@ impl JobProgress {
 
     /// Sets or takes back that the job goes on otherwise than it should: an attempt failed, a sink is held.
     pub fn set_degraded(&self, why: Option<String>) {
-        if let Ok(mut degraded) = self.degraded.lock() {
-            *degraded = why;
+        let Ok(mut degraded) = self.degraded.lock() else { return };
+        let before = std::mem::replace(&mut *degraded, why.clone());
+        drop(degraded);
+        match (before, why) {
+            (before, Some(reason)) if before.as_ref() != Some(&reason) => {
+                self.tell(EventKind::JobDegraded { reason })
+            }
+            (Some(from), None) => self.tell(EventKind::JobRecovered { from }),
+            _ => {}
         }
     }
 

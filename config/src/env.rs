@@ -35,6 +35,12 @@ pub const ENV_OPTIONS: &[OptionDef] = &[
     OptionDef::duration_ms("stall.timeout")
         .default("20000")
         .doc("A call to a server that takes longer is told of as a stall; it never stops the job."),
+    OptionDef::duration_ms("lag.threshold").default("60000").doc(
+        "Changes that arrive later than this after their commit at the source are told of as an event; 0: never.",
+    ),
+    OptionDef::objects("event.listeners").doc(
+        "Who is told of what happens in the job, beside the listeners of the service; docs/events.md.",
+    ),
     OptionDef::int_in("spool.bytes.max", 1 << 20, 1 << 50)
         .unit("bytes")
         .default("17179869184")
@@ -86,6 +92,8 @@ pub struct JobSettings {
     pub checkpoint_min_pause_ms: u64,
     /// `stall.timeout` in milliseconds.
     pub stall_timeout_ms: u64,
+    /// `lag.threshold` in milliseconds; 0: never.
+    pub lag_threshold_ms: u64,
     /// `spool.bytes.max`.
     pub spool_bytes_max: u64,
     /// `job.retry.times`.
@@ -118,6 +126,7 @@ impl JobFile {
             checkpoint_timeout_ms: options.unsigned("checkpoint.timeout"),
             checkpoint_min_pause_ms: options.unsigned("min-pause"),
             stall_timeout_ms: options.unsigned("stall.timeout"),
+            lag_threshold_ms: options.unsigned("lag.threshold"),
             spool_bytes_max: options.unsigned("spool.bytes.max"),
             retry_times: small("job.retry.times"),
             retry_interval_ms: options.unsigned("job.retry.interval.seconds").saturating_mul(1_000),

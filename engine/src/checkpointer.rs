@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use culvert_api::failpoint::pass;
 use culvert_api::{
-    Checkpoint, Error, ErrorKind, LastCheckpoint, Result, SourceState, StateStore, TableSchema,
+    Checkpoint, Error, ErrorKind, EventKind, LastCheckpoint, Result, SourceState, StateStore, TableSchema,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,6 +21,10 @@ use crate::settings::StopSignal;
 
 /// How long the checkpointer waits for a word before it looks at the clock.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How long a checkpoint waits until the events that lie before it are on disk. A disk that is slower than
+/// this loses no row, but after a crash an event may be missing.
+const EVENTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs a call of the store, which blocks on the disk, off the event loop.
 pub(crate) async fn blocking<T: Send + 'static>(
@@ -306,7 +310,12 @@ impl Checkpointer {
             let id = checkpoint.id;
             let takes_part: Vec<usize> = in_flight.uncommitted.iter().copied().collect();
             pass("engine.save.before")?;
-            blocking(&self.opener.store, move |store| store.save(&checkpoint)).await?;
+            let progress = Arc::clone(&self.opener.progress);
+            let save = move |store: &dyn StateStore| {
+                progress.keep_events(EVENTS_WITHIN);
+                store.save(&checkpoint)
+            };
+            blocking(&self.opener.store, save).await?;
             pass("engine.save.after")?;
             self.saved = id;
             for at in takes_part {
@@ -322,8 +331,17 @@ impl Checkpointer {
         Ok(())
     }
 
+    /// The number of the checkpoint under way.
+    pub(crate) fn under_way(&self) -> Option<u64> {
+        self.in_flight.as_ref().map(|in_flight| in_flight.checkpoint.id)
+    }
+
     /// Ends the branches; they drop what is not committed.
     pub(crate) async fn close(mut self) {
+        let held = |lane: &Lane| matches!(lane.state, LaneState::Held { .. });
+        for (branch, _) in self.opener.branches.iter().zip(&self.lanes).filter(|(_, lane)| !held(lane)) {
+            self.opener.progress.tell(EventKind::WriterClosed { sink: branch.name.clone() });
+        }
         self.lanes.clear();
         // What feeds a queue ends with it.
         drop(self.reports);
@@ -369,6 +387,10 @@ impl Checkpointer {
             && in_flight.started.elapsed() > limit
         {
             in_flight.warned = true;
+            self.opener.progress.tell(EventKind::CheckpointSlow {
+                checkpoint: in_flight.checkpoint.id,
+                seconds: in_flight.started.elapsed().as_secs(),
+            });
             warn!(
                 checkpoint = in_flight.checkpoint.id,
                 seconds = in_flight.started.elapsed().as_secs(),

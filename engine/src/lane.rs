@@ -227,6 +227,7 @@ impl Checkpointer {
         self.newest_epoch = self.newest_epoch.max(opened.epoch);
         let lane = &mut self.lanes[at];
         info!(sink = self.opener.branches[at].name, checkpoint = opened.place.0, "the sink is there again");
+        self.opener.told_open(at);
         lane.place = Some(opened.place);
         lane.state = LaneState::Behind { link: opened.link, feeding: None };
         self.tasks.spawn(watch(opened.worker));

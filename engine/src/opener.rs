@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use culvert_api::{
-    Checkpoint, CommitMarker, Error, ErrorKind, JobProgress, OpenSink, Result, SourceState, Spool,
+    Checkpoint, CommitMarker, Error, ErrorKind, EventKind, JobProgress, OpenSink, Result, SourceState, Spool,
     StateStore, TableSchema, WriterContext,
 };
 use tokio::sync::mpsc;
@@ -68,6 +68,11 @@ impl Opener {
             progress: Arc::clone(attempt.progress),
             reports,
         }
+    }
+
+    /// Tells that a sink's writer is open.
+    pub(crate) fn told_open(&self, at: usize) {
+        self.progress.tell(EventKind::WriterOpened { sink: self.branches[at].name.clone() });
     }
 
     /// What a sink is told when it is opened.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use culvert_api::failpoint::pass;
 use culvert_api::{
-    ChangeBatch, Error, ErrorKind, JobProgress, Phase, ReaderContext, Result, Source, SourceEvent,
+    ChangeBatch, Error, ErrorKind, EventKind, JobProgress, Phase, ReaderContext, Result, Source, SourceEvent,
     SourceReader, SourceState, SplitEnumerator, Spool, SpoolItem, StateStore, TableSchema,
 };
 use tokio::sync::mpsc;
@@ -90,9 +90,17 @@ pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ende
     let mut enumerator = attempt.source.enumerator(context.clone(), state.as_ref()).await?;
     let mut reader = attempt.source.reader(context, state.as_ref()).await?;
     drop(opening);
+    let source = || attempt.source.name().to_owned();
+    attempt.progress.tell(EventKind::EnumeratorOpened { source: source() });
+    attempt.progress.tell(EventKind::ReaderOpened { source: source() });
     let mut checkpointer = start_branches(opener, reports, restored, &tables).await?;
     let result = drive(attempt, stop, enumerator.as_mut(), reader.as_mut(), &mut checkpointer).await;
+    if let (Err(error), Some(checkpoint)) = (&result, checkpointer.under_way()) {
+        attempt.progress.tell(EventKind::CheckpointFailed { checkpoint, reason: error.to_string() });
+    }
     reader.close().await;
+    attempt.progress.tell(EventKind::ReaderClosed { source: source() });
+    attempt.progress.tell(EventKind::EnumeratorClosed { source: source() });
     checkpointer.close().await;
     result
 }
@@ -114,6 +122,7 @@ async fn start_branches(
                 let tables = if behind { older.as_slice() } else { tables };
                 let opened = opener.ready(at, restored.epoch, sink, place, tables).await?;
                 workers.push(opened.worker);
+                opener.told_open(at);
                 let link = opened.link;
                 let state =
                     if behind { LaneState::Behind { link, feeding: None } } else { LaneState::Live(link) };
@@ -184,6 +193,7 @@ async fn drive(
                 send_batch(attempt, checkpointer, batch).await?;
             }
             SourceEvent::SchemaChange(change) => {
+                attempt.progress.tell(EventKind::of_change(&change));
                 checkpointer.send_all(SpoolItem::SchemaChange(change)).await?;
             }
             SourceEvent::SplitFinished(finished) => {
@@ -209,7 +219,12 @@ async fn drive(
                 }
             }
             SourceEvent::Idle => {}
-            SourceEvent::End => ending = Some(ending.unwrap_or(Ended::Finished)),
+            SourceEvent::End => {
+                if ending.is_none() && attempt.progress.phase() == Phase::Snapshot {
+                    attempt.progress.tell_snapshot_finished();
+                }
+                ending = Some(ending.unwrap_or(Ended::Finished));
+            }
         }
         forget(reader, checkpointer).await?;
     }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub read_limit: ReadLimit,
     /// A call to a server that takes longer is told of as a stall.
     pub stall_after: Duration,
+    /// Changes that arrive later than this after their commit are told of; `None`: never.
+    pub lag_over: Option<Duration>,
     /// First wait after a transient failure; doubles each time.
     pub retry_initial: Duration,
     /// Longest wait between two attempts.
@@ -50,6 +52,7 @@ impl Default for Settings {
             read_limit: ReadLimit::default(),
             retry_initial: Duration::from_millis(500),
             stall_after: Duration::from_secs(20),
+            lag_over: None,
             // A job is to go on within 10 s when what it waits for is there again.
             retry_longest: Duration::from_secs(5),
             retry_budget: 10_000,

@@ -32,7 +32,7 @@ pub struct Job {
 /// Runs a job until it is stopped, has finished, or needs a person.
 pub async fn run(job: &Job, stop: StopSignal) -> Result<Ended> {
     let (source, branches) = job.graph.branches()?;
-    let _watchdog = Watchdog::start(&job.name, &job.progress, job.settings.stall_after);
+    let _watchdog = Watchdog::start(&job.name, &job.progress, &job.settings);
     if let Some(group) = source.group() {
         group::fit(source.as_ref(), &branches)?;
         return group::run(job, group.as_ref(), &branches, stop).await;

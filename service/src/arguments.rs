@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Cancel(JobsArguments),
     /// Show the log of a job.
     Logs(LogsOptions),
+    /// List events, or try listeners; see docs/events.md.
+    Events(EventsOptions),
     /// Look for problems in a job file without touching data.
     Check(CheckOptions),
     /// Show the graph of a job, or make a job file from an intent.
@@ -60,6 +62,10 @@ pub(crate) struct JobArguments {
     /// The job's name; otherwise `job.name`, otherwise the file's name.
     #[arg(short, long)]
     pub(crate) name: Option<String>,
+    /// Who is told of the job's events, such as dingtalk.webhook.url=…; may be repeated. Others on this machine
+    /// can see the arguments of a program: `event.listeners` in the job file hides its secrets better.
+    #[arg(short = 'D', value_name = "TYPE.OPTION=VALUE")]
+    pub(crate) properties: Vec<String>,
 }
 
 /// Options of `culvert run`.
@@ -88,6 +94,76 @@ pub(crate) struct ServeOptions {
     /// The folder of everything the service keeps; otherwise as in its file.
     #[arg(long, value_name = "DIR", env = "CULVERT_DATA")]
     pub(crate) data: Option<PathBuf>,
+    /// Who is told of the events of all jobs, such as dingtalk.webhook.url=…; may be repeated.
+    #[arg(short = 'D', value_name = "TYPE.OPTION=VALUE")]
+    pub(crate) properties: Vec<String>,
+}
+
+/// Options of `culvert events`.
+#[derive(Args, Debug)]
+pub(crate) struct EventsOptions {
+    #[command(subcommand)]
+    pub(crate) what: EventsWhat,
+}
+
+/// What to do about events.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsWhat {
+    /// List the service's events, the newest first.
+    List(EventsListOptions),
+    /// Send a sample to every listener of a job file, of the service's file, or of -D.
+    Test(EventsTestOptions),
+}
+
+/// Options of `culvert events list`.
+#[derive(Args, Debug)]
+pub(crate) struct EventsListOptions {
+    /// Events of this job alone.
+    #[arg(long, value_name = "ID")]
+    pub(crate) job: Option<u64>,
+    /// Events of this type alone, such as JOB_STATUS or SCHEMA_CHANGE_*.
+    #[arg(long = "type", value_name = "TYPE", value_parser = type_word)]
+    pub(crate) kind: Option<String>,
+    /// Events of this severity or a higher one: info, notice, warning, error.
+    #[arg(long, value_parser = ["info", "notice", "warning", "error"])]
+    pub(crate) severity: Option<String>,
+    /// Events behind this number, the oldest first.
+    #[arg(long, value_name = "SEQUENCE")]
+    pub(crate) after: Option<u64>,
+    /// So many at most.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u32,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) master: MasterArguments,
+}
+
+/// Options of `culvert events test`.
+#[derive(Args, Debug)]
+pub(crate) struct EventsTestOptions {
+    /// The job file whose listeners to try.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A variable for ${name} in the job file; may be repeated.
+    #[arg(short = 'i', long = "variable", value_name = "NAME=VALUE")]
+    pub(crate) variables: Vec<String>,
+    /// The service's own file, whose listeners to try.
+    #[arg(long, value_name = "FILE", env = "CULVERT_CONFIG")]
+    pub(crate) service: Option<PathBuf>,
+    /// A listener to try, such as dingtalk.webhook.url=…; may be repeated.
+    #[arg(short = 'D', value_name = "TYPE.OPTION=VALUE")]
+    pub(crate) properties: Vec<String>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+/// The type of an event, which goes into a query.
+fn type_word(text: &str) -> Result<String, String> {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphabetic() || c == '_' || c == '*');
+    if plain { Ok(text.to_ascii_uppercase()) } else { Err("a type is a word such as JOB_STATUS".to_owned()) }
 }
 
 /// Which service is asked.
@@ -196,6 +272,9 @@ pub(crate) struct RestoreOptions {
     /// The job's name; it must stay the same.
     #[arg(short, long, requires = "config")]
     pub(crate) name: Option<String>,
+    /// Who is told of the job's events, such as dingtalk.webhook.url=…; may be repeated.
+    #[arg(short = 'D', value_name = "TYPE.OPTION=VALUE", requires = "config")]
+    pub(crate) properties: Vec<String>,
     #[command(flatten)]
     pub(crate) follow: FollowOptions,
     #[command(flatten)]
@@ -206,7 +285,12 @@ impl RestoreOptions {
     /// The changed job, where there is one.
     pub(crate) fn job(&self) -> Option<JobArguments> {
         let config = self.config.clone()?;
-        Some(JobArguments { config, variables: self.variables.clone(), name: self.name.clone() })
+        Some(JobArguments {
+            config,
+            variables: self.variables.clone(),
+            name: self.name.clone(),
+            properties: self.properties.clone(),
+        })
     }
 }
 

@@ -15,7 +15,8 @@ use culvert_config::MAX_FILE_BYTES;
 use serde_json::{Value, json};
 
 use crate::arguments::{
-    Format, JobArguments, JobsArguments, ListOptions, LogsOptions, OneJob, RestoreOptions, SubmitOptions,
+    EventsListOptions, Format, JobArguments, JobsArguments, ListOptions, LogsOptions, OneJob, RestoreOptions,
+    SubmitOptions,
 };
 use crate::client::master::{Master, Trouble};
 use crate::job::name_of_file;
@@ -32,6 +33,7 @@ pub(crate) enum Ask {
     Restore(RestoreOptions),
     Cancel(JobsArguments),
     Logs(LogsOptions),
+    Events(EventsListOptions),
 }
 
 /// Asks the service; the exit code.
@@ -76,6 +78,7 @@ fn simple(ask: Ask) -> Result<u8, Trouble> {
         Ask::Savepoint(options) => each(&options, "savepoint"),
         Ask::Cancel(options) => each(&options, "cancel"),
         Ask::Logs(options) => logs(&options),
+        Ask::Events(options) => events(&options),
         Ask::Submit(_) | Ask::Restore(_) => Ok(2),
     }
 }
@@ -96,6 +99,19 @@ fn list(options: &ListOptions) -> Result<u8, Trouble> {
     let status = options.status.as_ref().map(|status| format!("?status={}", status.to_ascii_uppercase()));
     let list = Master::find(&options.master)?.get(&format!("/api/v1/jobs{}", status.unwrap_or_default()))?;
     tell(options.format, &list, shown::list);
+    Ok(0)
+}
+
+fn events(options: &EventsListOptions) -> Result<u8, Trouble> {
+    let mut path = format!("/api/v1/events?limit={}", options.limit);
+    for (name, value) in [("job", options.job), ("after", options.after)] {
+        path.extend(value.map(|value| format!("&{name}={value}")));
+    }
+    for (name, value) in [("type", &options.kind), ("severity", &options.severity)] {
+        path.extend(value.as_ref().map(|value| format!("&{name}={value}")));
+    }
+    let events = Master::find(&options.master)?.get(&path)?;
+    tell(options.format, &events, shown::events);
     Ok(0)
 }
 
@@ -132,6 +148,7 @@ fn definition(job: &JobArguments) -> Result<Value, Trouble> {
         "format": if is_json { "json" } else { "hocon" },
         "variables": job.variables,
         "name": named,
+        "properties": job.properties,
     }))
 }
 

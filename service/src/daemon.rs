@@ -12,6 +12,7 @@ mod record;
 mod running;
 mod settings;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::arguments::ServeOptions;
+use crate::events::config::{self, Listener};
 use crate::http;
 use crate::terminal::{complain, complains_in_colour};
 use folder::JobsFolder;
@@ -33,10 +35,17 @@ const LET_GO_WITHIN: Duration = Duration::from_millis(500);
 /// How long requests under way may take at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
+/// The listeners that the service's file names.
+pub(crate) fn listeners_of_service(file: &Path) -> Result<Vec<Listener>, Vec<Problem>> {
+    settings::read(Some(file), None).map(|(_, listeners)| listeners)
+}
+
 /// Serves until it is told to end; the exit code.
 pub(crate) async fn serve(options: ServeOptions) -> u8 {
-    let settings = match settings::read(options.config.as_deref(), options.data) {
-        Ok(settings) => settings,
+    let read = settings::read(options.config.as_deref(), options.data)
+        .and_then(|read| Ok((read, config::defined(&options.properties)?)));
+    let ((settings, listeners), defined) = match read {
+        Ok(read) => read,
         Err(problems) => {
             tell(&problems);
             return 2;
@@ -75,6 +84,7 @@ pub(crate) async fn serve(options: ServeOptions) -> u8 {
             return 2;
         }
     };
+    jobs.events().start(None, config::with_defined(listeners, defined));
     jobs.start_all().await;
     let serving = match prepared.map(|prepared| prepared.serve(Arc::clone(&jobs), stopped)) {
         Some(Err(error)) => {
@@ -107,6 +117,7 @@ pub(crate) async fn serve(options: ServeOptions) -> u8 {
         let _ = serving.await;
     }
     jobs.close().await;
+    jobs.events().close().await;
     let_go(jobs).await;
     0
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use culvert_api::{Boundedness, DeliveryContract, Error, ErrorKind, Sink, Source};
 use culvert_config::{
-    Block, Format, JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role, Variables,
-    parse_variables, survey, survey_text,
+    Block, ENV_OPTIONS, Format, JobFile, JobMode, JobSettings, Options, Problem, ProblemKind, Role,
+    Variables, parse_variables, survey, survey_text,
 };
 use culvert_engine::{
     Branch, FailurePolicy, JobGraph, Node, NodeKind, ReadLimit, Settings, fit, refuse_unfit_targets,
@@ -16,6 +16,7 @@ use culvert_engine::{
 use crate::arguments::JobArguments;
 use crate::blame::refused;
 use crate::connectors::{Build, find};
+use crate::events::config::{self, Listener};
 use crate::for_tables::{for_tables, resolve};
 use crate::tables::{AtNode, Tables, declared, follow};
 
@@ -25,6 +26,8 @@ pub(crate) struct BuiltJob {
     pub(crate) file: JobFile,
     pub(crate) settings: Settings,
     pub(crate) problems: Vec<Problem>,
+    /// Who is told of its events.
+    pub(crate) listeners: Vec<Listener>,
     /// `None` when a block, a name or an option is wrong. With it there can still be tables that do not fit,
     /// see [`BuiltJob::is_sound`].
     pub(crate) graph: Option<JobGraph>,
@@ -41,7 +44,7 @@ impl BuiltJob {
 pub(crate) fn read(arguments: &JobArguments) -> Result<BuiltJob, Vec<Problem>> {
     let variables = parse_variables(&arguments.variables).map_err(|problem| vec![problem])?;
     let file = survey(&arguments.config, &variables).map_err(|errors| errors.0)?;
-    Ok(built(file, arguments.name.clone()))
+    built(file, arguments.name.clone(), &arguments.properties)
 }
 
 /// Reads a job that is kept or was sent as text: from `file` of the jobs folder, else without a file of its
@@ -52,27 +55,40 @@ pub(crate) fn read_kept(
     file: Option<&Path>,
     variables: &[(String, String)],
     name: Option<String>,
+    properties: &[String],
 ) -> Result<BuiltJob, Vec<Problem>> {
     let read = match file {
         Some(path) => JobFile::parse(text, path, format, &Variables::new(variables).map_err(|it| vec![it])?),
         None => survey_text(text, Path::new("job.conf"), format, variables),
     };
-    Ok(built(read.map_err(|errors| errors.0)?, name))
+    built(read.map_err(|errors| errors.0)?, name, properties)
 }
 
 /// Reads a job file that is not written yet; `path` is for messages.
 pub(crate) fn read_text(text: &str, path: &Path) -> Result<BuiltJob, Vec<Problem>> {
     let variables = Variables::new(&[]).map_err(|problem| vec![problem])?;
     let file = JobFile::parse(text, path, Format::Hocon, &variables).map_err(|errors| errors.0)?;
-    Ok(built(file, None))
+    built(file, None, &[])
 }
 
-fn built(file: JobFile, name: Option<String>) -> BuiltJob {
+fn built(file: JobFile, name: Option<String>, properties: &[String]) -> Result<BuiltJob, Vec<Problem>> {
+    let defined = config::defined(properties)?;
     let (env, mut problems) = file.settings();
+    let (listeners, found) = listeners(&file);
+    problems.extend(found);
     problems.extend(file.errors.iter().chain(&file.warnings).cloned());
     let name = name.or_else(|| env.name.clone()).unwrap_or_else(|| default_name(&file));
     let graph = build(&file, &env, &mut problems);
-    BuiltJob { name, settings: settings(&env), file, problems, graph }
+    let listeners = config::with_defined(listeners, defined);
+    Ok(BuiltJob { name, settings: settings(&env), file, problems, listeners, graph })
+}
+
+/// The listeners of the job file, and what is wrong with them.
+fn listeners(file: &JobFile) -> (Vec<Listener>, Vec<Problem>) {
+    const NAME: &str = "event.listeners";
+    // What is wrong with `env` itself is told by its settings.
+    let (env, _) = Options::resolve(&file.env, ENV_OPTIONS);
+    config::read(NAME, env.objects(NAME), env.place(NAME))
 }
 
 /// The name of a job that neither its file nor its user gives one: the file's.
@@ -119,6 +135,7 @@ fn settings(env: &JobSettings) -> Settings {
         retry_budget: env.retry_times,
         retry_initial: millis(env.retry_interval_ms.max(1)),
         spool_bytes_max: env.spool_bytes_max,
+        lag_over: Some(millis(env.lag_threshold_ms)).filter(|limit| !limit.is_zero()),
         stall_after: millis(env.stall_timeout_ms.max(100)),
         ..defaults
     }

@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod connectors;
 mod daemon;
+mod events;
 mod for_tables;
 mod http;
 mod intent;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, EventsWhat};
 use crate::client::Ask;
 
 fn main() -> ExitCode {
@@ -71,6 +72,10 @@ fn main() -> ExitCode {
             Command::Restore(options) => client::ask(Ask::Restore(options)).await,
             Command::Cancel(options) => client::ask(Ask::Cancel(options)).await,
             Command::Logs(options) => client::ask(Ask::Logs(options)).await,
+            Command::Events(options) => match options.what {
+                EventsWhat::List(options) => client::ask(Ask::Events(options)).await,
+                EventsWhat::Test(options) => events::try_out::test(options).await,
+            },
             Command::Check(options) => check::check(options).await,
             Command::Plan(options) => plan::print(options).await,
             Command::Connectors(options) => catalogue::print(&options),

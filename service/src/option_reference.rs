@@ -5,6 +5,7 @@ use culvert_transforms::TABLE_OPTIONS;
 
 use crate::connectors::PLUGINS;
 use crate::daemon::SERVICE_OPTIONS;
+use crate::events::config::{EVENTS_OPTIONS, LISTENER_OPTIONS};
 use crate::http::HTTP_OPTIONS;
 use crate::terminal::answer;
 
@@ -17,6 +18,10 @@ pub(crate) fn markdown() -> String {
     text.push_str(&options_markdown("The service", SERVICE_OPTIONS));
     text.push('\n');
     text.push_str(&options_markdown("The service: http", HTTP_OPTIONS));
+    text.push('\n');
+    text.push_str(&options_markdown("The service: events", EVENTS_OPTIONS));
+    text.push('\n');
+    text.push_str(&options_markdown("A listener of events", LISTENER_OPTIONS));
     text.push('\n');
     text.push_str(&options_markdown("env", ENV_OPTIONS));
     text.push('\n');

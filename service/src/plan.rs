@@ -61,7 +61,8 @@ pub(crate) async fn print(options: PlanOptions) -> u8 {
     }
     // One of the two is there: the command line's rules say so.
     let config = config.unwrap_or_default();
-    let read = job::read(&JobArguments { config, variables: options.variables, name: None });
+    let read =
+        job::read(&JobArguments { config, variables: options.variables, name: None, properties: Vec::new() });
     let job = match read {
         Ok(job) => job,
         Err(problems) => {

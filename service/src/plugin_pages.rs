@@ -313,7 +313,9 @@ mod tests {
         let mut files = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
             let config = entry.unwrap().path();
-            let job = job::read(&JobArguments { config: config.clone(), variables: Vec::new(), name: None });
+            let (path, none) = (config.clone(), Vec::new);
+            let job =
+                job::read(&JobArguments { config: path, variables: none(), name: None, properties: none() });
             let job = job.unwrap();
             assert_eq!(job.problems, [], "{}", config.display());
             assert!(job.graph.is_some(), "{}", config.display());

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, Table, presets};
-use culvert_api::{Error, ErrorClass, JobProgress};
+use culvert_api::{Error, ErrorClass, EventKind, JobProgress};
 use culvert_config::{Problem, Report};
 use culvert_engine::{Ended, Job, ReadLimit, stop_channel};
 use serde_json::json;
@@ -14,10 +14,16 @@ use tokio::sync::watch;
 
 use crate::arguments::{Format, JobArguments, RunOptions};
 use crate::daemon::jobs::figures;
+use crate::events::Events;
 use crate::job;
 use crate::progress;
 use crate::state;
 use crate::terminal::{answer, complain, complains_in_colour};
+
+/// Events of a job that are kept for its listeners.
+const EVENTS_KEPT: u64 = 10_000;
+/// How long the end of a job waits until its listeners have been told.
+const LAST_EVENTS: Duration = Duration::from_secs(10);
 
 /// Runs a job; the exit code.
 pub(crate) async fn run(options: RunOptions) -> u8 {
@@ -33,7 +39,7 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
         return 2;
     }
     let Some(graph) = job.graph else { return 2 };
-    let (store, spool) = match state::open(&graph, &job.name, options.state, options.fresh).await {
+    let (store, spool) = match state::open(&graph, &job.name, options.state.clone(), options.fresh).await {
         Ok(state) => state,
         Err(error) => {
             complain(&format!("error: {error}"));
@@ -41,19 +47,34 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
         }
     };
     tracing::info!(job = job.name, delivery = job::delivery(&graph), "job read");
+    let folder = state::folder(options.state, &job.name).join("events");
+    let events = match job.listeners.is_empty() {
+        true => None,
+        false => match Events::open(&folder, EVENTS_KEPT) {
+            Ok(events) => Some(events),
+            Err(error) => {
+                complain(&format!("error: {error}"));
+                return 2;
+            }
+        },
+    };
+    let progress = Arc::new(JobProgress::default());
+    if let Some(events) = &events {
+        events.start(None, job.listeners);
+        progress.set_listener(events.of_job(None, &job.name));
+    }
     if let Err(error) = limits_on_hangup(options.job, job.settings.read_limit.clone()) {
         complain(&format!("error: signals cannot be received: {error}"));
         return 2;
     }
-    let running = Job {
-        name: job.name,
-        graph,
-        store,
-        spool,
-        settings: job.settings,
-        progress: Arc::new(JobProgress::default()),
-    };
-    run_to_the_end(&running, options.format).await
+    let running = Job { name: job.name, graph, store, spool, settings: job.settings, progress };
+    let code = run_to_the_end(&running, options.format).await;
+    if let Some(events) = events {
+        // The rest is told by the next run.
+        events.told(LAST_EVENTS).await;
+        events.close().await;
+    }
+    code
 }
 
 /// Tells of the problems of a job file.
@@ -79,6 +100,7 @@ async fn run_to_the_end(job: &Job, format: Format) -> u8 {
     // The line is taken off the screen before the totals; being cancelled is its normal end.
     let _ = shown.await;
     let ended = ended(&result);
+    job.progress.tell(status(&result));
     match format {
         Format::Human => answer(&totals(job, begun, ended)),
         Format::Json => answer(&totals_json(job, begun, ended)),
@@ -148,6 +170,16 @@ fn ended(result: &Result<Ended, Error>) -> &'static str {
         Ok(Ended::Finished) => "finished",
         Err(_) => "failed",
     }
+}
+
+/// What the listeners are told at the end.
+fn status(result: &Result<Ended, Error>) -> EventKind {
+    let (status, reason) = match result {
+        Ok(Ended::Stopped) => ("CANCELED", None),
+        Ok(Ended::Finished) => ("FINISHED", None),
+        Err(error) => ("FAILED", Some(error.to_string())),
+    };
+    EventKind::JobStatus { status, reason }
 }
 
 fn totals_json(job: &Job, begun: Instant, ended: &str) -> String {

@@ -29,6 +29,11 @@ fn default_folder(name: &str) -> PathBuf {
     user_folder().join(safe)
 }
 
+/// The folder of a job's state: the one that is given, or its own below the user's.
+pub(crate) fn folder(given: Option<PathBuf>, name: &str) -> PathBuf {
+    given.unwrap_or_else(|| default_folder(name))
+}
+
 /// The store of a job that one process does, and the spool where its sinks can stand apart.
 pub(crate) type State = (Option<Arc<dyn StateStore>>, Option<Arc<dyn Spool>>);
 
@@ -42,7 +47,7 @@ pub(crate) async fn open(
 ) -> Result<State, Error> {
     let (source, _) = job::ends(graph)?;
     let Some(group) = source.group() else {
-        let folder = folder.unwrap_or_else(|| default_folder(name));
+        let folder = self::folder(folder, name);
         tracing::info!(job = name, state = %folder.display(), "opening the state folder");
         return open_state(graph, name, &folder, fresh).await;
     };

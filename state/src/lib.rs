@@ -14,19 +14,22 @@
 //! FOLDER/db.new/    a store that is being made; renamed to `db` once it is complete
 //! ```
 //!
-//! A service that runs many jobs keeps their definitions in a [`registry`], a database of its own.
+//! A service that runs many jobs keeps their definitions in a [`registry`], and what happened in an
+//! [event log](events), a database of its own each.
 //!
 //! [`store`] keeps the promises of [`culvert_api::StateStore`], [`format`] holds the bytes of every
 //! record, [`lock`] the ownership of the folder, [`database`] how RocksDB is opened and what its
 //! errors mean.
 
 pub mod database;
+pub mod events;
 pub mod format;
 pub mod lock;
 pub mod registry;
 pub mod spool;
 pub mod store;
 
+pub use events::EventLog;
 pub use format::JobIdentity;
 pub use registry::Registry;
 pub use spool::FileSpool;

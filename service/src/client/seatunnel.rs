@@ -32,6 +32,8 @@ enum Flag {
     Refused(&'static str),
     /// Of ours, for every command.
     Format,
+    /// Who is told of events.
+    Property,
     /// Of ours, for commands that ask the service.
     Ours,
 }
@@ -60,6 +62,7 @@ const FLAGS: &[(&[&str], Flag)] = &[
         ),
     ),
     (&["--dry-run"], Flag::Refused("use `culvert check`")),
+    (&["-D"], Flag::Property),
     (&["--format"], Flag::Format),
     (&["--token-file", "--ca", "--data"], Flag::Ours),
 ];
@@ -69,6 +72,7 @@ const FLAGS: &[(&[&str], Flag)] = &[
 struct Call {
     config: Option<String>,
     variables: Vec<String>,
+    properties: Vec<String>,
     name: Option<String>,
     local: bool,
     master: Option<String>,
@@ -105,7 +109,11 @@ pub(crate) fn translated(given: Vec<OsString>) -> Result<Vec<OsString>, String> 
 fn split(word: &str) -> (String, Option<String>) {
     match word.split_once('=') {
         Some((flag, value)) if flag.starts_with("--") => (flag.to_owned(), Some(value.to_owned())),
-        _ => (word.to_owned(), None),
+        _ => match word.strip_prefix("-D") {
+            // `-Dname=value` is how Java writes it.
+            Some(value) if !value.is_empty() => ("-D".to_owned(), Some(value.to_owned())),
+            _ => (word.to_owned(), None),
+        },
     }
 }
 
@@ -144,6 +152,7 @@ fn read(mut words: VecDeque<String>) -> Result<Call, String> {
             Flag::SetJobId => call.set_job_id = Some(value()?),
             Flag::Ignored => drop(value()?),
             Flag::Refused(why) => return Err(format!("'{flag}' is not supported: {why}")),
+            Flag::Property => call.properties.push(value()?),
             Flag::Format => call.format = Some(value()?),
             Flag::Ours => {
                 let value = value()?;
@@ -224,6 +233,9 @@ fn command(call: Call) -> Result<Vec<String>, String> {
         for variable in call.variables {
             words.extend(["-i".to_owned(), variable]);
         }
+        for property in call.properties {
+            words.extend(["-D".to_owned(), property]);
+        }
         words.extend(call.name.into_iter().flat_map(|name| ["-n".to_owned(), name]));
         if asks && call.is_async {
             words.push("--async".to_owned());
@@ -271,6 +283,7 @@ mod tests {
             ("--close-job=true -c a.conf", "submit -c a.conf --close-job"),
             ("-c a.conf --check", "check -c a.conf"),
             ("-m local -c a.conf --format json", "run -c a.conf --format json"),
+            ("-c a.conf -Dlog.types=* -D log.name=a", "submit -c a.conf -D log.types=* -D log.name=a"),
             ("-s 7", "savepoint 7"),
             ("-r 7 -c a.conf --async", "restore 7 -c a.conf --async"),
             ("-r 7", "restore 7"),

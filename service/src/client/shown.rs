@@ -57,6 +57,27 @@ pub(super) fn list(answer: &Value) -> String {
     table.to_string()
 }
 
+/// `[{"sequence": …}]`.
+pub(super) fn events(answer: &Value) -> String {
+    let events = answer.as_array().map_or(&[][..], Vec::as_slice);
+    if events.is_empty() {
+        return "no events".to_owned();
+    }
+    let mut table = table();
+    table.set_header(vec!["Event", "Time", "Severity", "Type", "Job", "What"]);
+    for event in events {
+        table.add_row(vec![
+            text(&event["sequence"]),
+            time(&event["at_ms"]),
+            text(&event["severity"]),
+            text(&event["type"]),
+            text(&event["job"]),
+            text(&event["text"]),
+        ]);
+    }
+    table.to_string()
+}
+
 /// One job.
 pub(super) fn job(job: &Value) -> String {
     let mut table = table();

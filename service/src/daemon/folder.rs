@@ -90,7 +90,7 @@ impl JobsFolder {
     /// Submits a file, or gives its job the new text.
     async fn take(&self, file: &str, text: &str, came_back: bool) -> Result<(), Refusal> {
         let definition =
-            Definition { text: text.to_owned(), format: format_of(file), variables: Vec::new(), name: None };
+            Definition { text: text.to_owned(), format: format_of(file), ..Definition::default() };
         match self.jobs.of_file(file) {
             None => {
                 let file = Some(file.to_owned());

@@ -21,6 +21,7 @@ use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, Refus
 use crate::daemon::record::{self, Described, JobRecord};
 use crate::daemon::running::Running;
 use crate::daemon::settings::ServiceSettings;
+use crate::events::Events;
 
 pub(crate) use change::Submission;
 
@@ -58,6 +59,7 @@ const TABLES_TOLD_MAX: usize = 1000;
 pub(crate) struct Jobs {
     settings: ServiceSettings,
     registry: Arc<Registry>,
+    events: Arc<Events>,
     entries: Mutex<BTreeMap<JobId, Entry>>,
     /// Held by whoever changes the registry.
     turn: tokio::sync::Mutex<()>,
@@ -72,6 +74,7 @@ impl Jobs {
     /// As [`Registry::open`]; one service has a folder.
     pub(crate) fn open(settings: ServiceSettings) -> Result<Arc<Jobs>, Error> {
         let registry = Registry::open(&settings.data.join("registry"))?;
+        let events = Events::open(&settings.data.join("events"), settings.events_kept)?;
         let folder = |error| {
             Error::new(ErrorKind::Permission, "the folder of the service cannot be used").caused_by(error)
         };
@@ -90,6 +93,7 @@ impl Jobs {
         Ok(Arc::new(Jobs {
             settings,
             registry: Arc::new(registry),
+            events,
             entries: Mutex::new(entries),
             turn: tokio::sync::Mutex::default(),
             closing: AtomicBool::new(false),
@@ -141,6 +145,11 @@ impl Jobs {
             Some((*id, entry.record.name.clone(), Arc::clone(&running.progress)))
         };
         entries.iter().filter_map(of_one).collect()
+    }
+
+    /// What happens in the jobs.
+    pub(crate) fn events(&self) -> &Arc<Events> {
+        &self.events
     }
 
     /// The folder of the jobs' logs.

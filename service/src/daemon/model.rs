@@ -142,7 +142,7 @@ impl From<TextFormat> for Format {
 }
 
 /// A job as somebody wrote it. Holds secrets; `Debug` shows none of the text.
-#[derive(Clone, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+#[derive(Clone, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub(crate) struct Definition {
     /// The job file.
     pub(crate) text: String,
@@ -155,6 +155,9 @@ pub(crate) struct Definition {
     /// The job's name; otherwise `job.name` of the file.
     #[serde(default)]
     pub(crate) name: Option<String>,
+    /// `TYPE.OPTION=VALUE`, as with `-D`: who is told of its events, beside the listeners of the file.
+    #[serde(default)]
+    pub(crate) properties: Vec<String>,
 }
 
 impl fmt::Debug for Definition {

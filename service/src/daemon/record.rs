@@ -8,6 +8,7 @@ use culvert_config::{JobFile, JobMode, Problem, Role, Value, is_secret_key, mask
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::model::{Definition, JobStatus, Refusal, Vertex};
+use crate::events::config::refuse_programs;
 use crate::job::{self, BuiltJob};
 
 /// One job, as it is written to the registry at every change of its state.
@@ -81,8 +82,10 @@ pub(crate) fn read(definition: &Definition, file: Option<&str>) -> Result<Sound,
     let refused = |problem: Problem| Refusal::Invalid(vec![problem]);
     let variables = parse_variables(&definition.variables).map_err(refused)?;
     let (format, name) = (definition.format.into(), definition.name.clone());
-    let job = job::read_kept(&definition.text, format, file.map(Path::new), &variables, name)
+    let path = file.map(Path::new);
+    let job = job::read_kept(&definition.text, format, path, &variables, name, &definition.properties)
         .map_err(Refusal::Invalid)?;
+    refuse_programs(&job.listeners).map_err(refused)?;
     let described = match &job.graph {
         Some(graph) if job.is_sound() => Described {
             mode: mode(&job.file),

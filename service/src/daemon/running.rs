@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::daemon::log::{self, JobLog};
 use crate::daemon::model::JobId;
+use crate::events::Told;
 use crate::state;
 
 /// Threads of one job that wait for the network and compute; more wait for the disk.
@@ -47,6 +48,8 @@ pub(crate) struct Start {
     /// Forget the state and the markers first.
     pub(crate) fresh: bool,
     pub(crate) log: Arc<JobLog>,
+    /// Who hears what happens in it.
+    pub(crate) told: Arc<Told>,
 }
 
 /// A job at work.
@@ -62,6 +65,7 @@ impl Running {
     /// Starts a job. Whatever becomes of it is told by [`Running::ended`].
     pub(crate) fn start(start: Start) -> Running {
         let progress = Arc::new(JobProgress::default());
+        progress.set_listener(start.told.clone());
         let read_limit = start.settings.read_limit.clone();
         let (stop, stop_signal) = stop_channel();
         let (give_up, mut given_up) = watch::channel(false);

@@ -13,6 +13,7 @@ use culvert_config::{
     raise_unknown_keys, read_document,
 };
 
+use crate::events::config::{self, EVENTS_OPTIONS, Listener};
 use crate::http::{HTTP_OPTIONS, HttpConfig};
 use crate::state::service_folder;
 
@@ -47,13 +48,18 @@ pub(crate) struct ServiceSettings {
     pub(crate) history_max: usize,
     pub(crate) stop_timeout: Duration,
     pub(crate) http: HttpConfig,
+    /// How many events are kept.
+    pub(crate) events_kept: u64,
 }
 
 /// The blocks of the service's file, in the order of its reference.
-const BLOCKS: &[&str] = &["service", "http"];
+const BLOCKS: &[&str] = &["service", "http", "events"];
 
 /// Reads the service's file; without one, everything is as by default.
-pub(crate) fn read(path: Option<&Path>, data: Option<PathBuf>) -> Result<ServiceSettings, Vec<Problem>> {
+pub(crate) fn read(
+    path: Option<&Path>,
+    data: Option<PathBuf>,
+) -> Result<(ServiceSettings, Vec<Listener>), Vec<Problem>> {
     let one = |problem| vec![problem];
     let root = match path {
         Some(path) => {
@@ -67,6 +73,11 @@ pub(crate) fn read(path: Option<&Path>, data: Option<PathBuf>) -> Result<Service
     problems.extend(found);
     let (http, found) = Options::resolve(&block(&root, "http"), HTTP_OPTIONS);
     problems.extend(found);
+    let (events, found) = Options::resolve(&block(&root, "events"), EVENTS_OPTIONS);
+    problems.extend(found);
+    let named = "listeners";
+    let (listeners, found) = config::read("events: listeners", events.objects(named), events.place(named));
+    problems.extend(found);
     // Nobody else reads this file.
     raise_unknown_keys(&mut problems);
     let http = HttpConfig::from_options(&http).map_err(|problem| problems.push(problem)).ok();
@@ -75,7 +86,7 @@ pub(crate) fn read(path: Option<&Path>, data: Option<PathBuf>) -> Result<Service
     };
     let count = |name: &str| usize::try_from(options.unsigned(name)).unwrap_or(usize::MAX);
     let folder = |name: &str| options.opt_str(name).filter(|text| !text.is_empty()).map(PathBuf::from);
-    Ok(ServiceSettings {
+    let settings = ServiceSettings {
         data: data.or_else(|| folder("data")).unwrap_or_else(service_folder),
         jobs_folder: folder("jobs.folder"),
         jobs_folder_interval: Duration::from_millis(options.unsigned("jobs.folder.interval").max(50)),
@@ -83,7 +94,9 @@ pub(crate) fn read(path: Option<&Path>, data: Option<PathBuf>) -> Result<Service
         history_max: count("history.max"),
         stop_timeout: Duration::from_millis(options.unsigned("stop.timeout")),
         http,
-    })
+        events_kept: events.unsigned("kept"),
+    };
+    Ok((settings, listeners))
 }
 
 /// A block of the file, as one block of options; empty where it is not there.

@@ -1,5 +1,6 @@
 //! Our own interface, below `/api/v1`.
 
+mod events;
 mod jobs;
 mod plugins;
 mod service;
@@ -22,6 +23,8 @@ pub(crate) fn paths() -> OpenApiRouter<App> {
         .routes(routes!(jobs::limit))
         .routes(routes!(jobs::metrics))
         .routes(routes!(jobs::logs))
+        .routes(routes!(events::list))
+        .routes(routes!(events::listeners))
         .routes(routes!(plugins::check))
         .routes(routes!(plugins::connectors))
         .routes(routes!(plugins::connector))

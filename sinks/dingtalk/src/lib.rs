@@ -12,4 +12,5 @@ mod text;
 mod writer;
 
 pub use options::OPTIONS;
+pub use robot::Robot;
 pub use sink::{DingTalkSink, PLUGIN};

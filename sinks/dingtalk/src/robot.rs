@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use culvert_api::{Error, ErrorKind, Result};
-use culvert_config::{Options, Secret};
+use culvert_config::Secret;
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::Sha256;
 
 /// How long the robot may take to answer.
@@ -26,10 +26,9 @@ const TOO_FAST: i64 = 130_101;
 const BUSY: i64 = -1;
 
 /// A robot.
-pub(crate) struct Robot {
+pub struct Robot {
     url: Secret,
     secret: Secret,
-    at: Value,
     client: OnceLock<ureq::Agent>,
 }
 
@@ -40,33 +39,37 @@ impl fmt::Debug for Robot {
 }
 
 impl Robot {
-    /// Checks the options; connects to nothing.
-    pub(crate) fn from_options(options: &Options) -> Result<Robot> {
-        let url = options.secret("url");
+    /// Checks the address; connects to nothing. An empty secret: its messages are not signed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`]: the address is none.
+    pub fn new(url: Secret, secret: Secret) -> Result<Robot> {
         let rest = url.expose().strip_prefix("https://").or_else(|| url.expose().strip_prefix("http://"));
         if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
             let error = Error::new(ErrorKind::Config, "option `url` is no address of a robot");
             return Err(error.hint("it looks like https://oapi.dingtalk.com/robot/send?access_token=…"));
         }
-        let at = json!({"atMobiles": options.list("at.mobiles"), "isAtAll": options.bool("at.all")});
-        Ok(Robot { url, secret: options.secret("secret"), at, client: OnceLock::new() })
+        Ok(Robot { url, secret, client: OnceLock::new() })
     }
 
-    /// Sends a message. `Ok`: the robot has taken it.
-    pub(crate) async fn send(self: &Arc<Self>, text: String) -> Result<()> {
+    /// Sends a message off the event loop. `Ok`: the robot has taken it.
+    pub(crate) async fn send(self: &Arc<Self>, message: Value) -> Result<()> {
         let robot = Arc::clone(self);
-        let sent = tokio::task::spawn_blocking(move || robot.post(&text)).await;
+        let sent = tokio::task::spawn_blocking(move || robot.post(&message)).await;
         sent.map_err(|cause| Error::new(ErrorKind::Internal, "sending was given up").caused_by(cause))?
     }
 
-    fn post(&self, text: &str) -> Result<()> {
+    /// Sends a message, `{"msgtype": …}`, and waits for the answer. `Ok`: the robot has taken it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`]: it may take it later. [`ErrorKind::Config`]: it refuses it.
+    pub fn post(&self, message: &Value) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let body = json!({"msgtype": "text", "text": {"content": text}, "at": self.at}).to_string();
         let answer = self
             .client()
             .post(self.address(now)?)
             .header("Content-Type", "application/json")
-            .send(body)
+            .send(message.to_string())
             .map_err(|cause| match cause {
                 ureq::Error::Timeout(_) => unanswered("it does not answer in time"),
                 // The text of other errors may hold the address, and with it the token.

@@ -7,6 +7,7 @@ use culvert_api::{
     CommitMarker, DeliveryContract, Finding, OpenSink, Result, Sink, TableSchema, WriterContext,
 };
 use culvert_config::Options;
+use serde_json::{Value, json};
 
 use crate::robot::Robot;
 use crate::text::Telling;
@@ -19,6 +20,8 @@ pub const PLUGIN: &str = "DingTalk";
 #[derive(Debug)]
 pub struct DingTalkSink {
     robot: Arc<Robot>,
+    /// Whom each message points out.
+    at: Value,
     telling: Telling,
     per_minute: usize,
 }
@@ -27,7 +30,8 @@ impl DingTalkSink {
     /// Checks the options; connects to nothing.
     pub fn from_options(options: &Options) -> Result<DingTalkSink> {
         Ok(DingTalkSink {
-            robot: Arc::new(Robot::from_options(options)?),
+            robot: Arc::new(Robot::new(options.secret("url"), options.secret("secret"))?),
+            at: json!({"atMobiles": options.list("at.mobiles"), "isAtAll": options.bool("at.all")}),
             telling: Telling::new(options.opt_str("message"))?,
             per_minute: usize::try_from(options.unsigned("messages.per.minute")).unwrap_or(1).max(1),
         })
@@ -55,8 +59,8 @@ impl Sink for DingTalkSink {
 
     async fn open(&self, context: &WriterContext) -> Result<OpenSink> {
         let minute = Minute::new(self.per_minute);
-        let (robot, telling) = (Arc::clone(&self.robot), self.telling.clone());
-        let writer = DingTalkWriter::new(context.clone(), robot, telling, minute);
+        let robot = (Arc::clone(&self.robot), self.at.clone());
+        let writer = DingTalkWriter::new(context.clone(), robot, self.telling.clone(), minute);
         let committer = DingTalkCommitter::new(Arc::clone(&context.progress));
         Ok(OpenSink { writer: Box::new(writer), committer: Box::new(committer), marker: None })
     }

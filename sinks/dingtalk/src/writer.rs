@@ -10,6 +10,7 @@ use culvert_api::{
     ChangeBatch, CommitMarker, Committable, Committer, JobProgress, Result, SchemaChange, SinkWriter,
     TableSchema, WriterContext,
 };
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::robot::Robot;
@@ -49,6 +50,7 @@ impl Minute {
 pub(crate) struct DingTalkWriter {
     context: WriterContext,
     robot: Arc<Robot>,
+    at: Value,
     telling: Telling,
     minute: Minute,
     /// The message that is being gathered.
@@ -59,11 +61,11 @@ pub(crate) struct DingTalkWriter {
 impl DingTalkWriter {
     pub(crate) fn new(
         context: WriterContext,
-        robot: Arc<Robot>,
+        (robot, at): (Arc<Robot>, Value),
         telling: Telling,
         minute: Minute,
     ) -> DingTalkWriter {
-        DingTalkWriter { context, robot, telling, minute, message: String::new(), rows_since_commit: 0 }
+        DingTalkWriter { context, robot, at, telling, minute, message: String::new(), rows_since_commit: 0 }
     }
 
     async fn send(&mut self) -> Result<()> {
@@ -71,7 +73,9 @@ impl DingTalkWriter {
             return Ok(());
         }
         self.minute.wait().await;
-        self.robot.send(std::mem::take(&mut self.message)).await
+        let content = std::mem::take(&mut self.message);
+        let message = json!({"msgtype": "text", "text": {"content": content}, "at": self.at});
+        self.robot.send(message).await
     }
 }
 

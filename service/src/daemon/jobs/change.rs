@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use culvert_api::{Error, ErrorKind};
+use culvert_api::{Error, ErrorKind, EventKind, EventListener};
 use tokio::task::JoinSet;
 
 use super::{Ask, Entry, Jobs, now_ms, off_loop};
@@ -15,6 +15,9 @@ use crate::daemon::running::{Outcome, Running, Start};
 
 /// How long a job that is cancelled may take to finish its checkpoint.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the end of a job waits until it is on disk as an event.
+const EVENTS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long a job that is given up may take to close its files, at the end of the service.
 const GIVEN_UP_WITHIN: Duration = Duration::from_millis(1500);
@@ -49,18 +52,24 @@ impl Jobs {
                     tracing::error!(job = record.name, "the job cannot be started again: {refusal}");
                     record.status = JobStatus::Failed;
                     record.reason = Some(refusal.to_string());
+                    self.tell_status(id, &record).await;
                     self.replace(id, record).await;
                 }
-            } else if !record.status.is_end() {
-                record.status = match record.status {
-                    JobStatus::Canceling => JobStatus::Canceled,
-                    _ => JobStatus::SavepointDone,
-                };
-                let why = "the service ended first; the restart point is the job's last checkpoint";
-                record.reason = Some(why.to_owned());
-                record.ended_ms = Some(now_ms());
-                self.replace(id, record).await;
+                continue;
             }
+            self.pay_listeners(id, &record);
+            if record.status.is_end() {
+                continue;
+            }
+            record.status = match record.status {
+                JobStatus::Canceling => JobStatus::Canceled,
+                _ => JobStatus::SavepointDone,
+            };
+            let why = "the service ended first; the restart point is the job's last checkpoint";
+            record.reason = Some(why.to_owned());
+            record.ended_ms = Some(now_ms());
+            self.tell_status(id, &record).await;
+            self.replace(id, record).await;
         }
     }
 
@@ -208,8 +217,29 @@ impl Jobs {
             }
         })
         .await?;
+        self.events.stop(id, &[]);
         self.entries().remove(&id);
         Ok(())
+    }
+
+    /// Tells the listeners of a job that has ended what the last process owes them.
+    fn pay_listeners(&self, id: JobId, record: &JobRecord) {
+        let Ok(sound) = record::read(&record.definition, record.file.as_deref()) else { return };
+        let mut owed = sound.job.listeners;
+        owed.retain(|listener| self.events.owes(id, listener));
+        if !owed.is_empty() {
+            self.events.start(Some(id), owed);
+            self.events.finish(id);
+        }
+    }
+
+    /// Tells of the state of a job that has ended, and waits until that is on disk: it is written after this,
+    /// so that a process that dies in between tells it twice.
+    pub(super) async fn tell_status(&self, id: JobId, record: &JobRecord) {
+        let told = self.events.of_job(Some(id), &record.name);
+        told.tell(EventKind::JobStatus { status: record.status.word(), reason: record.reason.clone() });
+        // An error means that it panicked; the state is written all the same.
+        let _ = tokio::task::spawn_blocking(move || told.keep(EVENTS_WITHIN)).await;
     }
 
     /// Stops every job behind a checkpoint, to be started again by the next process. What takes longer than
@@ -291,7 +321,8 @@ impl Jobs {
         by: &str,
     ) -> Result<JobInfo, Refusal> {
         self.refuse_start(id, &record.name)?;
-        let Sound { job, described } = sound;
+        let Sound { mut job, described } = sound;
+        let listeners = std::mem::take(&mut job.listeners);
         let Some(graph) = job.graph else { return Err(Refusal::Invalid(job.problems)) };
         let folder = self.state_folder(&record.name);
         record.status = JobStatus::Scheduled;
@@ -303,7 +334,15 @@ impl Jobs {
         let log = JobLog::new(&self.logs(), id);
         let (name, settings) = (record.name.clone(), job.settings);
         tracing::info!(job = name, id = %id, by, restored = record.restored, "the job starts");
-        let running = Arc::new(Running::start(Start { id, name, graph, settings, folder, fresh, log }));
+        self.events.stop(id, &listeners);
+        self.events.start(Some(id), listeners);
+        let told = self.events.of_job(Some(id), &name);
+        told.tell(EventKind::JobStatus {
+            status: JobStatus::Scheduled.word(),
+            reason: record.reason.clone(),
+        });
+        let start = Start { id, name, graph, settings, folder, fresh, log, told };
+        let running = Arc::new(Running::start(start));
         let end = Box::pin(running.ended());
         let described = Some(described);
         let started = Arc::clone(&running);

@@ -72,6 +72,8 @@ impl Jobs {
         record.status = status;
         record.reason = reason.or(record.reason);
         record.ended_ms = Some(now_ms());
+        self.tell_status(id, &record).await;
+        self.events.finish(id);
         self.replace(id, record).await;
         self.forget_the_oldest().await;
     }

@@ -150,7 +150,7 @@ async fn submit(
         return Err(Failure::bad_request("Please provide jobId when start with save point."));
     }
     let name = query.job_name.filter(|name| !name.is_empty());
-    let definition = Definition { text, format, variables: Vec::new(), name };
+    let definition = Definition { text, format, name, ..Definition::default() };
     let submission = Submission { id, definition, restore, fresh: false, file: None };
     let jobs = Arc::clone(&app.jobs);
     let job = to_the_end(async move { jobs.submit(submission, &by).await }).await?;

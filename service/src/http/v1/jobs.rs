@@ -58,6 +58,9 @@ pub(super) struct SubmitBody {
     /// The job's name; otherwise `job.name` of the file.
     #[serde(default)]
     name: Option<String>,
+    /// `TYPE.OPTION=VALUE`: who is told of the job's events, such as `dingtalk.webhook.url=…`.
+    #[serde(default)]
+    properties: Vec<String>,
     /// Its number; one is given where none is chosen.
     #[serde(default)]
     id: Option<JobId>,
@@ -84,12 +87,15 @@ pub(super) struct DefinitionBody {
     /// The job's name.
     #[serde(default)]
     name: Option<String>,
+    /// `TYPE.OPTION=VALUE`: who is told of the job's events, such as `dingtalk.webhook.url=…`.
+    #[serde(default)]
+    properties: Vec<String>,
 }
 
 impl From<DefinitionBody> for Definition {
     fn from(body: DefinitionBody) -> Definition {
-        let DefinitionBody { text, format, variables, name } = body;
-        Definition { text, format, variables, name }
+        let DefinitionBody { text, format, variables, name, properties } = body;
+        Definition { text, format, variables, name, properties }
     }
 }
 
@@ -126,8 +132,8 @@ pub(super) async fn submit(
     if body.restore && body.id.is_none() {
         return Err(Failure::bad_request("`restore` needs `id`, the number of the job that goes on"));
     }
-    let SubmitBody { text, format, variables, name, id, restore, fresh } = body;
-    let definition = Definition { text, format, variables, name };
+    let SubmitBody { text, format, variables, name, properties, id, restore, fresh } = body;
+    let definition = Definition { text, format, variables, name, properties };
     let submission = Submission { id, definition, restore, fresh, file: None };
     let jobs = Arc::clone(&app.jobs);
     let job = to_the_end(async move { jobs.submit(submission, &by).await }).await?;

@@ -51,7 +51,7 @@ pub(super) async fn check(
 ) -> Result<Json<Value>, Failure> {
     let report = match parse_variables(&body.variables)
         .map_err(|problem| vec![problem])
-        .and_then(|variables| job::read_kept(&body.text, body.format.into(), None, &variables, None))
+        .and_then(|variables| job::read_kept(&body.text, body.format.into(), None, &variables, None, &[]))
     {
         Ok(job) => check::look(job, Path::new("job.conf"), body.strict, body.connect).await.0,
         Err(problems) => {
