@@ -61,6 +61,8 @@ pub struct JobProgress {
     listening: Listening,
     /// It was past [`Phase::Starting`] once.
     has_worked: AtomicBool,
+    /// A snapshot was begun, and its end was not told of.
+    in_snapshot: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -106,19 +108,22 @@ impl JobProgress {
         if works && !self.has_worked.swap(true, Relaxed) {
             self.tell(EventKind::JobStatus { status: "RUNNING", reason: None });
         }
-        match phase {
-            Phase::Snapshot => self.tell(EventKind::SnapshotStarted),
-            Phase::Stream if before == Phase::Snapshot as u8 => self.tell_snapshot_finished(),
-            Phase::Starting | Phase::Stream | Phase::Waiting | Phase::Stopping => {}
+        if phase == Phase::Snapshot {
+            self.in_snapshot.store(true, Relaxed);
+            self.tell(EventKind::SnapshotStarted);
         }
     }
 
-    /// Says that the source has read what was there before.
-    pub fn tell_snapshot_finished(&self) {
-        self.tell(EventKind::SnapshotFinished {
-            chunks: self.chunks_done.load(Relaxed),
-            rows: self.rows_read.load(Relaxed),
-        });
+    /// Tells that a snapshot has been read, where one was under way and the source is past it: `ended` where it
+    /// has nothing more. Called when every row that was read has left the source.
+    pub fn tell_of_snapshot(&self, ended: bool) {
+        let past = ended || self.phase() == Phase::Stream;
+        if past && self.in_snapshot.swap(false, Relaxed) {
+            self.tell(EventKind::SnapshotFinished {
+                chunks: self.chunks_done.load(Relaxed),
+                rows: self.rows_read.load(Relaxed),
+            });
+        }
     }
 
     /// Sets who is told of what happens; the first one stays.

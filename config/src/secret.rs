@@ -23,6 +23,7 @@ const SECRET_PARTS: &[&str] = &[
     "credential",
     "authorization",
     "jaasconfig",
+    "webhook",
 ];
 
 /// A password or the like. Every way of printing it gives `******`.
@@ -77,7 +78,7 @@ pub fn is_secret_key(key: &str) -> bool {
 /// `password=…`, `"token": "…"` and the like, in URLs, texts and JSON. Group 1 is kept.
 static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"(?i)((?:password|passwd|pwd|passphrase|secret|token|access[_.-]?key|api[_.-]?key|",
+        r"(?i)((?:password|passwd|pwd|passphrase|secret|token|webhook|access[_.-]?key|api[_.-]?key|",
         r"private[_.-]?key|credentials?|authorization|\bauth|jaas\.config)",
         r#"[\w.-]*["']?\s*[=:]\s*)("""[\s\S]*?"""|"(?:[^"\\]|\\.)*"|'[^']*'|[^&\s,;}\])"']+)"#,
     ))
@@ -88,11 +89,18 @@ static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| {
 static USER_INFO: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"(\w:)[^\s:@/"']+@"#).expect("a fixed pattern"));
 
+/// The paths of web hooks, whose last part is the secret: Slack's, Feishu's, WeCom's. Group 1 is kept.
+static HOOK: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?i)(https?://[^\s"'/]+/(?:[^\s"'?]*/)?(?:services|hooks?|webhook|send)[/?])[^\s"',;]+"#)
+        .expect("a fixed pattern")
+});
+
 /// Replaces passwords inside a text by `******`: the one in `scheme://user:password@host`, and
 /// the values of secret-looking keys in query strings, HOCON and JSON. Rather hides too much.
 pub fn mask_secrets(text: &str) -> String {
     let text = mask_user_info(text);
     let text = USER_INFO.replace_all(&text, format!("${{1}}{MASK}@"));
+    let text = HOOK.replace_all(&text, format!("${{1}}{MASK}"));
     ASSIGNMENT.replace_all(&text, format!("${{1}}{MASK}")).into_owned()
 }
 
@@ -187,6 +195,23 @@ mod tests {
         for (text, masked) in cases {
             assert_eq!(mask_secrets(text), masked);
         }
+    }
+
+    #[test]
+    fn addresses_of_web_hooks_are_masked_behind_their_host() {
+        for url in [
+            "https://hooks.slack.com/services/T0/B0/needle",
+            "https://open.feishu.cn/open-apis/bot/v2/hook/needle",
+            "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=needle",
+            "https://oapi.dingtalk.com/robot/send?access_token=needle",
+        ] {
+            for text in [format!("url = \"{url}\""), format!("webhook.url={url}"), format!("see {url} now")] {
+                let masked = mask_secrets(&text);
+                assert!(!masked.contains("needle") && masked.contains(MASK), "{masked}");
+            }
+        }
+        let plain = "https://example.com/docs/services-and-hooks.html";
+        assert_eq!(mask_secrets(plain), plain);
     }
 
     #[test]

@@ -201,6 +201,7 @@ async fn drive(
                 enumerator.split_finished(finished)?;
             }
             SourceEvent::Barrier { reader: state, position } => {
+                attempt.progress.tell_of_snapshot(false);
                 let source = SourceState { enumerator: enumerator.snapshot_state()?, reader: state };
                 checkpointer.begin(source, position, rows_waiting).await?;
                 rows_waiting = false;
@@ -220,9 +221,7 @@ async fn drive(
             }
             SourceEvent::Idle => {}
             SourceEvent::End => {
-                if ending.is_none() && attempt.progress.phase() == Phase::Snapshot {
-                    attempt.progress.tell_snapshot_finished();
-                }
+                attempt.progress.tell_of_snapshot(true);
                 ending = Some(ending.unwrap_or(Ended::Finished));
             }
         }

@@ -142,6 +142,7 @@ mod tests {
         ] {
             progress.set_phase(phase);
             progress.lag_ms.store(ms, Relaxed);
+            progress.tell_of_snapshot(false);
             lag.look(&progress, Duration::from_secs(1));
         }
         let expected = [

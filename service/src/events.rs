@@ -239,11 +239,12 @@ impl Events {
         Ok(found)
     }
 
-    /// Waits until the listeners have been told everything, for so long at most.
+    /// Waits until the listeners have been told everything that is on disk now, for so long at most.
     pub(crate) async fn told(&self, within: Duration) {
         const LOOK_EVERY: Duration = Duration::from_millis(20);
         let begun = Instant::now();
-        while begun.elapsed() < within && !lock(&self.deliveries).values().all(Delivery::is_level) {
+        let newest = self.shared.log.newest();
+        while begun.elapsed() < within && !lock(&self.deliveries).values().all(|it| it.is_past(newest)) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

@@ -71,6 +71,9 @@ pub(crate) async fn run(options: RunOptions) -> u8 {
     let code = run_to_the_end(&running, options.format).await;
     if let Some(events) = events {
         // The rest is told by the next run.
+        let keeping = Arc::clone(&events);
+        // An error means that it panicked; what is not on disk cannot be told.
+        let _ = tokio::task::spawn_blocking(move || keeping.keep(LAST_EVENTS)).await;
         events.told(LAST_EVENTS).await;
         events.close().await;
     }

@@ -4,6 +4,7 @@
 //! PostgreSQL ones, [`kafka`] private brokers, [`registry`] a schema registry, each with its own data folder and port; they die with the
 //! test process. [`shared`] holds one of each per test process for tests that only need a database of their own. [`proxy`] breaks connections,
 //! [`database`] is a database on a server of either kind,
+//! [`hook`] is a web hook that behaves as it is told,
 //! [`process`] runs the `culvert` binary and kills it, [`wait`] waits for conditions, [`oracle`]
 //! says whether two tables, or an append log and a table, hold the same.
 //!
@@ -12,6 +13,7 @@
 
 pub mod certificates;
 pub mod database;
+pub mod hook;
 pub mod kafka;
 pub mod oracle;
 pub mod postgres;
@@ -26,6 +28,7 @@ pub mod tied;
 pub mod wait;
 
 pub use database::Database;
+pub use hook::{Heard, Hook, Manner};
 pub use kafka::{Isolation, Kafka, KafkaOptions};
 pub use postgres::{PgOptions, PgVersion, Postgres, WalLevel};
 pub use process::Culvert;

@@ -1,6 +1,6 @@
 //! One listener: told in order, again and again until it has taken what it is told.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,6 @@ enum Order {
 #[derive(Default)]
 struct State {
     cursor: AtomicU64,
-    level: AtomicBool,
     messages: AtomicU64,
     failures: AtomicU64,
     problem: Mutex<Option<String>>,
@@ -104,9 +103,9 @@ impl Delivery {
         self.task.is_finished()
     }
 
-    /// Whether it has been told everything there is.
-    pub(super) fn is_level(&self) -> bool {
-        self.is_over() || self.state.level.load(Relaxed)
+    /// Whether it has been told everything up to this number.
+    pub(super) fn is_past(&self, sequence: u64) -> bool {
+        self.is_over() || self.state.cursor.load(Relaxed) >= sequence
     }
 
     /// Ends at once; a message that is on its way may have arrived.
@@ -155,23 +154,27 @@ impl Work {
         let mut newest = self.shared.newest.subscribe();
         loop {
             newest.borrow_and_update();
-            let step = self.step().await;
-            let order = *self.orders.borrow();
-            match (order, step) {
-                (Order::End, _) => return,
-                (Order::Forget, _) | (Order::Finish, Step::Level) => {
-                    if let Err(error) = self.shared.log.remove_cursor(&self.key) {
-                        tracing::warn!(listener = self.key, "the log of events cannot be written: {error}");
-                    }
-                    return;
-                }
-                (Order::GoOn | Order::Finish, Step::More) => {}
-                (Order::GoOn, Step::Level) => self.sleep(None, Some(&mut newest)).await,
-                (Order::GoOn | Order::Finish, Step::Quiet(left)) => {
-                    self.sleep(Some(left.min(QUIET_LOOK)), Some(&mut newest)).await;
-                }
-                (Order::GoOn | Order::Finish, Step::Wait(left)) => self.sleep(Some(left), None).await,
+            // Looked at before the step: what was to be told when it was given is on disk by then.
+            let order = *self.orders.borrow_and_update();
+            match order {
+                Order::GoOn | Order::Finish => {}
+                Order::End => return,
+                Order::Forget => return self.forget(),
             }
+            match self.step().await {
+                Step::More => {}
+                Step::Level if order == Order::Finish => return self.forget(),
+                Step::Level => self.sleep(None, Some(&mut newest)).await,
+                Step::Quiet(left) => self.sleep(Some(left.min(QUIET_LOOK)), Some(&mut newest)).await,
+                Step::Wait(left) => self.sleep(Some(left), None).await,
+            }
+        }
+    }
+
+    /// Whoever starts this listener again starts anew.
+    fn forget(&self) {
+        if let Err(error) = self.shared.log.remove_cursor(&self.key) {
+            tracing::warn!(listener = self.key, "the log of events cannot be written: {error}");
         }
     }
 
@@ -212,10 +215,8 @@ impl Work {
             }
         };
         let Some(last) = pending.last().map(|event| event.sequence) else {
-            self.state.level.store(true, Relaxed);
             return Step::Level;
         };
-        self.state.level.store(false, Relaxed);
         let first = pending.first().map_or(last, |event| event.sequence);
         if first > cursor + 1 && self.job.is_none() {
             let lost = first - cursor - 1;

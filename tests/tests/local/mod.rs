@@ -4,6 +4,7 @@ mod assert;
 mod changes;
 mod dingtalk;
 mod disk;
+mod events;
 mod fake;
 mod file;
 mod forms;

@@ -3,6 +3,7 @@
 mod api;
 mod change;
 mod client;
+mod events;
 mod folder;
 mod fuzz;
 mod hung;
