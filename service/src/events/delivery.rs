@@ -337,7 +337,7 @@ impl Work {
             self.state.failures.fetch_add(1, Relaxed);
             *lock(&self.state.problem) = Some(error.to_string());
             let wait = back_off(failures);
-            if failures == 1 || failures % 10 == 0 {
+            if failures == 1 || failures.is_multiple_of(10) {
                 let seconds = wait.as_secs();
                 tracing::warn!(listener = self.key, failures, "{error}; the next try is in {seconds} s");
             }
