@@ -6,11 +6,12 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use culvert_api::{Error, ErrorKind, Result};
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, LogLevel, Options};
 
-use crate::lock::{folder_error, locked};
+use crate::lock::{LET_GO, LOOK_EVERY, folder_error, locked};
 
 /// Column family of the job's identity and epoch.
 pub const META: &str = "meta";
@@ -62,7 +63,28 @@ pub(crate) fn open_or_create(
     if let Some(lost) = families.iter().find(|name| !found.iter().any(|have| have == *name)) {
         return Err(damaged(folder, &format!("its part `{lost}` is missing")));
     }
-    open(&options, &path, families).map_err(|error| open_error(folder, error))
+    open_when_let_go(&options, &path, families).map_err(|error| open_error(folder, error))
+}
+
+/// Opens a database whose folder is this process's. Of a holder that was killed the kernel closes one file after
+/// the other, so RocksDB's own lock may be held a little longer than the folder's.
+fn open_when_let_go(
+    options: &Options,
+    path: &Path,
+    families: &[&str],
+) -> std::result::Result<DB, rocksdb::Error> {
+    let begun = Instant::now();
+    loop {
+        match open(options, path, families) {
+            Err(error) if is_lock(&error) && begun.elapsed() < LET_GO => std::thread::sleep(LOOK_EVERY),
+            opened => return opened,
+        }
+    }
+}
+
+/// RocksDB tells it in words only.
+fn is_lock(error: &rocksdb::Error) -> bool {
+    error.kind() == rocksdb::ErrorKind::IOError && error.to_string().contains("lock")
 }
 
 fn create(folder: &Path, path: &Path, families: &[&str], fill: impl FnOnce(&DB) -> Result<()>) -> Result<()> {
@@ -137,7 +159,7 @@ fn open_error(folder: &Path, error: rocksdb::Error) -> Error {
     // RocksDB tells these apart in words only.
     let text = error.to_string();
     match error.kind() {
-        Rocks::IOError if text.contains("lock") => locked(folder, None),
+        Rocks::IOError if is_lock(&error) => locked(folder, None),
         Rocks::IOError if text.contains("Permission denied") => {
             Error::new(ErrorKind::Permission, format!("state folder {} cannot be used", folder.display()))
                 .caused_by(error)

@@ -8,6 +8,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use culvert_api::{Error, ErrorKind, Result};
 
@@ -16,6 +17,11 @@ pub const LOCK_FILE: &str = "lock";
 
 /// More bytes than a process id has.
 const PROCESS_ID_BYTES_MAX: u64 = 20;
+
+/// How long a process that was killed may take to let go of its files.
+pub(crate) const LET_GO: Duration = Duration::from_secs(10);
+/// Between two looks whether it has.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Holds a state folder until it is dropped.
 #[derive(Debug)]
@@ -32,7 +38,8 @@ impl Drop for FolderLock {
 }
 
 impl FolderLock {
-    /// Creates the folder where needed (for its owner alone) and takes it.
+    /// Creates the folder where needed (for its owner alone) and takes it. A holder that was killed, and has
+    /// not let go of its files yet, is waited for: whoever starts a service again does it at once.
     ///
     /// # Errors
     /// [`ErrorKind::StateLocked`] naming folder and holder when another store has it, also in
@@ -48,10 +55,16 @@ impl FolderLock {
             .mode(0o600)
             .open(folder.join(LOCK_FILE))
             .map_err(refused)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(locked(folder, holder(&mut file))),
-            Err(TryLockError::Error(error)) => return Err(folder_error(folder, error)),
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => match holder(&mut file) {
+                    Some(id) if is_ending(id) && begun.elapsed() < LET_GO => std::thread::sleep(LOOK_EVERY),
+                    holder => return Err(locked(folder, holder)),
+                },
+                Err(TryLockError::Error(error)) => return Err(folder_error(folder, error)),
+            }
         }
         file.set_len(0).map_err(refused)?;
         file.write_all(std::process::id().to_string().as_bytes()).map_err(refused)?;
@@ -68,6 +81,25 @@ pub(crate) fn locked(folder: &Path, holder: Option<u32>) -> Error {
     };
     Error::new(ErrorKind::StateLocked, message)
         .hint("stop that run first, or give this one a state folder of its own")
+}
+
+/// Whether a process was killed or is gone. `proc_pid_status(5)`, `proc_pid_stat(5)`: the pending signals are a
+/// mask, SIGKILL is its ninth bit; 4 among the flags is the kernel's mark of a process that exits.
+fn is_ending(id: u32) -> bool {
+    const SIGKILL: u64 = 1 << 8;
+    const EXITING: u64 = 4;
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{id}/{name}"));
+    let (Ok(status), Ok(stat)) = (read("status"), read("stat")) else {
+        // Gone, where there is such a folder at all.
+        return Path::new("/proc/self/status").exists();
+    };
+    let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let pending = |name: &str| line(name).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
+    let is_dead = line("State:").is_some_and(|state| state.starts_with(['Z', 'X']));
+    let killed = (pending("SigPnd:") | pending("ShdPnd:")) & SIGKILL != 0;
+    // The name, in brackets, may hold spaces; the flags are the seventh word behind it.
+    let flags = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
+    is_dead || killed || flags.is_some_and(|flags| flags & EXITING != 0)
 }
 
 /// The holder writes its id directly after it took the lock: there may be none yet.

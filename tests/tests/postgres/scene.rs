@@ -1,7 +1,9 @@
 //! A source with tables of every sort, a mirror and change logs of it, and the jobs between them.
 
-use culvert_tests::Database;
+use std::time::Duration;
+
 use culvert_tests::database::{Kind, assert_replays, assert_same};
+use culvert_tests::{Database, wait};
 
 use super::job::{Job, JobSpec, TestJob, until, until_rows};
 use crate::pipeline::workload as mysql;
@@ -91,11 +93,9 @@ impl<'a> Scene<'a> {
     /// have the mark and as many rows of each table as the source: a mark alone can overtake chunks
     /// of a snapshot.
     pub(crate) async fn catch_up(&self, id: i64, jobs: &Jobs) {
-        let mark = format!("INSERT INTO {} VALUES ({id}, 0, 'mark', NULL, NULL)", self.source.table("item"));
-        self.source.run(&[&mark]).await;
+        self.mark(id).await;
         for (database, job) in [(&self.mirror, &jobs.mirror), (&self.log, &jobs.log)] {
-            let query = format!("SELECT COUNT(*) FROM {} WHERE id = {id}", database.table("item"));
-            until(database, &query, "1", job).await;
+            until(database, &marked(database, id), "1", job).await;
         }
         for table in tables(&self.source) {
             let count = format!("SELECT COUNT(*) FROM {}", self.source.table(table.name));
@@ -105,12 +105,42 @@ impl<'a> Scene<'a> {
                 until_rows(&self.mirror, table.name, count, &jobs.mirror).await;
             }
             if table.logged {
-                let net = format!(
-                    "SELECT COALESCE(SUM(CASE WHEN row_kind IN ('+I', '+U') THEN 1 ELSE -1 END), 0) FROM {}",
-                    self.log.table(table.name)
-                );
-                until(&self.log, &net, &count, &jobs.log).await;
+                until(&self.log, &net(&self.log, table), &count, &jobs.log).await;
             }
+        }
+    }
+
+    /// Marks the end of the source's changes with an item of this id.
+    async fn mark(&self, id: i64) {
+        let mark = format!("INSERT INTO {} VALUES ({id}, 0, 'mark', NULL, NULL)", self.source.table("item"));
+        self.source.run(&[&mark]).await;
+    }
+
+    /// Does what [`Scene::catch_up`] does, for jobs that are no processes of their own: `told` says how they are.
+    pub(crate) async fn catch_up_within(&self, limit: Duration, id: i64, told: impl Fn() -> String) {
+        self.mark(id).await;
+        let mut wanted: Vec<(&Database<'_>, String, String)> = Vec::new();
+        for database in [&self.mirror, &self.log] {
+            wanted.push((database, marked(database, id), "1".to_owned()));
+        }
+        for table in tables(&self.source) {
+            let count = format!("SELECT COUNT(*) FROM {}", self.source.table(table.name));
+            let count = self.source.value(&count).await.expect("a count");
+            if table.mirrored {
+                let query = format!("SELECT COUNT(*) FROM {}", self.mirror.table(table.name));
+                wanted.push((&self.mirror, query, count.clone()));
+            }
+            if table.logged {
+                wanted.push((&self.log, net(&self.log, table), count));
+            }
+        }
+        for (database, query, wanted) in wanted {
+            wait::until_ok(limit, &query, async || match database.query(&query).await {
+                Ok(rows) if rows[0][0].as_deref() == Some(&wanted) => Ok(()),
+                Ok(rows) => Err(format!("{:?} of {wanted}; {}", rows[0][0], told())),
+                Err(error) => Err(format!("{error}; {}", told())),
+            })
+            .await;
         }
     }
 
@@ -135,6 +165,18 @@ impl<'a> Scene<'a> {
         self.compare().await;
         mirror + &log
     }
+}
+
+fn marked(database: &Database<'_>, id: i64) -> String {
+    format!("SELECT COUNT(*) FROM {} WHERE id = {id}", database.table("item"))
+}
+
+/// What the log of a table comes to: rows.
+fn net(log: &Database<'_>, table: &Table) -> String {
+    format!(
+        "SELECT COALESCE(SUM(CASE WHEN row_kind IN ('+I', '+U') THEN 1 ELSE -1 END), 0) FROM {}",
+        log.table(table.name)
+    )
 }
 
 /// The tables there are at this source.

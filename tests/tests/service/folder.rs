@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
 
+use culvert_tests::tied::Signal;
 use culvert_tests::wait;
 
 use super::{LIMIT, Service, lines_below};
@@ -76,6 +77,27 @@ async fn jobs_go_on_after_the_service_was_killed() {
     }
     running.terminate(LIMIT).assert_code(0);
     names.iter().for_each(|name| service.assert_copied_once(name));
+}
+
+#[tokio::test]
+async fn a_start_does_not_wait_for_the_death_of_the_one_before() {
+    let service = Service::with_rows();
+    service.write("jobs/a.conf", &copy("a", 4_000, ""));
+    let mut running = service.start();
+    for _ in 0..15 {
+        running.wait_for_stderr(LIMIT, "the service is ready").await;
+        running.signal(Signal::Kill);
+        // Not waited for: it may still be there.
+        let next = service.start();
+        drop(std::mem::replace(&mut running, next));
+    }
+    service.wait_for_rows("a", ROWS).await;
+    // One that lives is not waited for, and named.
+    let refused = service.program().run(LIMIT);
+    refused.assert_code(2);
+    assert!(refused.stderr.contains(&format!("in use by process {}", running.id())), "{}", refused.stderr);
+    running.terminate(LIMIT).assert_code(0);
+    service.assert_copied_once("a");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod hung;
 mod page;
 mod seatunnel;
 mod security;
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
