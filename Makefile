@@ -21,7 +21,7 @@ rocksdb_library = $(shell ls -t $(CARGO_TARGET_DIR)/debug/build/librocksdb-sys-*
 rocksdb_headers = $(firstword $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*/librocksdb-sys-$(rocksdb_version)/rocksdb/include))
 rocksdb_ready = $(if $(and $(rocksdb_library),$(rocksdb_headers)),ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR=$(dir $(rocksdb_library)) ROCKSDB_INCLUDE_DIR=$(rocksdb_headers))
 
-.PHONY: help demo test check bench docs soak kill-long crash-matrix setup packages fmt clippy build examples tidy unit
+.PHONY: help demo test check bench docs soak churn kill-long crash-matrix setup packages fmt clippy build examples tidy unit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -48,7 +48,11 @@ kill-long: setup build ## kills the job 100 times (CULVERT_KILLS) in snapshot, h
 crash-matrix: setup build ## every fail point in every pair; writes docs/crash-matrix.md (CULVERT_TEST_SEED repeats)
 	CULVERT_CRASH_MATRIX=1 cargo test --workspace --test main -- --nocapture crash::matrix
 
-soak: kill-long ## the same under its other name
+soak: setup build ## the service under random faults for CULVERT_SOAK_MINUTES (30), then every target compared with its source
+	CULVERT_SOAK_MINUTES=$${CULVERT_SOAK_MINUTES:-30} cargo test --workspace --test main -- --nocapture service::soak
+
+churn: setup build ## fifty jobs of one service, changed all the time for CULVERT_CHURN_MINUTES (60); prints its memory
+	CULVERT_CHURN_MINUTES=$${CULVERT_CHURN_MINUTES:-60} cargo test --workspace --test main -- --nocapture service::churn
 
 setup: ## installs what building and testing need, and nothing twice
 	tests/servers/install.sh

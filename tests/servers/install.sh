@@ -54,6 +54,9 @@ case ${1:-everything} in
     *) fail "usage: install.sh [packages]" ;;
 esac
 
+# Looks at the unit of the service.
+command -v systemd-analyze >/dev/null || need systemd
+
 if [ "$(id -u)" = 0 ]; then
     servers=${CULVERT_SERVERS:-/var/cache/culvert-servers}
 else

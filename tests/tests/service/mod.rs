@@ -2,6 +2,7 @@
 
 mod api;
 mod change;
+mod churn;
 mod client;
 mod events;
 mod folder;
@@ -11,6 +12,7 @@ mod page;
 mod seatunnel;
 mod security;
 mod soak;
+mod systemd;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
