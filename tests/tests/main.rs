@@ -4,6 +4,7 @@ mod bad_input;
 mod batch;
 mod config;
 mod conformance;
+mod connector;
 mod crash;
 mod fanout;
 mod fuzz;

@@ -23,8 +23,8 @@ const SHORT: Duration = Duration::from_secs(20);
 const JOBS: usize = 50;
 /// Rows in a second of one job: it takes about a minute for its rows.
 const RATES: std::ops::Range<u32> = 200..600;
-/// The service is killed once in so many changes.
-const CHANGES_PER_KILL: u32 = 300;
+/// The service is killed once, after so many starts of jobs; then one process does the rest.
+const STARTS_BEFORE_KILL: usize = 100;
 
 fn length() -> Duration {
     let minutes = std::env::var("CULVERT_CHURN_MINUTES").ok().and_then(|text| text.parse::<f64>().ok());
@@ -92,7 +92,7 @@ impl Churn {
 
     async fn change(&mut self) {
         let place = self.random.random_range(0..self.jobs.len());
-        if self.random.random_range(0..CHANGES_PER_KILL) == 0 {
+        if self.kills == 0 && self.starts >= STARTS_BEFORE_KILL {
             let api = self.api.take().expect("the service runs");
             api.running.kill();
             self.api = Some(Api::of(api.service, None).await);
