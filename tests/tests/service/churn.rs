@@ -4,6 +4,8 @@
 //! `make churn` runs it for `CULVERT_CHURN_MINUTES` and prints its memory, threads and open files; without it, for a
 //! short while. `CULVERT_TEST_SEED` repeats the draw.
 
+#![allow(clippy::print_stdout)] // figures of a run, beside its seed
+
 use std::time::{Duration, Instant};
 
 use culvert_tests::{random, seed, wait};

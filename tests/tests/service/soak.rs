@@ -4,6 +4,8 @@
 //! draw, as far as timing lets it. Jobs in both directions between a MariaDB and a PostgreSQL, mirrors and logs of
 //! every change; writers at the sources; in the end an oracle compares every target with its source.
 
+#![allow(clippy::print_stdout)] // figures of a run, beside its seed
+
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
