@@ -31,7 +31,10 @@ pub use condition::{Comparison, Condition};
 pub use error::{Error, ErrorClass, ErrorKind, Result};
 pub use event::{EventKind, EventListener, EventSeverity, ShapeChange};
 pub use group::{Group, Hold, HoldEnd, Member, Share, Turn};
-pub use measure::{Flowed, LastCheckpoint, Queues, Traffic};
+pub use measure::{
+    EndToEnd, Flowed, LastCheckpoint, LogStanding, PurgeDistance, Queues, Rejected, SlotRetention,
+    StandingTeller, Standings, Traffic,
+};
 pub use needs::{Narrowing, Needs};
 pub use progress::{JobProgress, Phase};
 pub use row_kind::{RowKind, RowKindSet};

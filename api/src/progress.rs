@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::event::{EventKind, EventListener, Listening};
-use crate::measure::{LastCheckpoint, Queues, Traffic};
+use crate::measure::{EndToEnd, LastCheckpoint, Queues, Rejected, Standings, Traffic};
 
 /// What a job is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,14 @@ pub struct JobProgress {
     pub written: Traffic,
     /// What waits in front of the sinks.
     pub queues: Queues,
+    /// Where the sources stand in the logs of their servers.
+    pub standings: Standings,
+    /// From a row's commit at the source to its commit at every sink.
+    pub end_to_end: EndToEnd,
+    /// What transforms turned away.
+    pub rejected: Rejected,
+    /// When the snapshot began or went on, and the chunks that were done then.
+    snapshot_begun: Mutex<Option<(Instant, u64)>>,
     last_checkpoint: Mutex<Option<LastCheckpoint>>,
     position: Mutex<String>,
     /// What the job waits for now.
@@ -109,6 +117,9 @@ impl JobProgress {
             self.tell(EventKind::JobStatus { status: "RUNNING", reason: None });
         }
         if phase == Phase::Snapshot {
+            if let Ok(mut begun) = self.snapshot_begun.lock() {
+                *begun = Some((Instant::now(), self.chunks_done.load(Relaxed)));
+            }
             self.in_snapshot.store(true, Relaxed);
             self.tell(EventKind::SnapshotStarted);
         }
@@ -143,6 +154,18 @@ impl JobProgress {
         if let Some(listener) = self.listening.get() {
             listener.keep(within);
         }
+    }
+
+    /// How long the snapshot will go on, if the chunks to come take as long as those since it began or went on.
+    /// `None` while there is none, and before its first chunk.
+    pub fn snapshot_left(&self) -> Option<Duration> {
+        let (since, before) = (*self.snapshot_begun.lock().ok()?)?;
+        let (done, all) = (self.chunks_done.load(Relaxed), self.chunks_total.load(Relaxed));
+        let (fresh, left) = (done.saturating_sub(before), all.saturating_sub(done));
+        if self.phase() != Phase::Snapshot || fresh == 0 || left == 0 {
+            return None;
+        }
+        Duration::try_from_secs_f64(since.elapsed().as_secs_f64() / fresh as f64 * left as f64).ok()
     }
 
     /// Says that a call begins that waits for somebody outside: `what` is done, `whom` it is done with.

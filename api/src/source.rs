@@ -75,6 +75,8 @@ pub enum SourceEvent {
 pub struct ReaderContext {
     /// The job's name.
     pub job: String,
+    /// The source's name among those of the job; its plugin's where it is the only one.
+    pub source: String,
     /// Counters to keep up.
     pub progress: Arc<JobProgress>,
 }

@@ -44,4 +44,15 @@ pub trait Transform: Send + Sync {
     /// The rows that leave, in order; never an empty batch. `outputs` is what `map_schema` returned for
     /// `batch.schema`, and every batch that leaves carries one of them.
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>>;
+
+    /// As [`apply`](Transform::apply), and adds to `rejected` the rows that came (`+I`, `+U`) and were turned away
+    /// because they broke a rule: dropped, or told of in another table. None are, unless a transform knows better.
+    fn apply_counted(
+        &self,
+        batch: ChangeBatch,
+        outputs: &[Arc<TableSchema>],
+        _rejected: &mut u64,
+    ) -> Result<Vec<ChangeBatch>> {
+        self.apply(batch, outputs)
+    }
 }

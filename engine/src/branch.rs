@@ -120,6 +120,9 @@ impl BranchWorker {
     async fn write(&mut self, batch: ChangeBatch) -> Result<()> {
         pass("engine.transform.before")?;
         let routed = self.router.batch(batch)?;
+        for (transform, rows) in self.router.take_rejected() {
+            self.progress.rejected.count(&self.sink, &transform, rows);
+        }
         pass("engine.transform.after")?;
         self.take_all(routed).await
     }

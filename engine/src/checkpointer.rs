@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use culvert_api::failpoint::pass;
 use culvert_api::{
-    Checkpoint, Error, ErrorKind, EventKind, LastCheckpoint, Result, SourceState, StateStore, TableSchema,
+    ChangeBatch, Checkpoint, Error, ErrorKind, EventKind, LastCheckpoint, Result, SourceState, StateStore,
+    TableSchema,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -41,6 +42,8 @@ struct InFlight {
     checkpoint: Arc<Checkpoint>,
     position: String,
     started: Instant,
+    /// When the newest of its rows was committed at the source, in microseconds since 1970.
+    newest_row_us: Option<i64>,
     /// The branches that take part and have not prepared.
     unprepared: BTreeSet<usize>,
     /// The branches that take part and have not committed.
@@ -80,6 +83,8 @@ pub(crate) struct Checkpointer {
     in_flight: Option<InFlight>,
     /// The state of the newest completed checkpoint: the same again is not worth another.
     last_source: Option<SourceState>,
+    /// When the newest row since the last barrier was committed at the source, where its log says so.
+    newest_row_us: Option<i64>,
     last_started: Instant,
     last_ended: Instant,
     /// Held by every sink and not yet told to the source.
@@ -116,12 +121,19 @@ impl Checkpointer {
             newest_epoch: epoch,
             in_flight: None,
             last_source: last.as_ref().map(|last| last.source.clone()),
+            newest_row_us: None,
             sealed: last,
             last_started: now,
             last_ended: now,
             completed: None,
             finished: BTreeSet::new(),
         }
+    }
+
+    /// Remembers when the rows of a batch were committed at the source.
+    pub(crate) fn note_commit_times(&mut self, batch: &ChangeBatch) {
+        let newest = batch.transactions.iter().filter_map(|transaction| transaction.committed_us).max();
+        self.newest_row_us = self.newest_row_us.max(newest);
     }
 
     /// Whether it is time to ask the reader for a barrier.
@@ -160,6 +172,7 @@ impl Checkpointer {
             checkpoint: Arc::clone(&checkpoint),
             position,
             started: Instant::now(),
+            newest_row_us: self.newest_row_us.take(),
             unprepared: live.clone(),
             uncommitted: live,
             ordered: false,
@@ -371,6 +384,12 @@ impl Checkpointer {
             took: done.started.elapsed(),
             bytes: enumerator.len() + reader.len(),
         });
+        if let Some(committed_us) = done.newest_row_us {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+            let committed_ms = u128::try_from(committed_us / 1000).unwrap_or(0);
+            let took = now.saturating_sub(committed_ms);
+            self.opener.progress.end_to_end.took(u64::try_from(took).unwrap_or(u64::MAX));
+        }
         if self.lanes.iter().all(Lane::is_live) {
             self.opener.progress.set_degraded(None);
         }

@@ -86,7 +86,11 @@ pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ende
     }
     info!(epoch = restored.epoch, checkpoint, fresh = state.is_none(), "starting");
     let opening = attempt.progress.waits("opening source", attempt.source.name());
-    let context = ReaderContext { job: attempt.job.to_owned(), progress: Arc::clone(attempt.progress) };
+    let context = ReaderContext {
+        job: attempt.job.to_owned(),
+        source: attempt.source.name().to_owned(),
+        progress: Arc::clone(attempt.progress),
+    };
     let mut enumerator = attempt.source.enumerator(context.clone(), state.as_ref()).await?;
     let mut reader = attempt.source.reader(context, state.as_ref()).await?;
     drop(opening);
@@ -257,5 +261,6 @@ async fn send_batch(
     attempt.progress.rows_read.fetch_add(batch.len() as u64, Relaxed);
     attempt.progress.read.count(attempt.source.name(), &batch);
     attempt.settings.read_limit.took(batch.len(), batch.memory_bytes());
+    checkpointer.note_commit_times(&batch);
     checkpointer.send_all(SpoolItem::Batch(batch)).await
 }

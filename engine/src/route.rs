@@ -82,6 +82,8 @@ pub(crate) struct Router {
     paths: Vec<Path>,
     streams: HashMap<StreamId, Stream>,
     meetings: HashMap<TableId, Meeting>,
+    /// Rows that transforms turned away since they were asked for, by the transform's name in the graph.
+    rejected: Vec<(String, u64)>,
 }
 
 /// The tables a sink sees for these of the sources, in order of their first appearance. On the way to a first
@@ -106,6 +108,7 @@ impl Router {
             paths: paths.to_vec(),
             streams: HashMap::new(),
             meetings: HashMap::new(),
+            rejected: Vec::new(),
         }
     }
 
@@ -206,7 +209,7 @@ impl Router {
         }
         let Some(stream) = self.streams.get(&id) else { return Ok(()) };
         let mut out = Vec::new();
-        run(&self.paths[path].steps, &stream.way, batch, &mut out)?;
+        run(&self.paths[path].steps, &stream.way, batch, &mut out, &mut self.rejected)?;
         for batch in out {
             let Some(meeting) = self.meetings.get(&batch.schema.id) else {
                 return Err(Error::new(ErrorKind::Internal, "rows of a table that nobody announced")
@@ -215,6 +218,11 @@ impl Router {
             routed.push(Routed::Batch(meeting.conform(batch)?));
         }
         Ok(())
+    }
+
+    /// Rows that transforms turned away since the last call.
+    pub(crate) fn take_rejected(&mut self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.rejected)
     }
 
     fn known_leaves(&self, id: &StreamId) -> Vec<Arc<TableSchema>> {
@@ -344,18 +352,29 @@ fn plan(steps: &[Step], table: &Arc<TableSchema>, leaves: &mut Vec<Arc<TableSche
 }
 
 /// Takes rows along their way.
-fn run(steps: &[Step], way: &Way, batch: ChangeBatch, out: &mut Vec<ChangeBatch>) -> Result<()> {
+fn run(
+    steps: &[Step],
+    way: &Way,
+    batch: ChangeBatch,
+    out: &mut Vec<ChangeBatch>,
+    rejected: &mut Vec<(String, u64)>,
+) -> Result<()> {
     let (Way::Through { outputs, next }, Some((step, rest))) = (way, steps.split_first()) else {
         out.push(batch);
         return Ok(());
     };
     let named = |error: Error| error.context("transform", &step.node);
-    for batch in step.transform.apply(batch, outputs).map_err(named)? {
+    let mut turned_away = 0;
+    let left = step.transform.apply_counted(batch, outputs, &mut turned_away).map_err(named)?;
+    if turned_away > 0 {
+        rejected.push((step.node.clone(), turned_away));
+    }
+    for batch in left {
         let at = outputs.iter().position(|output| Arc::ptr_eq(output, &batch.schema)).ok_or_else(|| {
             Error::new(ErrorKind::Internal, "a transform put rows out under a schema that is not its own")
                 .context("transform", &step.node)
         })?;
-        run(rest, &next[at], batch, out)?;
+        run(rest, &next[at], batch, out, rejected)?;
     }
     Ok(())
 }

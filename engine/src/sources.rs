@@ -109,7 +109,11 @@ impl Source for Sources {
         for (at, ((name, source), state)) in self.sources.iter().zip(self.states(state)?).enumerate() {
             let opening = context.progress.waits("opening source", name);
             // What a source leaves at its server under the job's name, a replication slot, is not shared.
-            let own = ReaderContext { job: format!("{}.{name}", context.job), ..context.clone() };
+            let own = ReaderContext {
+                job: format!("{}.{name}", context.job),
+                source: name.clone(),
+                ..context.clone()
+            };
             let feed = Feed::open(at, name, source.as_ref(), own, state.as_ref()).await?;
             drop(opening);
             feeds.push(Place::Here(feed));

@@ -52,13 +52,12 @@ struct View {
     begun: Instant,
     looked: Instant,
     rows: u64,
-    snapshot_begun: Option<Instant>,
 }
 
 impl View {
     fn new() -> View {
         let now = Instant::now();
-        View { begun: now, looked: now, rows: 0, snapshot_begun: None }
+        View { begun: now, looked: now, rows: 0 }
     }
 
     fn text(&mut self, progress: &JobProgress) -> String {
@@ -77,8 +76,9 @@ impl View {
             Phase::Waiting => format!("waiting before the next attempt · {common}"),
             Phase::Stopping => format!("stopping · {common}"),
             Phase::Snapshot => {
-                let begun = *self.snapshot_begun.get_or_insert_with(Instant::now);
-                format!("snapshot {done}/{total} chunks{} · {common}", eta(begun, done, total))
+                let left =
+                    progress.snapshot_left().map(|left| format!(", about {:.0} s left", left.as_secs_f64()));
+                format!("snapshot {done}/{total} chunks{} · {common}", left.unwrap_or_default())
             }
             Phase::Stream => {
                 let lag = progress.lag_ms.load(Relaxed) as f64 / 1000.0;
@@ -89,12 +89,4 @@ impl View {
             }
         }
     }
-}
-
-fn eta(begun: Instant, done: u64, total: u64) -> String {
-    if done == 0 || total <= done {
-        return String::new();
-    }
-    let left = begun.elapsed().as_secs_f64() / done as f64 * (total - done) as f64;
-    format!(", about {left:.0} s left")
 }

@@ -115,13 +115,22 @@ impl Transform for ByTable {
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {
+        self.apply_counted(batch, outputs, &mut 0)
+    }
+
+    fn apply_counted(
+        &self,
+        batch: ChangeBatch,
+        outputs: &[Arc<TableSchema>],
+        rejected: &mut u64,
+    ) -> Result<Vec<ChangeBatch>> {
         let chain = self.chain(&batch.schema);
         let Some((first, rest)) = chain.split_first() else {
             let Some(schema) = outputs.first().cloned() else { return Ok(Vec::new()) };
             return Ok(if batch.is_empty() { Vec::new() } else { vec![ChangeBatch { schema, ..batch }] });
         };
         if rest.is_empty() {
-            return first.apply(batch, outputs);
+            return first.apply_counted(batch, outputs, rejected);
         }
         let mut left: Vec<ChangeBatch> = Vec::new();
         let mut going = vec![batch];
@@ -130,7 +139,7 @@ impl Transform for ByTable {
             for batch in going {
                 let mapped: Vec<Arc<TableSchema>> =
                     transform.map_schema(&batch.schema)?.into_iter().map(Arc::new).collect();
-                for out in transform.apply(batch, &mapped)? {
+                for out in transform.apply_counted(batch, &mapped, rejected)? {
                     let is_table = mapped.first().is_some_and(|first| Arc::ptr_eq(first, &out.schema));
                     if is_table { next.push(out) } else { left.push(out) }
                 }

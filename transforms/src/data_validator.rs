@@ -6,11 +6,13 @@ mod rules;
 use std::sync::Arc;
 
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
-use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, TableId, TableSchema, Transform};
+use culvert_api::{ChangeBatch, Error, ErrorKind, Result, TableId, TableSchema, Transform};
 use culvert_config::{OptionDef, Options, Rule as OptionRule};
 
 use crate::clock::{Clock, now_us};
-use crate::layout::{find, keep, kinds_when_rows_are_dropped, lacks_value, refusal, the_one, unfit_row};
+use crate::layout::{
+    comes, find, keep, kinds_when_rows_are_dropped, lacks_value, refusal, the_one, turned_away, unfit_row,
+};
 use rules::{Checked, Rule, Verdict};
 
 /// Judges rows by rules for their columns.
@@ -119,11 +121,6 @@ impl DataValidator {
     }
 }
 
-/// Whether a row of this kind is a new state of its table.
-fn comes(kind: RowKind) -> bool {
-    matches!(kind, RowKind::Insert | RowKind::UpdateAfter)
-}
-
 /// The dead-letter table of a table.
 fn letter_table(name: &str, input: &TableId) -> TableId {
     let parts: Vec<&str> = name.split('.').filter(|part| !part.is_empty()).collect();
@@ -159,6 +156,15 @@ impl Transform for DataValidator {
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {
+        self.apply_counted(batch, outputs, &mut 0)
+    }
+
+    fn apply_counted(
+        &self,
+        batch: ChangeBatch,
+        outputs: &[Arc<TableSchema>],
+        rejected: &mut u64,
+    ) -> Result<Vec<ChangeBatch>> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
@@ -173,6 +179,7 @@ impl Transform for DataValidator {
             }
             OnError::Skip => {
                 let passes = self.passing(&checks, &batch)?;
+                *rejected += turned_away(&batch, &passes);
                 let output = the_one(DataValidator::PLUGIN, outputs)?;
                 keep(DataValidator::PLUGIN, on(batch, output), &passes)
             }
@@ -182,6 +189,7 @@ impl Transform for DataValidator {
                         .context("transform", DataValidator::PLUGIN));
                 };
                 let passes = self.passing(&checks, &batch)?;
+                *rejected += turned_away(&batch, &passes);
                 let told = letters::batch(&checks, &batch, letters, &passes, (self.clock)())?;
                 let mut left = keep(DataValidator::PLUGIN, on(batch, valid), &passes)?;
                 left.extend(told);

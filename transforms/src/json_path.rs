@@ -16,7 +16,7 @@ use culvert_config::{OptionDef, Options, Rule};
 
 use crate::layout::{
     Layout, Origin, column, find, keep, kinds_when_rows_are_dropped, lacks_value, left_out, refusal, the_one,
-    unfit_row, values,
+    turned_away, unfit_row, values,
 };
 use crate::nested::Nested;
 use crate::text::text_at;
@@ -226,14 +226,25 @@ impl Transform for JsonPath {
     }
 
     fn apply(&self, batch: ChangeBatch, outputs: &[Arc<TableSchema>]) -> Result<Vec<ChangeBatch>> {
+        self.apply_counted(batch, outputs, &mut 0)
+    }
+
+    fn apply_counted(
+        &self,
+        batch: ChangeBatch,
+        outputs: &[Arc<TableSchema>],
+        rejected: &mut u64,
+    ) -> Result<Vec<ChangeBatch>> {
         let layout = self.layout(&batch.schema)?;
         let mut passes = vec![true; batch.len()];
         let take = |taken: &Taken| taken.take(&batch, &mut passes);
         let new = self.columns.iter().map(take).collect::<Result<Vec<ArrayRef>>>()?;
+        let passes = bits(&passes);
+        *rejected += turned_away(&batch, &passes);
         let mut left = Vec::new();
         for batch in layout.batch(batch, the_one(JsonPath::PLUGIN, outputs)?, &new)? {
             left.extend(match self.skips_rows {
-                true => keep(JsonPath::PLUGIN, batch, &bits(&passes))?,
+                true => keep(JsonPath::PLUGIN, batch, &passes)?,
                 false => vec![batch],
             });
         }

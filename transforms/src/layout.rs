@@ -298,3 +298,13 @@ pub(crate) fn unfit_row(
         None => error,
     }
 }
+
+/// Whether a row of this kind is a new state of its table.
+pub(crate) fn comes(kind: RowKind) -> bool {
+    matches!(kind, RowKind::Insert | RowKind::UpdateAfter)
+}
+
+/// How many new states do not pass.
+pub(crate) fn turned_away(batch: &ChangeBatch, passes: &BooleanBuffer) -> u64 {
+    batch.kinds.iter().zip(passes).filter(|(kind, passes)| comes(**kind) && !passes).count() as u64
+}

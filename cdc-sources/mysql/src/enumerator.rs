@@ -49,7 +49,7 @@ impl MySqlEnumerator {
         chunk_rows: u64,
         progress: Arc<JobProgress>,
     ) -> Result<MySqlEnumerator> {
-        let tables = plans
+        let tables: Vec<PlannedTable> = plans
             .into_iter()
             .map(|(id, mut plan)| {
                 plan.reclaim();
@@ -57,6 +57,8 @@ impl MySqlEnumerator {
                 PlannedTable { id, plan, key, estimated_rows: 0 }
             })
             .collect();
+        // What an earlier attempt has done tells nothing of how long the rest takes.
+        progress.chunks_done.store(tables.iter().map(|table| table.plan.done()).sum(), Relaxed);
         let position = start.position.clone();
         let stream = Split { id: STREAM.to_owned(), body: encode(&StreamSplit { state: start })? };
         Ok(MySqlEnumerator {

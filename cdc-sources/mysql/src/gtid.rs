@@ -153,6 +153,29 @@ impl GtidSet {
         self.add_interval(key, Interval { start: gtid.number, end: gtid.number.saturating_add(1) });
     }
 
+    /// How many transactions are in it and not in the other one.
+    pub fn count_beyond(&self, other: &GtidSet) -> u64 {
+        let none = Vec::new();
+        let of = |(key, intervals): (&(Uuid, Option<Tag>), &Vec<Interval>)| {
+            let others = other.sets.get(key).unwrap_or(&none);
+            let mut count: u64 = intervals.iter().map(|interval| interval.end - interval.start).sum();
+            let mut rest = others.iter().peekable();
+            for interval in intervals {
+                while let Some(held) = rest.peek() {
+                    let (start, end) = (held.start.max(interval.start), held.end.min(interval.end));
+                    count -= end.saturating_sub(start);
+                    if held.end > interval.end {
+                        // It may reach into the next one.
+                        break;
+                    }
+                    rest.next();
+                }
+            }
+            count
+        };
+        self.sets.iter().map(of).sum()
+    }
+
     fn add_interval(&mut self, key: (Uuid, Option<Tag>), new: Interval) {
         if new.start >= new.end {
             return;

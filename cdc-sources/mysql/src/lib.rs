@@ -22,6 +22,7 @@ mod log;
 mod merge;
 mod options;
 mod position;
+mod probe;
 mod reader;
 pub mod select;
 mod selection;

@@ -18,6 +18,7 @@ use culvert_api::{
     Error, ErrorKind, Phase, ReaderContext, Result, SourceEvent, SourceReader, SourceState, Split,
 };
 use mysql_async::Conn;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -28,6 +29,8 @@ use crate::enumerator::STREAM;
 use crate::log::{LogItem, LogStream};
 use crate::merge::ActiveChunk;
 use crate::options::{MySqlConfig, Stop};
+use crate::position::StreamPosition;
+use crate::probe::Probe;
 use crate::shapes::Shapes;
 use crate::snapshot::{ChunkMessage, ChunkReader};
 use crate::state::{ChunkSplit, ReaderState, StreamSplit, decode, encode};
@@ -66,9 +69,16 @@ pub(crate) struct MySqlReader {
     in_transaction: bool,
     /// When the oldest row that waits was taken in.
     waiting_since: Option<Instant>,
-    /// Commit time of the transaction being read, where its begin tells it.
     bytes_reported: u64,
+    /// Who asks how far the log goes on.
+    probe: Option<Probe>,
     names: HashMap<u64, Option<usize>>,
+}
+
+/// The part of the state that says how far the sinks are.
+#[derive(Deserialize)]
+struct Committed {
+    position: StreamPosition,
 }
 
 impl MySqlReader {
@@ -97,6 +107,7 @@ impl MySqlReader {
             in_transaction: false,
             waiting_since: None,
             bytes_reported: 0,
+            probe: None,
             names: HashMap::new(),
         }
     }
@@ -115,6 +126,8 @@ impl MySqlReader {
             LogStream::open(&self.config.endpoint, &self.server, self.config.server_id, &state.position)
                 .await?,
         );
+        let from = self.log()?.position().clone();
+        self.probe = Some(Probe::begin(&self.config.endpoint, &self.server, &self.context, &from));
         tracing::info!(position = %state.position, tables = state.tables.len(), "following the binlog");
         self.report_phase();
         Ok(())
@@ -179,6 +192,9 @@ impl MySqlReader {
         self.flush()?;
         self.barrier_wanted = false;
         let state = self.state()?;
+        if let Some(probe) = &self.probe {
+            probe.barrier(&state.position.binlog);
+        }
         let position = state.position.to_string();
         self.ready.push_back(SourceEvent::Barrier { reader: encode(&state)?, position });
         Ok(())
@@ -223,15 +239,20 @@ impl MySqlReader {
                 self.change_shape(&sql, &schema, sql_mode).await?;
                 if alone {
                     self.log()?.end_statement()?;
+                    self.report_place(0);
                 }
                 Ok(())
             }
             LogItem::Committed { timestamp } => {
                 self.names.clear();
                 self.report_lag(timestamp);
+                self.report_place(timestamp);
                 Ok(())
             }
-            LogItem::Heartbeat => Ok(()),
+            LogItem::Heartbeat => {
+                self.report_place(0);
+                Ok(())
+            }
         }
     }
 
@@ -243,6 +264,12 @@ impl MySqlReader {
             let now =
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
             self.context.progress.lag_ms.store(now.saturating_sub(u64::from(timestamp) * 1000), Relaxed);
+        }
+    }
+
+    fn report_place(&self, timestamp: u32) {
+        if let (Some(probe), Some(log)) = (&self.probe, &self.log) {
+            probe.read(&log.position().binlog, timestamp);
         }
     }
 
@@ -331,12 +358,17 @@ impl SourceReader for MySqlReader {
         self.barrier_wanted = true;
     }
 
-    async fn checkpoint_complete(&mut self, _state: &SourceState) -> Result<()> {
+    async fn checkpoint_complete(&mut self, state: &SourceState) -> Result<()> {
         // A binlog is kept by the server's own rules; there is nothing to release.
+        if let Some(probe) = &self.probe {
+            let Committed { position } = decode(&state.reader)?;
+            probe.committed(position);
+        }
         Ok(())
     }
 
     async fn close(&mut self) {
+        self.probe = None;
         self.chunk_tasks.shutdown().await;
         if let Some(log) = self.log.take() {
             log.close().await;

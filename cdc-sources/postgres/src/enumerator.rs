@@ -49,7 +49,7 @@ impl PgEnumerator {
         chunk_rows: u64,
         progress: Arc<JobProgress>,
     ) -> Result<PgEnumerator> {
-        let tables = plans
+        let tables: Vec<PlannedTable> = plans
             .into_iter()
             .map(|(id, mut plan)| {
                 plan.reclaim();
@@ -57,6 +57,8 @@ impl PgEnumerator {
                 PlannedTable { id, plan, cut, estimated_rows: 0 }
             })
             .collect();
+        // What an earlier attempt has done tells nothing of how long the rest takes.
+        progress.chunks_done.store(tables.iter().map(|table| table.plan.done()).sum(), Relaxed);
         let stream = Split { id: STREAM.to_owned(), body: encode(&start)? };
         Ok(PgEnumerator {
             endpoint,

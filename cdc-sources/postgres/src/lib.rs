@@ -20,6 +20,7 @@ mod newcomers;
 mod options;
 mod partitions;
 mod pgoutput;
+mod probe;
 mod publication;
 mod reader;
 mod row_filter;

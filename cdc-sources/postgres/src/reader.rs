@@ -42,6 +42,7 @@ use crate::log::{LogItem, LogOptions, LogStream};
 use crate::lsn::Lsn;
 use crate::newcomers::Memory;
 use crate::options::{PgConfig, Stop};
+use crate::probe::Probe;
 use crate::slot::{OwnHolder, Slot};
 use crate::snapshot::{ChunkMessage, ChunkReader};
 use crate::source::is_at_its_end;
@@ -125,6 +126,8 @@ pub(crate) struct PgReader {
     /// When the oldest row that waits was taken in.
     waiting_since: Option<Instant>,
     bytes_reported: u64,
+    /// Who asks how far the log goes on.
+    probe: Option<Probe>,
 }
 
 /// The part of the state that says what the server may forget.
@@ -185,6 +188,7 @@ impl PgReader {
             end_committed: false,
             waiting_since: None,
             bytes_reported: 0,
+            probe: None,
         }
     }
 
@@ -229,6 +233,7 @@ impl PgReader {
         if let Some(found) = Slot::read(&client, &self.slot).await? {
             found.judge_moved(self.position)?;
         }
+        self.probe = Some(Probe::begin(&self.config.endpoint, &self.slot, &self.context, self.position));
         tracing::info!(
             position = %self.position,
             slot = self.slot,
@@ -292,6 +297,9 @@ impl PgReader {
             return Ok(());
         }
         self.tables.pass(self.position);
+        if let Some(probe) = &self.probe {
+            probe.read(self.position);
+        }
         self.watch_tables()?;
         if self.round.is_some() {
             self.go_on_with_round()?;
@@ -524,12 +532,16 @@ impl SourceReader for PgReader {
         if let Some(log) = &self.log {
             log.acknowledge(position);
         }
+        if let Some(probe) = &self.probe {
+            probe.committed(position);
+        }
         self.acknowledged = position;
         self.end_committed = self.ended && position == self.position;
         Ok(())
     }
 
     async fn close(&mut self) {
+        self.probe = None;
         self.chunk_tasks.shutdown().await;
         self.watch.end().await;
         self.chunk_reader.rest().await;

@@ -150,7 +150,7 @@ fn sources(scripts: &[&[Act]]) -> (Sources, Vec<Forgotten>) {
 }
 
 fn context() -> ReaderContext {
-    ReaderContext { job: "j".into(), progress: Arc::new(JobProgress::default()) }
+    ReaderContext { job: "j".into(), source: "s".into(), progress: Arc::new(JobProgress::default()) }
 }
 
 /// Plays to the end; a barrier is asked for before every `every`-th event. What came, in order.

@@ -17,7 +17,9 @@ use culvert_api::{Error, ErrorKind, JobProgress, Phase, RowKind, Traffic};
 use culvert_config::mask_secrets;
 use culvert_state::Registry;
 
-use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, Refusal, TableFigures};
+use crate::daemon::model::{
+    Definition, Figures, JobId, JobInfo, JobStatus, Refusal, SourceFigures, TableFigures, milliseconds,
+};
 use crate::daemon::record::{self, Described, JobRecord};
 use crate::daemon::running::Running;
 use crate::daemon::settings::ServiceSettings;
@@ -308,6 +310,10 @@ pub(crate) fn figures(progress: &JobProgress) -> Figures {
         lag_ms: progress.lag_ms.load(Relaxed),
         restarts: progress.restarts.load(Relaxed),
         position: progress.position(),
+        end_to_end_lag_ms: progress.end_to_end.last_ms(),
+        snapshot_left_ms: progress.snapshot_left().map(milliseconds),
+        rows_rejected: progress.rejected.totals().into_iter().map(|(_, _, rows)| rows).sum(),
+        sources: progress.standings.by_source().into_iter().map(|it| SourceFigures::of(it.0, it.1)).collect(),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use culvert_api::{Flowed, JobProgress, Phase, RowKind, TableId};
+use culvert_api::{Flowed, JobProgress, LogStanding, Phase, RowKind, TableId};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -58,7 +58,36 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     ("culvert_job_lag_seconds", Unit::Seconds, "Age of the last transaction when it arrived"),
     ("culvert_job_snapshot_chunks", Unit::Count, "Chunks of the snapshot, all of them"),
     ("culvert_job_snapshot_chunks_done", Unit::Count, "Chunks of the snapshot whose rows left the source"),
+    (
+        "culvert_job_snapshot_left_seconds",
+        Unit::Seconds,
+        "How long the snapshot will go on, at the pace of its chunks so far",
+    ),
     ("culvert_job_snapshot_running", Unit::Count, "1 while tables are read that were there before"),
+    (
+        "culvert_job_end_to_end_lag_ms",
+        Unit::Milliseconds,
+        "From the commit of the newest row at the source to the commit of its checkpoint at every sink, of the last one",
+    ),
+    (
+        "culvert_job_end_to_end_lag_longest_ms",
+        Unit::Milliseconds,
+        "The longest of these since the last scrape",
+    ),
+    ("culvert_source_lag_bytes", Unit::Bytes, "Log between what every sink has committed and the log's end"),
+    ("culvert_source_unread_bytes", Unit::Bytes, "Log between what was read and the log's end"),
+    ("culvert_source_lag_transactions", Unit::Count, "Transactions that the source has and not every sink"),
+    ("culvert_source_lag_messages", Unit::Count, "Messages that the topic has and not every sink"),
+    ("culvert_slot_retained_bytes", Unit::Bytes, "WAL that the replication slot makes its server keep"),
+    ("culvert_slot_safe_bytes", Unit::Bytes, "WAL that can be written before the slot may be lost"),
+    ("culvert_slot_wal_status", Unit::Count, "1 for the state the server says the slot's WAL is in"),
+    ("culvert_binlog_files_before", Unit::Count, "Binlog files that are purged before the one to go on from"),
+    ("culvert_binlog_bytes_before", Unit::Bytes, "Bytes in these files"),
+    (
+        "culvert_binlog_purge_left_seconds",
+        Unit::Seconds,
+        "The least time until the server's rules let the file go that the job would go on from",
+    ),
     ("culvert_checkpoint_age_seconds", Unit::Seconds, "Since the newest checkpoint was complete"),
     ("culvert_checkpoint_duration_seconds", Unit::Seconds, "What the newest checkpoint took"),
     ("culvert_checkpoint_state_bytes", Unit::Bytes, "Bytes of the source's state in the newest checkpoint"),
@@ -74,6 +103,11 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
     ("culvert_bytes_read_total", Unit::Bytes, "Bytes of those rows as they lie in memory"),
     ("culvert_rows_written_total", Unit::Count, "Rows that a sink accepted, by table and kind"),
     ("culvert_bytes_written_total", Unit::Bytes, "Bytes of those rows as they lie in memory"),
+    (
+        "culvert_rows_rejected_total",
+        Unit::Count,
+        "Rows that a transform turned away because they broke a rule",
+    ),
     ("culvert_rows_committed_total", Unit::Count, "Rows that sinks committed"),
     ("culvert_log_bytes_total", Unit::Bytes, "Bytes of log and result sets that the source took in"),
     ("culvert_checkpoints_total", Unit::Count, "Completed checkpoints"),
@@ -94,6 +128,15 @@ fn of_job(id: JobId, name: &str, progress: &Arc<JobProgress>) {
     gauge!("culvert_job_lag_seconds", &labels).set(progress.lag_ms.load(Relaxed) as f64 / 1e3);
     gauge!("culvert_job_snapshot_chunks", &labels).set(progress.chunks_total.load(Relaxed) as f64);
     gauge!("culvert_job_snapshot_chunks_done", &labels).set(progress.chunks_done.load(Relaxed) as f64);
+    if let Some(left) = progress.snapshot_left() {
+        gauge!("culvert_job_snapshot_left_seconds", &labels).set(left.as_secs_f64());
+    }
+    if let Some(ms) = progress.end_to_end.last_ms() {
+        gauge!("culvert_job_end_to_end_lag_ms", &labels).set(ms as f64);
+    }
+    if let Some(ms) = progress.end_to_end.take_longest_ms() {
+        gauge!("culvert_job_end_to_end_lag_longest_ms", &labels).set(ms as f64);
+    }
     let in_snapshot = progress.phase() == Phase::Snapshot;
     gauge!("culvert_job_snapshot_running", &labels).set(f64::from(u8::from(in_snapshot)));
     if let Some(last) = progress.last_checkpoint() {
@@ -105,6 +148,13 @@ fn of_job(id: JobId, name: &str, progress: &Arc<JobProgress>) {
         let labels = [labels[0].clone(), labels[1].clone(), ("sink", sink)];
         gauge!("culvert_queue_bytes", &labels).set(bytes as f64);
     }
+    for (source, standing) in progress.standings.by_source() {
+        of_source(&[labels[0].clone(), labels[1].clone(), ("source", source)], &standing);
+    }
+    for (sink, transform, rows) in progress.rejected.totals() {
+        let labels = [labels[0].clone(), labels[1].clone(), ("sink", sink), ("transform", transform)];
+        counter!("culvert_rows_rejected_total", &labels).absolute(rows);
+    }
     let ends = [
         ("source", "culvert_rows_read_total", "culvert_bytes_read_total", &progress.read),
         ("sink", "culvert_rows_written_total", "culvert_bytes_written_total", &progress.written),
@@ -113,6 +163,33 @@ fn of_job(id: JobId, name: &str, progress: &Arc<JobProgress>) {
         for (end, table, flowed) in traffic.totals() {
             of_table(&labels, (role, end), &table, (rows, bytes), &flowed);
         }
+    }
+}
+
+/// Where a source stands in its server's log; what is not known has no figure.
+fn of_source(labels: &[(&'static str, String); 3], standing: &LogStanding) {
+    let slot = standing.slot.as_ref();
+    let purge = standing.purge.as_ref();
+    let figures = [
+        ("culvert_source_lag_bytes", standing.lag_bytes.map(|it| it as f64)),
+        ("culvert_source_unread_bytes", standing.unread_bytes.map(|it| it as f64)),
+        ("culvert_source_lag_transactions", standing.lag_transactions.map(|it| it as f64)),
+        ("culvert_source_lag_messages", standing.lag_messages.map(|it| it as f64)),
+        ("culvert_slot_retained_bytes", slot.map(|slot| slot.retained_bytes as f64)),
+        ("culvert_slot_safe_bytes", slot.and_then(|slot| slot.safe_bytes).map(|it| it as f64)),
+        ("culvert_binlog_files_before", purge.map(|purge| purge.files as f64)),
+        ("culvert_binlog_bytes_before", purge.map(|purge| purge.bytes as f64)),
+        ("culvert_binlog_purge_left_seconds", purge.and_then(|it| it.time).map(|it| it.as_secs_f64())),
+    ];
+    for (name, figure) in figures {
+        if let Some(figure) = figure {
+            gauge!(name, labels).set(figure);
+        }
+    }
+    if let Some(slot) = slot {
+        let mut labels = labels.to_vec();
+        labels.push(("status", slot.wal_status.clone()));
+        gauge!("culvert_slot_wal_status", &labels).set(1.0);
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
-use culvert_api::Error;
+use culvert_api::{Error, LogStanding};
 use culvert_config::{Format, Problem};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -189,6 +190,70 @@ pub(crate) struct Figures {
     pub(crate) restarts: u64,
     /// The newest completed checkpoint's position in the source, for people.
     pub(crate) position: String,
+    /// From the commit of the newest row at the source to the commit of its checkpoint at every sink, in ms.
+    #[serde(default)]
+    pub(crate) end_to_end_lag_ms: Option<u64>,
+    /// How long the snapshot will go on, at the pace of its chunks so far.
+    #[serde(default)]
+    pub(crate) snapshot_left_ms: Option<u64>,
+    /// Rows that transforms turned away because they broke a rule; once for each sink they were on the way to.
+    #[serde(default)]
+    pub(crate) rows_rejected: u64,
+    /// Where each source stands in the log of its server, where that is known.
+    #[serde(default)]
+    pub(crate) sources: Vec<SourceFigures>,
+}
+
+/// Where a source stands in the log of its server, as that said last. What it does not tell is null.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SourceFigures {
+    /// The source's plugin, or its name in the graph where the job has several.
+    pub(crate) source: String,
+    /// Bytes of log between what every sink has committed and the log's end.
+    pub(crate) lag_bytes: Option<u64>,
+    /// Bytes of log between what was read and the log's end.
+    pub(crate) unread_bytes: Option<u64>,
+    /// Transactions that the source has and not every sink.
+    pub(crate) lag_transactions: Option<u64>,
+    /// Messages that the topic has and not every sink.
+    pub(crate) lag_messages: Option<u64>,
+    /// WAL that the replication slot makes its server keep.
+    pub(crate) slot_retained_bytes: Option<u64>,
+    /// WAL that can be written before the slot may be lost.
+    pub(crate) slot_safe_bytes: Option<i64>,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub(crate) slot_wal_status: Option<String>,
+    /// Binlog files that are purged before the one to go on from.
+    pub(crate) binlog_files_before: Option<u64>,
+    /// Bytes in these files.
+    pub(crate) binlog_bytes_before: Option<u64>,
+    /// The least time until the server's rules let the file go that the job would go on from.
+    pub(crate) binlog_purge_left_ms: Option<u64>,
+}
+
+impl SourceFigures {
+    /// In the words of the interface.
+    pub(crate) fn of(source: String, standing: LogStanding) -> SourceFigures {
+        let LogStanding { lag_bytes, unread_bytes, lag_transactions, lag_messages, slot, purge } = standing;
+        SourceFigures {
+            source,
+            lag_bytes,
+            unread_bytes,
+            lag_transactions,
+            lag_messages,
+            slot_retained_bytes: slot.as_ref().map(|slot| slot.retained_bytes),
+            slot_safe_bytes: slot.as_ref().and_then(|slot| slot.safe_bytes),
+            slot_wal_status: slot.map(|slot| slot.wal_status),
+            binlog_files_before: purge.map(|purge| purge.files),
+            binlog_bytes_before: purge.map(|purge| purge.bytes),
+            binlog_purge_left_ms: purge.and_then(|purge| purge.time).map(milliseconds),
+        }
+    }
+}
+
+/// A time as the interface tells it.
+pub(crate) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What has passed of one table at one end of a job since this process started it.

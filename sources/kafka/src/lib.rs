@@ -20,6 +20,7 @@ mod member;
 mod memory;
 mod options;
 mod partition;
+mod probe;
 mod reader;
 mod source;
 mod start;

@@ -101,7 +101,7 @@ impl Source for Partition {
         state: Option<&SourceState>,
     ) -> Result<Box<dyn SourceReader>> {
         let place = self.place(state)?;
-        let reader = PartitionReader::open(&self.settings, &self.group, place, &self.store, context.progress);
+        let reader = PartitionReader::open(&self.settings, &self.group, place, &self.store, context);
         Ok(Box::new(reader.await?))
     }
 }

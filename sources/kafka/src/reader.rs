@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use culvert_api::{
-    Error, ErrorKind, JobProgress, Phase, Result, SourceEvent, SourceReader, SourceState, Split,
+    Error, ErrorKind, JobProgress, Phase, ReaderContext, Result, SourceEvent, SourceReader, SourceState,
+    Split,
 };
 use culvert_kafka::{Aside, Watch, ask, blocking, error};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -19,6 +20,7 @@ use crate::decode::{Message, Rows};
 use crate::memory::GroupStore;
 use crate::options::Settings;
 use crate::partition::Place;
+use crate::probe::Probe;
 
 /// Rows of a batch at most, but for those of its last message.
 const BATCH_ROWS_MAX: usize = 8_192;
@@ -41,12 +43,13 @@ pub(crate) struct PartitionReader {
     reading: Option<Reading>,
     store: Arc<GroupStore>,
     barrier_wanted: bool,
+    probe: Option<Probe>,
 }
 
 /// What reads.
 struct Reading {
     settings: Arc<Settings>,
-    consumer: Aside<BaseConsumer<Watch>>,
+    consumer: Arc<Aside<BaseConsumer<Watch>>>,
     progress: Arc<JobProgress>,
     /// Of the next message.
     place: Place,
@@ -66,11 +69,13 @@ impl PartitionReader {
         group: &str,
         place: Place,
         store: &Arc<GroupStore>,
-        progress: Arc<JobProgress>,
+        context: ReaderContext,
     ) -> Result<PartitionReader> {
         let settings = Arc::clone(settings);
         let made = settings.client.partition(group).create_with_context(Watch::default());
-        let consumer = Aside::new(made.map_err(|cause| error::convert(&cause, "make a client"))?);
+        let consumer = made.map_err(|cause| error::convert(&cause, "make a client"))?;
+        let consumer = Arc::new(Aside::new(consumer));
+        let progress = Arc::clone(&context.progress);
         let reading = blocking(move || {
             let first = place.offset;
             let rows = Rows::default();
@@ -81,7 +86,8 @@ impl PartitionReader {
         })
         .await??;
         reading.progress.set_phase(Phase::Stream);
-        Ok(PartitionReader { reading: Some(reading), store: Arc::clone(store), barrier_wanted: false })
+        let probe = Some(Probe::begin(&reading.consumer, &context, &reading.place));
+        Ok(PartitionReader { reading: Some(reading), store: Arc::clone(store), barrier_wanted: false, probe })
     }
 }
 
@@ -268,10 +274,14 @@ impl SourceReader for PartitionReader {
     }
 
     async fn checkpoint_complete(&mut self, state: &SourceState) -> Result<()> {
+        if let Some(probe) = &self.probe {
+            probe.committed(Place::decode(&state.reader)?.offset);
+        }
         self.store.completed(state)
     }
 
     async fn close(&mut self) {
+        self.probe = None;
         self.reading = None;
     }
 }

@@ -12,6 +12,7 @@ mod page;
 mod seatunnel;
 mod security;
 mod soak;
+mod standing;
 mod systemd;
 
 use std::path::{Path, PathBuf};

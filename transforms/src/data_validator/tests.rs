@@ -3,7 +3,7 @@
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, Decimal128Array, Float64Array, Int32Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
-use culvert_api::{Column, RowKindSet};
+use culvert_api::{Column, RowKind, RowKindSet};
 use culvert_config::definition_mistakes;
 use serde_json::{Value, json};
 
@@ -124,7 +124,7 @@ fn skip_keeps_updates_whole() {
     let batch = text_batch(&["id", "a"], &rows);
     let expected = ["+I 1|xx", "-D 1|xx", "+I 2|xxx", "-U 3|äö", "+U 3|äöü"];
     assert_eq!(ran(&validator("SKIP", rules.clone()), &batch), expected);
-    let left = run(&validator("ROUTE_TO_TABLE", rules), &batch).unwrap();
+    let left = run(&validator("ROUTE_TO_TABLE", rules.clone()), &batch).unwrap();
     assert_eq!(lines(&left[0]), expected);
     let told = left[1].rows.column(2).as_string::<i32>();
     let told: Vec<&str> = told.iter().flatten().collect();
@@ -134,6 +134,14 @@ fn skip_keeps_updates_whole() {
         "old states were told of when they came"
     );
     assert!(lines(&left[1])[1].contains("a is required"));
+    for way in ["SKIP", "ROUTE_TO_TABLE"] {
+        let transform = validator(way, rules.clone());
+        let outputs: Vec<_> =
+            transform.map_schema(&batch.schema).unwrap().into_iter().map(Arc::new).collect();
+        let mut rejected = 5;
+        transform.apply_counted(batch.clone(), &outputs, &mut rejected).unwrap();
+        assert_eq!(rejected, 5 + 2, "{way}: old states were counted when they came");
+    }
 }
 
 #[test]

@@ -70,6 +70,13 @@ impl MariaDbGtidSet {
         self.last.get(&gtid.domain).is_some_and(|last| gtid.sequence <= last.sequence)
     }
 
+    /// How many transactions lie between another position and this one, by their numbers: a domain that the
+    /// other one lacks counts from its first.
+    pub fn count_beyond(&self, other: &MariaDbGtidSet) -> u64 {
+        let held = |domain: u32| other.last.get(&domain).map_or(0, |last| last.sequence);
+        self.last.values().map(|last| last.sequence.saturating_sub(held(last.domain))).sum()
+    }
+
     /// The domains' last transactions, by domain.
     pub fn iter(&self) -> impl Iterator<Item = &MariaDbGtid> {
         self.last.values()

@@ -110,3 +110,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn transactions_beyond_a_set_are_counted() {
+    let uuid = |digit: char| digit.to_string().repeat(32);
+    let (a, b) = (uuid('a'), uuid('b'));
+    let set = |text: String| text.parse::<GtidSet>().unwrap();
+    let count = |one: String, other: String| set(one).count_beyond(&set(other));
+    assert_eq!(count(format!("{a}:1-10"), String::new()), 10);
+    assert_eq!(count(format!("{a}:1-10,{b}:5"), format!("{a}:1-10")), 1);
+    assert_eq!(count(format!("{a}:1-10:20-30"), format!("{a}:3-4:8-22:40")), 5 + 8);
+    assert_eq!(count(format!("{a}:1-3:5-7:9-11"), format!("{a}:2-10")), 2);
+    assert_eq!(count(format!("{a}:1-10,{a}:etl:1-4"), format!("{a}:1-100")), 4);
+    assert_eq!(count(String::new(), format!("{a}:1-100")), 0);
+    let position = |text: &str| text.parse::<MariaDbGtidSet>().unwrap();
+    assert_eq!(position("0-1-100,7-2-5").count_beyond(&position("0-3-90")), 15);
+    assert_eq!(position("0-1-100").count_beyond(&position("0-1-120")), 0);
+}

@@ -126,7 +126,8 @@ impl Mirror {
         for schema in &tables {
             self.content.tables.entry(schema.id.to_string()).or_default();
         }
-        let context = ReaderContext { job: self.job.clone(), progress: Arc::clone(&self.progress) };
+        let context =
+            ReaderContext { job: self.job.clone(), source: "s".into(), progress: Arc::clone(&self.progress) };
         let mut enumerator = self.source.enumerator(context.clone(), self.state.as_ref()).await?;
         let mut reader = self.source.reader(context, self.state.as_ref()).await?;
         let result = self.drive(enumerator.as_mut(), reader.as_mut(), begun, &mut decide).await;

@@ -292,7 +292,11 @@ async fn a_slot_that_is_moved_while_the_job_starts_is_not_followed() {
         let mut mirror = Mirror::new(source(server, &database, &["public.t"], &pairs), &database);
         mirror.catch_up(server, &database).await.unwrap();
         let state = mirror.state.as_ref();
-        let context = || ReaderContext { job: database.clone(), progress: JobProgress::default().into() };
+        let context = || ReaderContext {
+            job: database.clone(),
+            source: "s".into(),
+            progress: JobProgress::default().into(),
+        };
         mirror.source.tables(state).await.unwrap();
         let mut enumerator = mirror.source.enumerator(context(), state).await.unwrap();
         let mut reader = mirror.source.reader(context(), state).await.unwrap();

@@ -16,7 +16,7 @@ fn source(block: &str) -> FakeSource {
 }
 
 fn context() -> ReaderContext {
-    ReaderContext { job: "j".to_owned(), progress: Arc::new(JobProgress::default()) }
+    ReaderContext { job: "j".to_owned(), source: "s".to_owned(), progress: Arc::new(JobProgress::default()) }
 }
 
 /// Reads on from a state until so many batches came, or to the end; then a barrier. Ids, texts, state.

@@ -43,7 +43,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn context() -> ReaderContext {
-    ReaderContext { job: "j".to_owned(), progress: Arc::new(JobProgress::default()) }
+    ReaderContext { job: "j".to_owned(), source: "s".to_owned(), progress: Arc::new(JobProgress::default()) }
 }
 
 /// Reads on from a state until so many batches came, or to the end; then a barrier. Ids, partitions, state.
