@@ -104,7 +104,8 @@ pub trait Sink: Send + Sync {
 #[async_trait]
 pub trait SinkWriter: Send {
     /// Called once after `open`, before any row: makes the target tables ready. `fresh` is true
-    /// when nothing of this job was ever committed; only then save modes may drop or create.
+    /// when nothing of this job was ever committed; only then save modes may drop or create. A table that joins
+    /// later is not among these: it comes as a change of shape without a before.
     async fn prepare_tables(&mut self, tables: &[Arc<TableSchema>], fresh: bool) -> Result<()>;
 
     /// Accepts a batch. `Ok` promises order per key, not durability.
@@ -114,7 +115,8 @@ pub trait SinkWriter: Send {
     async fn flush(&mut self) -> Result<()>;
 
     /// Follows a change of shape; called only directly after a commit, with nothing staged, and
-    /// again after a crash: it must be idempotent.
+    /// again after a crash: it must be idempotent. Without a before the table joins: nothing of it was ever
+    /// committed, so its target is made where it is missing, by the save modes.
     async fn apply_schema_change(&mut self, change: &SchemaChange) -> Result<()>;
 
     /// Stages everything before the barrier, with this marker in the same atomic unit. Rows

@@ -111,8 +111,9 @@ pub trait Source: Send + Sync {
     async fn check(&self) -> Result<Vec<Finding>>;
 
     /// The captured tables as of this state, or as they are now without one: what the sinks
-    /// prepare for. Called once per attempt. Errors are operator errors when a table is missing
-    /// or unfit.
+    /// prepare for. Those that join a job with state are not among them: the reader tells of each, behind a
+    /// barrier whose state does not have it, by a change of shape without a before. Called once per attempt.
+    /// Errors are operator errors when a table is missing or unfit.
     async fn tables(&self, state: Option<&SourceState>) -> Result<Vec<Arc<TableSchema>>>;
 
     /// The enumerator, restored before the reader. Without a state this is a fresh start and the

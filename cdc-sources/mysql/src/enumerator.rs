@@ -12,7 +12,7 @@ use mysql_async::Conn;
 use crate::catalog::estimated_rows;
 use crate::connect::Endpoint;
 use crate::key::{KeyBound, KeyPlan};
-use crate::state::{ChunkSplit, EnumeratorState, ReaderState, StreamSplit, decode, encode};
+use crate::state::{ChunkSplit, EnumeratorState, StreamSplit, decode, encode};
 
 /// The stream's split.
 pub(crate) const STREAM: &str = "stream";
@@ -43,7 +43,7 @@ impl MySqlEnumerator {
     /// `plans` holds the tables to read, with what of them is planned already.
     pub(crate) fn new(
         endpoint: Endpoint,
-        start: ReaderState,
+        start: StreamSplit,
         plans: Vec<(TableId, TablePlan<KeyBound>)>,
         keys: &HashMap<TableId, Option<KeyPlan>>,
         chunk_rows: u64,
@@ -59,8 +59,8 @@ impl MySqlEnumerator {
             .collect();
         // What an earlier attempt has done tells nothing of how long the rest takes.
         progress.chunks_done.store(tables.iter().map(|table| table.plan.done()).sum(), Relaxed);
-        let position = start.position.clone();
-        let stream = Split { id: STREAM.to_owned(), body: encode(&StreamSplit { state: start })? };
+        let position = start.state.position.clone();
+        let stream = Split { id: STREAM.to_owned(), body: encode(&start)? };
         Ok(MySqlEnumerator {
             endpoint,
             conn: None,

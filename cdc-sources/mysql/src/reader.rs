@@ -15,7 +15,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use culvert_api::{
-    Error, ErrorKind, Phase, ReaderContext, Result, SourceEvent, SourceReader, SourceState, Split,
+    Error, ErrorKind, Phase, ReaderContext, Result, SchemaChange, SourceEvent, SourceReader, SourceState,
+    Split,
 };
 use mysql_async::Conn;
 use serde::Deserialize;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 
 use self::chunks::WholeTable;
 use self::tables::Tables;
+use crate::catalog::quote_table;
 use crate::connect::ServerInfo;
 use crate::enumerator::STREAM;
 use crate::log::{LogItem, LogStream};
@@ -33,7 +35,8 @@ use crate::position::StreamPosition;
 use crate::probe::Probe;
 use crate::shapes::Shapes;
 use crate::snapshot::{ChunkMessage, ChunkReader};
-use crate::state::{ChunkSplit, ReaderState, StreamSplit, decode, encode};
+use crate::state::{ChunkSplit, ReaderState, StreamSplit, TableState, decode, encode};
+use crate::tables::Captured;
 
 /// Rows that wait for more are passed on after this long.
 const LINGER: Duration = Duration::from_millis(20);
@@ -48,7 +51,7 @@ pub(crate) struct MySqlReader {
     server: ServerInfo,
     context: ReaderContext,
     /// What to start from, until the log is open.
-    start: Option<ReaderState>,
+    start: Option<StreamSplit>,
     log: Option<LogStream>,
     stop_at: Option<crate::position::BinlogPosition>,
     tables: Tables,
@@ -114,7 +117,7 @@ impl MySqlReader {
 
     /// Connects to the log at the position of the state.
     async fn open(&mut self) -> Result<()> {
-        let state = self.start.take().ok_or_else(|| {
+        let StreamSplit { state, joining } = self.start.take().ok_or_else(|| {
             Error::new(ErrorKind::Internal, "the reader was asked for rows before it had its split")
         })?;
         self.tables = Tables::restore(&state, &self.config)?;
@@ -129,7 +132,29 @@ impl MySqlReader {
         let from = self.log()?.position().clone();
         self.probe = Some(Probe::begin(&self.config.endpoint, &self.server, &self.context, &from));
         tracing::info!(position = %state.position, tables = state.tables.len(), "following the binlog");
+        self.join(joining)?;
         self.report_phase();
+        Ok(())
+    }
+
+    /// Takes in tables that join. The checkpoint before does not have them, and sinks are told of each: where
+    /// their target is missing they make it, as they do at the beginning of a job. A target that goes missing
+    /// later is another matter: rows of it would be lost.
+    fn join(&mut self, joining: Vec<TableState>) -> Result<()> {
+        if joining.is_empty() {
+            return Ok(());
+        }
+        self.push_barrier()?;
+        for state in joining {
+            let statement = format!("CREATE TABLE {}", quote_table(&state.id()));
+            if let Some(shapes) = self.shapes.as_mut() {
+                shapes.follow(state.def.clone());
+            }
+            let table = Captured::from_state(state, &self.config)?;
+            let after = Some(Arc::clone(&table.output));
+            self.ready.push_back(SourceEvent::SchemaChange(SchemaChange { before: None, after, statement }));
+            self.tables.add(table);
+        }
         Ok(())
     }
 
@@ -324,7 +349,7 @@ impl SourceReader for MySqlReader {
     fn add_splits(&mut self, splits: Vec<Split>) -> Result<()> {
         for split in splits {
             if split.id == STREAM {
-                self.start = Some(decode::<StreamSplit>(&split.body)?.state);
+                self.start = Some(decode(&split.body)?);
             } else {
                 self.incoming.push_back(decode(&split.body)?);
             }

@@ -50,8 +50,7 @@ impl Shapes {
             shapes.catalog.set_database_charset(&database, Some(charset));
         }
         for def in tables {
-            shapes.databases.insert(def.database.clone());
-            shapes.put(def);
+            shapes.follow(def);
         }
         shapes
     }
@@ -80,6 +79,12 @@ impl Shapes {
         let statement = parse(&text, schema, &options);
         let effects = apply_statement(self, &statement);
         (statement, effects)
+    }
+
+    /// Follows a table from now on, and the statements in its database.
+    pub(crate) fn follow(&mut self, def: TableDef) {
+        self.databases.insert(def.database.clone());
+        self.put(def);
     }
 
     /// Puts in a definition that was read from the server.

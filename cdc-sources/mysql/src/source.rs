@@ -26,7 +26,7 @@ use crate::options::{MySqlConfig, Startup, Stop, drawn_server_id};
 use crate::position::{BinlogPosition, StreamPosition};
 use crate::reader::MySqlReader;
 use crate::shapes::database_charsets;
-use crate::state::{EnumeratorState, ReaderState, TableState, decode};
+use crate::state::{EnumeratorState, ReaderState, StreamSplit, TableState, decode};
 use crate::tables::{Captured, output_of};
 
 /// A MySQL or MariaDB server to read changes from.
@@ -40,6 +40,8 @@ pub struct MySqlSource {
 struct Prepared {
     server: ServerInfo,
     start: ReaderState,
+    /// Tables that join a job with state; the state does not have them.
+    joining: Vec<TableState>,
     plans: Vec<(TableId, TablePlan<KeyBound>)>,
 }
 
@@ -104,7 +106,7 @@ impl MySqlSource {
             Vec::new()
         };
         let start = ReaderState { position, stop_at, tables, others: Vec::new(), charsets };
-        Ok(Prepared { server, start, plans })
+        Ok(Prepared { server, start, joining: Vec::new(), plans })
     }
 
     async fn start_position(
@@ -150,7 +152,7 @@ impl MySqlSource {
         }
     }
 
-    /// The state as saved, less the tables the job no longer names, plus those it names now.
+    /// The state as saved, less the tables the job no longer names, and those that join.
     async fn prepare_restored(
         &self,
         conn: &mut Conn,
@@ -167,11 +169,12 @@ impl MySqlSource {
             .hint("point the job at the server it followed, or start over with --fresh"));
         }
         start.tables.retain(|table| self.config.selection.matches(&table.id()));
-        let mut plans: Vec<_> =
-            saved.tables.into_iter().filter(|(id, _)| self.config.selection.matches(id)).collect();
         let known = |id: &TableId| start.tables.iter().any(|table| table.id() == *id);
+        // A plan without its table: the barrier in front of one that joined went out, and nothing behind it.
+        let mut plans: Vec<_> = saved.tables.into_iter().filter(|(id, _)| known(id)).collect();
         let joined: Vec<TableId> =
             list_tables(conn, &self.config.selection).await?.into_iter().filter(|id| !known(id)).collect();
+        let mut joining = Vec::new();
         if !joined.is_empty() {
             let catalog = read_catalog(conn, &server, &self.config.selection).await?;
             for def in catalog.tables {
@@ -184,7 +187,7 @@ impl MySqlSource {
                 if self.snapshots() {
                     plans.push((id, TablePlan::new()));
                 }
-                start.tables.push(TableState {
+                joining.push(TableState {
                     def,
                     output: None,
                     version: 0,
@@ -193,7 +196,7 @@ impl MySqlSource {
                 });
             }
         }
-        Ok(Prepared { server, start, plans })
+        Ok(Prepared { server, start, joining, plans })
     }
 
     async fn prepared(&self, state: Option<&SourceState>) -> Result<Prepared> {
@@ -283,14 +286,14 @@ impl Source for MySqlSource {
     ) -> Result<Box<dyn SplitEnumerator>> {
         let ready = self.prepared(state).await?;
         let mut keys: HashMap<TableId, Option<KeyPlan>> = HashMap::new();
-        for table in &ready.start.tables {
+        for table in ready.start.tables.iter().chain(&ready.joining) {
             let captured = Captured::from_state(table.clone(), &self.config)?;
             keys.insert(captured.id, captured.key);
         }
         let config = &self.config;
         let enumerator = MySqlEnumerator::new(
             config.endpoint.clone(),
-            ready.start,
+            StreamSplit { state: ready.start, joining: ready.joining },
             ready.plans,
             &keys,
             config.chunk_rows,

@@ -56,7 +56,10 @@ impl TableState {
 /// The body of the split that stands for the stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StreamSplit {
+    /// What the last checkpoint has.
     pub(crate) state: ReaderState,
+    /// Tables that the job names and the checkpoint does not have. The sinks are told of each.
+    pub(crate) joining: Vec<TableState>,
 }
 
 /// The body of a split that stands for a chunk.

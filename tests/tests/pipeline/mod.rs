@@ -5,6 +5,7 @@
 mod faults;
 mod fire;
 mod flush;
+mod join;
 mod kill;
 mod modes;
 mod shapes;
