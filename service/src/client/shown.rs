@@ -125,11 +125,27 @@ pub(super) fn figures(answer: &Value) -> String {
 
 fn rows_of(figures: &Value, row: &mut dyn FnMut(&str, String)) {
     for (key, value) in figures.as_object().into_iter().flatten() {
-        let mut name = key.trim_end_matches("_ms").replace('_', " ");
-        if let Some(first) = name.get_mut(0..1) {
-            first.make_ascii_uppercase();
+        for source in value.as_array().into_iter().flatten() {
+            let of = text(&source["source"]);
+            for (key, value) in source.as_object().into_iter().flatten().filter(|(key, _)| *key != "source") {
+                figure(&format!("{of} {key}"), value, row);
+            }
         }
-        let unit = if key.ends_with("_ms") { " ms" } else { "" };
-        row(&name, format!("{}{unit}", text(value)));
+        if !value.is_array() {
+            figure(key, value, row);
+        }
     }
+}
+
+/// One figure; what is not known has no row.
+fn figure(key: &str, value: &Value, row: &mut dyn FnMut(&str, String)) {
+    if value.is_null() {
+        return;
+    }
+    let mut name = key.trim_end_matches("_ms").replace('_', " ");
+    if let Some(first) = name.get_mut(0..1) {
+        first.make_ascii_uppercase();
+    }
+    let unit = if key.ends_with("_ms") { " ms" } else { "" };
+    row(&name, format!("{}{unit}", text(value)));
 }
