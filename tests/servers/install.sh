@@ -7,7 +7,8 @@
 # server, MariaDB's binlog reader for the benchmark, PostgreSQL 17, PostgreSQL 15
 # where Debian's package is not installed, an Apache Kafka broker (46 MB of jars;
 # where mvn or java are missing, Debian's maven and a headless Java come before
-# it) and a schema registry (142 MB).  Prints one line per step; run again on a complete machine it takes
+# it), a schema registry (142 MB), and Debian's Chromium, which opens the
+# service's page.  Prints one line per step; run again on a complete machine it takes
 # under a second.  With the word `packages` it stops after the Debian packages:
 # enough to build, and for the demo.
 #
@@ -86,6 +87,10 @@ echo "install: PostgreSQL 15 at $postgres15"
 postgres17=$(bash "$here/get-postgres.sh" 17 "$servers/postgres17") ||
     fail "PostgreSQL 17 could not be fetched (the lines above say why)"
 echo "install: PostgreSQL 17 at $postgres17"
+
+# Drives the service's page in the tests.
+command -v chromium >/dev/null || need chromium
+echo "install: Chromium at $(command -v chromium)"
 
 # Any Java of 11 or later serves, packaged or not.
 command -v java >/dev/null || need default-jre-headless

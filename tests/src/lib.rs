@@ -5,12 +5,13 @@
 //! test process. [`shared`] holds one of each per test process for tests that only need a database of their own. [`proxy`] breaks connections,
 //! [`database`] is a database on a server of either kind,
 //! [`hook`] is a web hook that behaves as it is told,
-//! [`process`] runs the `culvert` binary and kills it, [`wait`] waits for conditions, [`oracle`]
+//! [`process`] runs the `culvert` binary and kills it, [`browser`] drives Chromium, [`wait`] waits for conditions, [`oracle`]
 //! says whether two tables, or an append log and a table, hold the same.
 //!
 //! `tests/servers/install.sh` installs what is needed. Every function here panics when something
 //! goes wrong, with a message that says what was expected: it is called by tests only.
 
+pub mod browser;
 pub mod certificates;
 pub mod database;
 pub mod hook;
@@ -27,6 +28,7 @@ pub mod shared;
 pub mod tied;
 pub mod wait;
 
+pub use browser::Browser;
 pub use database::Database;
 pub use hook::{Heard, Hook, Manner};
 pub use kafka::{Isolation, Kafka, KafkaOptions};

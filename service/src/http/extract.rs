@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::daemon::model::JobId;
 use crate::http::failure::Failure;
-use crate::http::tokens::Who;
+use crate::http::tokens::{Role, Who};
 
 /// A body of JSON.
 pub(crate) struct JsonOf<T>(pub(crate) T);
@@ -102,6 +102,20 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
             Some(Some(who)) => Ok(By(format!("{} ({})", who.name, who.role.word()))),
             // The guard lets nobody else through to a handler that asks.
             _ => Err(Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", "a token is needed")),
+        }
+    }
+}
+
+/// What whoever asks may do.
+pub(crate) struct Allowed(pub(crate) Role);
+
+impl<S: Send + Sync> FromRequestParts<S> for Allowed {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Allowed, Failure> {
+        match parts.extensions.get::<Option<Who>>() {
+            Some(Some(who)) => Ok(Allowed(who.role)),
+            _ => Ok(Allowed(Role::Read)),
         }
     }
 }

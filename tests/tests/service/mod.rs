@@ -1,6 +1,7 @@
 //! `culvert serve`: many jobs in one process.
 
 mod api;
+mod browser;
 mod change;
 mod churn;
 mod client;

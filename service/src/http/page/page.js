@@ -12,6 +12,7 @@ const $ = (id) => document.getElementById(id);
 let view = null;      // what is shown: {name, id, tick}
 let before = new Map(); // figures of the last look, by job: {at, read, written, rate, out}
 let timer = 0;
+let changes = false;  // whether the token allows to
 
 class Refused extends Error {}
 
@@ -20,7 +21,7 @@ async function ask(path, method = "GET") {
   const answer = await fetch(ROOT + path, { method, headers: token ? { Authorization: "Bearer " + token } : {} });
   if (answer.status === 401) {
     sessionStorage.removeItem("token");
-    throw new Refused("The token is not known.");
+    throw new Refused(token ? "The token is not known." : "");
   }
   if (answer.status === 204) return null;
   const body = await answer.json();
@@ -96,8 +97,10 @@ async function tickJobs() {
     stateOf(state, job);
     row.insertCell().append(state);
     const over = END.includes(job.status);
+    // One look tells no rate.
+    const known = before.has(job.id);
     const { rate } = rates(job);
-    cell(row, over ? "" : perSecond(rate), "number");
+    cell(row, over ? "" : known ? perSecond(rate) : "…", "number");
     cell(row, counted(job.figures.rows_committed), "number");
     cell(row, over ? "" : lasting(job.figures.lag_ms), "number");
     cell(row, when(job.started_ms), "moment");
@@ -108,6 +111,7 @@ async function tickJobs() {
 }
 
 const ACTIONS = [
+  { word: "Pause", path: "pause", runs: true, text: "The job finishes its checkpoint and stops. Restore lets it go on from there." },
   { word: "Savepoint", path: "savepoint", runs: true, text: "The job finishes its checkpoint and stops. It can be restored from there." },
   { word: "Cancel", path: "cancel", runs: true, danger: true, text: "The job stops, behind a checkpoint if that takes no longer than ten seconds. Its restart point is kept." },
   { word: "Restore", path: "restore", runs: false, text: "The job starts again from its restart point." },
@@ -141,10 +145,11 @@ async function act(job, action) {
 function actions(job) {
   const over = END.includes(job.status);
   const box = $("actions");
-  const key = `${job.id} ${over}`;
+  const key = `${job.id} ${over} ${changes}`;
   if (box.dataset.key === key) return;
   box.dataset.key = key;
   box.replaceChildren();
+  if (!changes) return;
   for (const action of ACTIONS.filter((action) => action.runs !== over)) {
     const button = document.createElement("button");
     button.type = "button";
@@ -238,7 +243,7 @@ function tables(list) {
     name.scope = "row";
     name.textContent = table.table;
     row.append(name);
-    cell(row, `${table.role} ${table.end}`);
+    cell(row, table.end.startsWith(table.role) ? table.end : `${table.role} ${table.end}`);
     for (const kind of ["+I", "+U", "-D"]) cell(row, counted(table.rows[kind]), "number");
     cell(row, counted(table.bytes), "number");
   }
@@ -309,6 +314,7 @@ async function go() {
   clearTimeout(timer);
   try {
     const service = await ask("/api/v1/service");
+    changes = service.role === "admin";
     $("service").textContent = `${service.version} at ${location.host}`;
     $("sign-out").hidden = !sessionStorage.getItem("token");
     tell("");

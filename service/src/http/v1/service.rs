@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::daemon::metrics;
-use crate::http::extract::IsKnown;
+use crate::http::extract::{Allowed, IsKnown};
 use crate::http::failure::{ErrorBody, Failure};
 use crate::http::{App, broken};
 
@@ -51,6 +51,8 @@ pub(super) struct ServiceInfo {
     program: &'static str,
     /// Its version.
     version: &'static str,
+    /// What the token of this question allows: `read` or `admin`.
+    role: &'static str,
     /// How many jobs are in which state.
     jobs: BTreeMap<&'static str, u64>,
 }
@@ -58,12 +60,13 @@ pub(super) struct ServiceInfo {
 /// What runs here.
 #[utoipa::path(get, path = "/api/v1/service", tag = "service", responses(
     (status = 200, body = ServiceInfo, description = "The service")))]
-pub(super) async fn service(State(app): State<App>) -> Json<ServiceInfo> {
+pub(super) async fn service(State(app): State<App>, Allowed(role): Allowed) -> Json<ServiceInfo> {
     let mut jobs = BTreeMap::new();
     for job in app.jobs.list() {
         *jobs.entry(job.status.word()).or_insert(0) += 1;
     }
-    Json(ServiceInfo { program: "culvert", version: env!("CARGO_PKG_VERSION"), jobs })
+    let role = role.word();
+    Json(ServiceInfo { program: "culvert", version: env!("CARGO_PKG_VERSION"), role, jobs })
 }
 
 /// The figures of the service and its jobs, for Prometheus.
