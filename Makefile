@@ -21,13 +21,16 @@ rocksdb_library = $(shell ls -t $(CARGO_TARGET_DIR)/debug/build/librocksdb-sys-*
 rocksdb_headers = $(firstword $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*/librocksdb-sys-$(rocksdb_version)/rocksdb/include))
 rocksdb_ready = $(if $(and $(rocksdb_library),$(rocksdb_headers)),ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR=$(dir $(rocksdb_library)) ROCKSDB_INCLUDE_DIR=$(rocksdb_headers))
 
-.PHONY: help demo test check bench docs soak churn kill-long crash-matrix setup packages fmt clippy build examples tidy unit
+.PHONY: help demo demo-service test check bench docs soak churn kill-long crash-matrix setup packages fmt clippy build examples tidy unit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 demo: packages build ## row changes of a private MariaDB arrive, tagged, in another table
 	scripts/demo.sh $(culvert)
+
+demo-service: packages build ## the service: a job through a new column and a kill -9, its page, what DingTalk is told
+	scripts/demo-service.sh $(culvert) $(CARGO_TARGET_DIR)/demo-page.png
 
 test: setup fmt clippy build examples ## everything: format, lints, examples, all tests on real servers
 	cargo test --workspace --lib --bins --tests --no-fail-fast

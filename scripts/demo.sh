@@ -6,59 +6,14 @@
 # what it should be. Leaves nothing behind. Exit code 0: equal.
 set -euo pipefail
 
-fail() { echo "demo: $*" >&2; exit 1; }
-[ $# -eq 1 ] || fail "usage: demo.sh CULVERT"
-culvert=$(realpath "$1")
+[ $# -eq 1 ] || { echo "usage: demo.sh CULVERT" >&2; exit 1; }
+culvert=$1 job=''
 here=$(cd "$(dirname "$0")/.." && pwd)
-for tool in mariadbd mariadb mariadb-install-db; do
-    command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || fail "$tool is missing: run make setup"
-done
+source "$here/scripts/demo-mariadb.sh"
+leave() { end "$job"; }
 
-folder=$(mktemp -d /tmp/culvert-demo.XXXXXX)
-server='' job=''
-cleanup() {
-    # The job first: it finishes its checkpoint while the server is there.
-    [ -z "$job" ] || { kill -TERM "$job" 2>/dev/null && wait "$job" 2>/dev/null; } || true
-    [ -z "$server" ] || { kill -TERM "$server" 2>/dev/null && wait "$server" 2>/dev/null; } || true
-    rm -rf "$folder"
-}
-trap cleanup EXIT
-
-user=$(id -un)
-if [ "$(id -u)" = 0 ]; then
-    user=nobody
-    chmod 711 "$folder"
-fi
-mkdir "$folder/data"
-chown "$user" "$folder" "$folder/data"
-
-# Waits until a command succeeds, half a minute at most.
-await() {
-    local what=$1
-    shift
-    for _ in $(seq 300); do
-        if "$@" >/dev/null 2>&1; then return; fi
-        sleep 0.1
-    done
-    tail -n 20 "$folder"/*.log >&2 || true
-    fail "waited in vain for $what"
-}
-
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null ||
-    perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 1)->sockport')
-PATH=$PATH:/usr/sbin
-echo "== a private MariaDB on 127.0.0.1:$port"
-mariadb-install-db --no-defaults --user="$user" --auth-root-authentication-method=normal --skip-test-db \
-    --datadir="$folder/data" >"$folder/install.log" 2>&1 || { tail -n 20 "$folder/install.log" >&2; fail "no data folder"; }
-mariadbd --no-defaults --user="$user" --datadir="$folder/data" --socket="$folder/s.sock" --pid-file="$folder/pid" \
-    --port="$port" --bind-address=127.0.0.1 --log-bin=binlog --binlog-format=ROW --server-id=1 \
-    --innodb-buffer-pool-size=32M >"$folder/server.log" 2>&1 &
-server=$!
-sql() { mariadb --no-defaults --socket="$folder/s.sock" --user=root --password="${password-root}" "$@"; }
-password='' await "the server" sql -e 'SELECT 1'
-password='' sql -e "ALTER USER root@localhost IDENTIFIED BY 'root'; CREATE OR REPLACE USER root@'127.0.0.1' IDENTIFIED BY 'root';
-    GRANT ALL ON *.* TO root@'127.0.0.1'; CREATE DATABASE cdc;
-    CREATE TABLE cdc.w (id INT PRIMARY KEY, name VARCHAR(50));
+start_mariadb
+sql -e "CREATE TABLE cdc.w (id INT PRIMARY KEY, name VARCHAR(50));
     CREATE TABLE cdc.w2 (id INT, name VARCHAR(50), row_kind VARCHAR(13));"
 
 echo "== culvert run -c examples/selective-cdc.conf"
