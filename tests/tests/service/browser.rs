@@ -114,7 +114,7 @@ impl Reader {
                 self.browser.resize(width, 900);
                 let what = format!("{view}-{}-{size}", scheme.word());
                 let (judged, weak) = self.browser.weak_texts();
-                assert!(judged > 4 && weak.is_empty(), "{what}: {weak:#?} of {judged}");
+                assert!(judged >= 4 && weak.is_empty(), "{what}: {weak:#?} of {judged}");
                 assert_eq!(self.browser.too_wide(), 0, "{what}: it scrolls sideways");
                 let picture = self.browser.photograph(&screens().join(format!("{what}.png")));
                 // Letters have soft edges: many colours; a page without letters has a few.
@@ -342,7 +342,7 @@ async fn a_mirror_is_followed_through_its_snapshot_and_a_crash_of_the_service() 
     assert!(told.contains(&row(format!("{name}.orders"), "source MySQL-CDC")), "{tables}");
     assert!(told.contains(&row(format!("{name}.orders_copy"), "sink.jdbc")), "{tables}");
     let log = reader.browser.until("document.getElementById('log').textContent").await;
-    assert!(log.as_str().is_some_and(|text| text.lines().count() > 3), "{log}");
+    assert!(log.as_str().is_some_and(|text| text.contains("following the binlog")), "{log}");
     reader.looks_well("mirror");
     assert_eq!(
         reader.browser.eval(&format!("document.documentElement.outerHTML.includes('{NEEDLE}')")),
