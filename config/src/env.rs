@@ -54,6 +54,9 @@ pub const ENV_OPTIONS: &[OptionDef] = &[
     OptionDef::duration_ms("sink.flush.interval").default("0").doc(
         "Rows that a sink holds back are written after this long without new ones; 0 is 100 ms. They are visible with the next checkpoint.",
     ),
+    OptionDef::map("metadata").doc(
+        "The metadata provider of a job that no service runs, with the options of the service's block `metadata`; it counts before that of `--metadata`.",
+    ),
     OptionDef::choice("savemode.execute.location", &["CLUSTER", "CLIENT"])
         .ignored("save modes run where the job runs")
         .doc("Where save modes run."),

@@ -213,6 +213,9 @@ pub const COMMON_OPTIONS: &[OptionDef] = &[
     OptionDef::choice("failure.policy", &["stop", "hold"]).default("stop").doc(
         "Of a sink, what its failure does: `stop` ends the attempt of the whole job, `hold` lets the other sinks go on and keeps what this one lacks.",
     ),
+    OptionDef::string("metadata_datasource_id").doc(
+        "Of a source or sink, the id of a datasource at the metadata provider: what it gives lies under what the block says itself.",
+    ),
     OptionDef::int_in("parallelism", 1, 1024).doc(
         "Of a source, how many readers work side by side; `env.parallelism` otherwise. Behind it rows keep their order, so a transform and a sink are one each whatever this says.",
     ),

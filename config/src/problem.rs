@@ -154,6 +154,8 @@ pub enum ProblemKind {
     Variable,
     /// Dataset names do not make a graph.
     Graph,
+    /// The metadata provider cannot be asked now: the job file may be sound.
+    Unreachable,
 }
 
 /// An edit of the job file that would solve the problem.

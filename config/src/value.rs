@@ -147,6 +147,24 @@ impl Block {
         collected.leaves
     }
 
+    /// What lies below a name, as a block of its own, whether it was written `name { … }` or `name.key`; empty
+    /// where there is nothing.
+    pub fn inside(&self, name: &str) -> Block {
+        let mut block = Block::new(self.role, name, self.place.clone());
+        let below = format!("{name}.");
+        for entry in &self.entries {
+            if entry.key == name {
+                block.place = entry.place.clone();
+                if let Value::Object(inner) = &entry.value {
+                    block.entries.extend(inner.iter().cloned());
+                }
+            } else if let Some(key) = entry.key.strip_prefix(&below) {
+                block.entries.push(Entry { key: key.to_owned(), ..entry.clone() });
+            }
+        }
+        block
+    }
+
     /// Where the value under a dotted name stands; where the block begins when it is not set.
     pub fn place_of(&self, path: &str) -> Place {
         let leaves = self.leaves();

@@ -68,11 +68,22 @@ pub(crate) struct JobArguments {
     pub(crate) properties: Vec<String>,
 }
 
+/// Where options come from that a job names by an id.
+#[derive(Args, Debug)]
+pub(crate) struct MetadataArguments {
+    /// A file with a block `metadata`, such as the service's own, for jobs that name datasources by id and have no
+    /// such block in `env`; docs/metadata.md.
+    #[arg(long, value_name = "FILE", env = "CULVERT_METADATA")]
+    pub(crate) metadata: Option<PathBuf>,
+}
+
 /// Options of `culvert run`.
 #[derive(Args, Debug)]
 pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) job: JobArguments,
+    #[command(flatten)]
+    pub(crate) metadata: MetadataArguments,
     /// The folder of the job's state; by default one per job name below the user's state folder.
     #[arg(long, value_name = "DIR", env = "CULVERT_STATE")]
     pub(crate) state: Option<PathBuf>,
@@ -317,6 +328,8 @@ pub(crate) struct LogsOptions {
 pub(crate) struct CheckOptions {
     #[command(flatten)]
     pub(crate) job: JobArguments,
+    #[command(flatten)]
+    pub(crate) metadata: MetadataArguments,
     /// Also connect to sources and targets, and look at rights, settings, keys and columns.
     #[arg(long)]
     pub(crate) connect: bool,
@@ -350,6 +363,8 @@ pub(crate) struct PlanOptions {
     /// A variable for ${name} in the job file; may be repeated.
     #[arg(short = 'i', long = "variable", value_name = "NAME=VALUE", conflicts_with = "intent")]
     pub(crate) variables: Vec<String>,
+    #[command(flatten)]
+    pub(crate) metadata: MetadataArguments,
     /// Also connect to the sources, and show tables and columns at every edge.
     #[arg(long, conflicts_with = "intent")]
     pub(crate) connect: bool,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use culvert_api::{Error, ErrorClass, ErrorKind, Finding};
-use culvert_config::{Problem, Report, Severity, raise_unknown_keys};
+use culvert_config::{Problem, ProblemKind, Report, Severity, raise_unknown_keys};
 use culvert_engine::{JobGraph, NodeKind};
 
 use crate::arguments::{CheckOptions, Format};
@@ -13,7 +13,7 @@ use crate::terminal::{answer, answers_in_colour};
 
 /// Checks a job; the exit code.
 pub(crate) async fn check(options: CheckOptions) -> u8 {
-    let job = match job::read(&options.job) {
+    let job = match job::read(&options.job, options.metadata.metadata.as_deref()) {
         Ok(job) => job,
         Err(problems) => {
             let mut report = Report::default();
@@ -41,7 +41,8 @@ pub(crate) async fn look(mut job: BuiltJob, path: &Path, strict: bool, and_conne
     }
     let problems: Vec<Problem> = job.problems.clone();
     report.add_with_patch(path, &problems);
-    let mut unable = false;
+    // A provider that cannot be asked hides whether the job is sound.
+    let mut unable = problems.iter().any(|problem| problem.kind == ProblemKind::Unreachable);
     if let (true, true, Some(graph)) = (and_connect, sound, &job.graph)
         && let Err(error) = connect(&job, graph, &mut report).await
     {

@@ -5,7 +5,7 @@
 //! [`seatunnel`] translates the flags of `seatunnel.sh`. Exit codes: docs/cli.md.
 
 mod follow;
-mod master;
+pub(crate) mod master;
 pub(crate) mod seatunnel;
 mod shown;
 

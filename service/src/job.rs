@@ -1,5 +1,6 @@
 //! From a job file to a job that can run.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,12 @@ use culvert_engine::{
 
 use crate::arguments::JobArguments;
 use crate::blame::refused;
-use crate::connectors::{Build, find};
+use crate::connectors::{Build, Plugin, find};
 use crate::events::config::{self, Listener};
 use crate::for_tables::{for_tables, resolve};
+use crate::metadata::named::Named;
+use crate::metadata::renewed::{RenewedSink, RenewedSource};
+use crate::metadata::{Provider, waiting};
 use crate::tables::{AtNode, Tables, declared, follow};
 
 /// A job that was read and built, and what was found on the way.
@@ -40,15 +44,17 @@ impl BuiltJob {
     }
 }
 
-/// Reads the job file. `Err`: it could not be read or understood as a whole.
-pub(crate) fn read(arguments: &JobArguments) -> Result<BuiltJob, Vec<Problem>> {
+/// Reads the job file; `metadata` is a file with the metadata provider of a job that has none of its own. `Err`: it
+/// could not be read or understood as a whole.
+pub(crate) fn read(arguments: &JobArguments, metadata: Option<&Path>) -> Result<BuiltJob, Vec<Problem>> {
     let variables = parse_variables(&arguments.variables).map_err(|problem| vec![problem])?;
     let file = survey(&arguments.config, &variables).map_err(|errors| errors.0)?;
-    built(file, arguments.name.clone(), &arguments.properties)
+    let provider = Provider::of_job(&file, metadata)?;
+    built(file, arguments.name.clone(), &arguments.properties, provider.as_ref())
 }
 
 /// Reads a job that is kept or was sent as text: from `file` of the jobs folder, else without a file of its
-/// own.
+/// own. `provider` is the service's.
 pub(crate) fn read_kept(
     text: &str,
     format: Format,
@@ -56,29 +62,42 @@ pub(crate) fn read_kept(
     variables: &[(String, String)],
     name: Option<String>,
     properties: &[String],
+    provider: Option<&Arc<Provider>>,
 ) -> Result<BuiltJob, Vec<Problem>> {
     let read = match file {
         Some(path) => JobFile::parse(text, path, format, &Variables::new(variables).map_err(|it| vec![it])?),
         None => survey_text(text, Path::new("job.conf"), format, variables),
     };
-    built(read.map_err(|errors| errors.0)?, name, properties)
+    let file = read.map_err(|errors| errors.0)?;
+    let own = file.env.inside("metadata");
+    if !own.entries.is_empty() {
+        let message = "option 'metadata' of env has no place in a service: it has its own metadata provider";
+        let problem = Problem::error(ProblemKind::Conflict, own.place, "metadata", message);
+        return Err(vec![problem.hint("remove it; the service's file may have a block 'metadata'")]);
+    }
+    built(file, name, properties, provider)
 }
 
 /// Reads a job file that is not written yet; `path` is for messages.
 pub(crate) fn read_text(text: &str, path: &Path) -> Result<BuiltJob, Vec<Problem>> {
     let variables = Variables::new(&[]).map_err(|problem| vec![problem])?;
     let file = JobFile::parse(text, path, Format::Hocon, &variables).map_err(|errors| errors.0)?;
-    built(file, None, &[])
+    built(file, None, &[], None)
 }
 
-fn built(file: JobFile, name: Option<String>, properties: &[String]) -> Result<BuiltJob, Vec<Problem>> {
+fn built(
+    file: JobFile,
+    name: Option<String>,
+    properties: &[String],
+    provider: Option<&Arc<Provider>>,
+) -> Result<BuiltJob, Vec<Problem>> {
     let defined = config::defined(properties)?;
     let (env, mut problems) = file.settings();
     let (listeners, found) = listeners(&file);
     problems.extend(found);
     problems.extend(file.errors.iter().chain(&file.warnings).cloned());
     let name = name.or_else(|| env.name.clone()).unwrap_or_else(|| default_name(&file));
-    let graph = build(&file, &env, &mut problems);
+    let graph = waiting(|| build(&file, &env, provider, &mut problems));
     let listeners = config::with_defined(listeners, defined);
     Ok(BuiltJob { name, settings: settings(&env), file, problems, listeners, graph })
 }
@@ -141,16 +160,21 @@ fn settings(env: &JobSettings) -> Settings {
     }
 }
 
-fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Option<JobGraph> {
+fn build(
+    file: &JobFile,
+    env: &JobSettings,
+    provider: Option<&Arc<Provider>>,
+    problems: &mut Vec<Problem>,
+) -> Option<JobGraph> {
     let graph = match file.graph() {
         _ if !file.errors.is_empty() => {
-            check_options(file, problems);
+            check_options(file, provider, problems);
             return None;
         }
         Ok(graph) => graph,
         Err(found) => {
             problems.extend(found);
-            check_options(file, problems);
+            check_options(file, provider, problems);
             return None;
         }
     };
@@ -171,17 +195,26 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
                 continue;
             }
         };
-        let (options, found) = resolve(block, plugin);
+        let (named, laid) = match laid(block, plugin, provider) {
+            Ok(laid) => laid,
+            Err(found) => {
+                problems.extend(found);
+                continue;
+            }
+        };
+        let (options, found) = resolve(&laid, plugin);
         let failed = found.iter().any(Problem::is_error);
-        problems.extend(found);
+        problems.extend(match &named {
+            Some(named) => named.explained(found),
+            None => found,
+        });
         if failed {
             continue;
         }
-        let kind = match plugin.build {
-            Build::Source(build) => build(&options, &of_source(env, &options)).map(NodeKind::Source),
-            Build::Transform(build) => for_tables(block, plugin, &options, build).map(NodeKind::Transform),
-            Build::Sink(build) => build(&options).map(NodeKind::Sink),
-        };
+        let kind = made(&laid, plugin, &options, env).map(|kind| match named {
+            Some(named) => renewed(named, laid.into_owned(), plugin, env, kind),
+            None => kind,
+        });
         match kind {
             Ok(kind) => {
                 if let NodeKind::Source(source) = &kind
@@ -221,6 +254,66 @@ fn build(file: &JobFile, env: &JobSettings, problems: &mut Vec<Problem>) -> Opti
     Some(graph)
 }
 
+/// What a block names at the metadata provider, and the block with what that gives.
+fn laid<'b>(
+    block: &'b Block,
+    plugin: &Plugin,
+    provider: Option<&Arc<Provider>>,
+) -> Result<(Option<Named>, Cow<'b, Block>), Vec<Problem>> {
+    Ok(match Named::of(block, plugin, provider).map_err(|problem| vec![problem])? {
+        None => (None, Cow::Borrowed(block)),
+        Some(named) => {
+            let laid = named.laid()?;
+            (Some(named), Cow::Owned(laid))
+        }
+    })
+}
+
+/// Builds the plugin of a block whose options have no mistakes.
+fn made(block: &Block, plugin: &Plugin, options: &Options, env: &JobSettings) -> Result<NodeKind, Error> {
+    match plugin.build {
+        Build::Source(build) => build(options, &of_source(env, options)).map(NodeKind::Source),
+        Build::Transform(build) => for_tables(block, plugin, options, build).map(NodeKind::Transform),
+        Build::Sink(build) => build(options).map(NodeKind::Sink),
+    }
+}
+
+/// The same, asking for its options again at every attempt.
+fn renewed(
+    named: Named,
+    laid: Block,
+    plugin: &'static Plugin,
+    env: &JobSettings,
+    kind: NodeKind,
+) -> NodeKind {
+    let env = env.clone();
+    let again = move |block: &Block| {
+        let (options, found) = resolve(block, plugin);
+        match found.iter().find(|problem| problem.is_error()) {
+            Some(problem) => Err(Error::new(ErrorKind::Config, problem.to_string())),
+            None => made(block, plugin, &options, &env),
+        }
+    };
+    let other = || Error::new(ErrorKind::Internal, "a plugin became another one");
+    match kind {
+        NodeKind::Source(source) => {
+            let make = move |block: &Block| match again(block)? {
+                NodeKind::Source(source) => Ok(source),
+                NodeKind::Transform(_) | NodeKind::Sink(_) => Err(other()),
+            };
+            NodeKind::Source(Arc::new(RenewedSource::new(named, laid, source, Box::new(make))))
+        }
+        NodeKind::Sink(sink) => {
+            let make = move |block: &Block| match again(block)? {
+                NodeKind::Sink(sink) => Ok(sink),
+                NodeKind::Source(_) | NodeKind::Transform(_) => Err(other()),
+            };
+            NodeKind::Sink(Arc::new(RenewedSink::new(named, laid, sink, Box::new(make))))
+        }
+        transform @ NodeKind::Transform(_) => transform,
+    }
+}
+
 /// The settings of the job as a source is to take them: its own `parallelism` counts.
 fn of_source(env: &JobSettings, options: &Options) -> JobSettings {
     let own = options.opt_int("parallelism").and_then(|own| u32::try_from(own).ok());
@@ -252,11 +345,18 @@ pub(crate) fn unfit_tables(job: &BuiltJob, graph: &JobGraph, tables: Vec<Tables>
 }
 
 /// Looks at the options of a job whose blocks make no graph.
-fn check_options(file: &JobFile, problems: &mut Vec<Problem>) {
+fn check_options(file: &JobFile, provider: Option<&Arc<Provider>>, problems: &mut Vec<Problem>) {
     for block in file.sources.iter().chain(&file.transforms).chain(&file.sinks) {
         match find(block) {
             Ok(plugin) => {
-                let (options, found) = Options::resolve(block, plugin.options);
+                let block = match laid(block, plugin, provider) {
+                    Ok((_, laid)) => laid,
+                    Err(found) => {
+                        problems.extend(found);
+                        continue;
+                    }
+                };
+                let (options, found) = Options::resolve(&block, plugin.options);
                 problems.extend(found);
                 problems.extend(options.check(plugin.rules));
             }

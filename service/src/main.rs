@@ -16,6 +16,7 @@ mod for_tables;
 mod http;
 mod intent;
 mod job;
+mod metadata;
 mod option_reference;
 mod plan;
 mod plugin_pages;

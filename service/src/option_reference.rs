@@ -7,6 +7,7 @@ use crate::connectors::PLUGINS;
 use crate::daemon::SERVICE_OPTIONS;
 use crate::events::config::{EVENTS_OPTIONS, LISTENER_OPTIONS};
 use crate::http::HTTP_OPTIONS;
+use crate::metadata::METADATA_OPTIONS;
 use crate::terminal::answer;
 
 /// The reference of all options.
@@ -22,6 +23,8 @@ pub(crate) fn markdown() -> String {
     text.push_str(&options_markdown("The service: events", EVENTS_OPTIONS));
     text.push('\n');
     text.push_str(&options_markdown("A listener of events", LISTENER_OPTIONS));
+    text.push('\n');
+    text.push_str(&options_markdown("The metadata provider: metadata", METADATA_OPTIONS));
     text.push('\n');
     text.push_str(&options_markdown("env", ENV_OPTIONS));
     text.push('\n');

@@ -61,8 +61,8 @@ pub(crate) async fn print(options: PlanOptions) -> u8 {
     }
     // One of the two is there: the command line's rules say so.
     let config = config.unwrap_or_default();
-    let read =
-        job::read(&JobArguments { config, variables: options.variables, name: None, properties: Vec::new() });
+    let arguments = JobArguments { config, variables: options.variables, name: None, properties: Vec::new() };
+    let read = job::read(&arguments, options.metadata.metadata.as_deref());
     let job = match read {
         Ok(job) => job,
         Err(problems) => {

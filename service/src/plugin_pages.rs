@@ -314,8 +314,8 @@ mod tests {
         for entry in std::fs::read_dir(folder).unwrap() {
             let config = entry.unwrap().path();
             let (path, none) = (config.clone(), Vec::new);
-            let job =
-                job::read(&JobArguments { config: path, variables: none(), name: None, properties: none() });
+            let arguments = JobArguments { config: path, variables: none(), name: None, properties: none() };
+            let job = job::read(&arguments, None);
             let job = job.unwrap();
             assert_eq!(job.problems, [], "{}", config.display());
             assert!(job.graph.is_some(), "{}", config.display());

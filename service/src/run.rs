@@ -27,7 +27,7 @@ const LAST_EVENTS: Duration = Duration::from_secs(10);
 
 /// Runs a job; the exit code.
 pub(crate) async fn run(options: RunOptions) -> u8 {
-    let job = match job::read(&options.job) {
+    let job = match job::read(&options.job, options.metadata.metadata.as_deref()) {
         Ok(job) => job,
         Err(problems) => {
             tell(&problems);

@@ -39,10 +39,9 @@ pub const SCHEMA_FIRST: OptionDef = OptionDef::boolean("schema.schema_first")
     .default("false")
     .refused("write all three: `database.schema.table`")
     .doc("Whether `schema.table` is `schema.table`, not `database.table`.");
-/// Another place that knows the table.
+/// Another place that knows the table. Whoever builds the source has laid what that gives under the block.
 pub const METADATA: OptionDef = OptionDef::string("schema.metadata_table_id")
-    .refused("there is no metadata service; declare the columns")
-    .doc("The table's name at a metadata service.");
+    .doc("The id of a table at the metadata provider: what it gives lies under what `schema` says itself.");
 
 /// A table that was declared.
 #[derive(Clone, Debug)]

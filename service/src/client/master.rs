@@ -196,7 +196,7 @@ fn read_line(path: &Path) -> Option<String> {
 }
 
 /// Whether an address is of this machine.
-fn is_here(url: &str) -> bool {
+pub(crate) fn is_here(url: &str) -> bool {
     let host = url.trim_start_matches("http://").split('/').next().unwrap_or("");
     let host = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((ip, _)) => ip,
@@ -205,25 +205,26 @@ fn is_here(url: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn agent(ca: Option<&Path>) -> Result<ureq::Agent, Trouble> {
-    let tls = match ca {
-        None => TlsConfig::builder().build(),
-        Some(path) => {
-            let unread = |why: String| Trouble::Usage(format!("{}: {why}", path.display()));
-            let pem = std::fs::read(path).map_err(|error| unread(error.to_string()))?;
-            let items: Result<Vec<_>, _> = parse_pem(&pem).collect();
-            let items = items.map_err(|error| unread(error.to_string()))?;
-            let is_certificate = |item| match item {
-                PemItem::Certificate(certificate) => Some(certificate),
-                _ => None,
-            };
-            let certificates: Vec<_> = items.into_iter().filter_map(is_certificate).collect();
-            if certificates.is_empty() {
-                return Err(unread("it holds no certificate".to_owned()));
-            }
-            TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build()
-        }
+/// Whom to trust: these certificates, otherwise those of the web. What is wrong with the file, otherwise.
+pub(crate) fn trust(ca: Option<&Path>) -> Result<TlsConfig, String> {
+    let Some(path) = ca else { return Ok(TlsConfig::builder().build()) };
+    let unread = |why: String| format!("{}: {why}", path.display());
+    let pem = std::fs::read(path).map_err(|error| unread(error.to_string()))?;
+    let items: Result<Vec<_>, _> = parse_pem(&pem).collect();
+    let items = items.map_err(|error| unread(error.to_string()))?;
+    let is_certificate = |item| match item {
+        PemItem::Certificate(certificate) => Some(certificate),
+        _ => None,
     };
+    let certificates: Vec<_> = items.into_iter().filter_map(is_certificate).collect();
+    if certificates.is_empty() {
+        return Err(unread("it holds no certificate".to_owned()));
+    }
+    Ok(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build())
+}
+
+fn agent(ca: Option<&Path>) -> Result<ureq::Agent, Trouble> {
+    let tls = trust(ca).map_err(Trouble::Usage)?;
     let config = ureq::Agent::config_builder()
         .tls_config(tls)
         .http_status_as_error(false)

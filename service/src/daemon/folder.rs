@@ -2,9 +2,10 @@
 //!
 //! A new file is submitted, a changed one updates its job, and where a file is gone its job stops behind a
 //! checkpoint, to go on when the file comes back. A file is taken when two looks find it alike, so that none
-//! is read half written. What was refused is not tried again until the file changes.
+//! is read half written. What was refused is not tried again until the file changes, unless only the
+//! metadata provider could not be asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub(crate) struct JobsFolder {
     seen: BTreeMap<String, String>,
     /// What has been taken, whatever came of it.
     taken: BTreeMap<String, String>,
+    /// Files that the metadata provider keeps from being taken, as was told.
+    waiting: BTreeSet<String>,
     /// Why the folder could not be read, as it was told last.
     trouble: Option<String>,
 }
@@ -37,7 +40,7 @@ impl JobsFolder {
                 taken.insert(file, text);
             }
         }
-        JobsFolder { path, jobs, seen: BTreeMap::new(), taken, trouble: None }
+        JobsFolder { path, jobs, seen: BTreeMap::new(), taken, waiting: BTreeSet::new(), trouble: None }
     }
 
     /// Looks again and again.
@@ -78,13 +81,30 @@ impl JobsFolder {
         for (file, text) in &found {
             if self.seen.get(file) == Some(text) && self.taken.get(file) != Some(text) {
                 let came_back = !self.taken.contains_key(file);
-                self.taken.insert(file.clone(), text.clone());
+                let before = self.taken.insert(file.clone(), text.clone());
                 if let Err(refusal) = self.take(file, text, came_back).await {
+                    if refusal.passes() {
+                        // The next look tries it again, as a file that is new or has changed.
+                        self.again(file, before);
+                        if !self.waiting.insert(file.clone()) {
+                            continue;
+                        }
+                    }
                     tracing::error!(file, "the job file is not taken; what ran goes on: {refusal}");
+                } else {
+                    self.waiting.remove(file);
                 }
             }
         }
         self.seen = found;
+    }
+
+    /// Forgets that a file was taken.
+    fn again(&mut self, file: &str, before: Option<String>) {
+        match before {
+            Some(before) => self.taken.insert(file.to_owned(), before),
+            None => self.taken.remove(file),
+        };
     }
 
     /// Submits a file, or gives its job the new text.

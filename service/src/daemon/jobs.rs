@@ -24,6 +24,7 @@ use crate::daemon::record::{self, Described, JobRecord};
 use crate::daemon::running::Running;
 use crate::daemon::settings::ServiceSettings;
 use crate::events::Events;
+use crate::metadata::Provider;
 
 pub(crate) use change::Submission;
 
@@ -87,7 +88,7 @@ impl Jobs {
         }
         let kept: Vec<(u64, JobRecord)> = registry.all()?;
         let entry = |(id, record): (u64, JobRecord)| {
-            let read = record::read(&record.definition, record.file.as_deref());
+            let read = record::read(&record.definition, record.file.as_deref(), settings.metadata.as_ref());
             let described = read.ok().map(|sound| sound.described);
             (JobId(id), Entry::new(record, described, None))
         };
@@ -152,6 +153,11 @@ impl Jobs {
     /// What happens in the jobs.
     pub(crate) fn events(&self) -> &Arc<Events> {
         &self.events
+    }
+
+    /// Where jobs find the options that they name by an id.
+    pub(crate) fn metadata(&self) -> Option<&Arc<Provider>> {
+        self.settings.metadata.as_ref()
     }
 
     /// The folder of the jobs' logs.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use culvert_api::{Error, LogStanding};
-use culvert_config::{Format, Problem};
+use culvert_config::{Format, Problem, ProblemKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
@@ -338,6 +338,15 @@ pub(crate) enum Refusal {
     Invalid(Vec<Problem>),
     /// It was tried and failed.
     Failed(Error),
+}
+
+impl Refusal {
+    /// Whether it is only that the metadata provider cannot be asked now.
+    pub(crate) fn passes(&self) -> bool {
+        let Refusal::Invalid(problems) = self else { return false };
+        let mut errors = problems.iter().filter(|problem| problem.is_error()).peekable();
+        errors.peek().is_some() && errors.all(|problem| problem.kind == ProblemKind::Unreachable)
+    }
 }
 
 impl From<Error> for Refusal {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use culvert_api::Error;
 use culvert_config::{JobFile, JobMode, Problem, Role, Value, is_secret_key, mask_secrets, parse_variables};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::daemon::model::{Definition, JobStatus, Refusal, Vertex};
 use crate::events::config::refuse_programs;
 use crate::job::{self, BuiltJob};
+use crate::metadata::Provider;
 
 /// One job, as it is written to the registry at every change of its state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,13 +79,17 @@ pub(crate) struct Sound {
     pub(crate) described: Described,
 }
 
-/// Reads a definition; refused with every mistake in it.
-pub(crate) fn read(definition: &Definition, file: Option<&str>) -> Result<Sound, Refusal> {
+/// Reads a definition; refused with every mistake in it. What it names by an id is asked for, and not kept.
+pub(crate) fn read(
+    definition: &Definition,
+    file: Option<&str>,
+    provider: Option<&Arc<Provider>>,
+) -> Result<Sound, Refusal> {
     let refused = |problem: Problem| Refusal::Invalid(vec![problem]);
     let variables = parse_variables(&definition.variables).map_err(refused)?;
     let (format, name) = (definition.format.into(), definition.name.clone());
-    let path = file.map(Path::new);
-    let job = job::read_kept(&definition.text, format, path, &variables, name, &definition.properties)
+    let (path, properties) = (file.map(Path::new), &definition.properties);
+    let job = job::read_kept(&definition.text, format, path, &variables, name, properties, provider)
         .map_err(Refusal::Invalid)?;
     refuse_programs(&job.listeners).map_err(refused)?;
     let described = match &job.graph {

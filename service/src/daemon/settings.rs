@@ -6,15 +6,17 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_config::{
-    Block, Entry, OptionDef, Options, Problem, ProblemKind, Role, Value, Variables, nearest,
-    raise_unknown_keys, read_document,
+    Block, Entry, OptionDef, Options, Problem, ProblemKind, Role, Variables, nearest, raise_unknown_keys,
+    read_document,
 };
 
 use crate::events::config::{self, EVENTS_OPTIONS, Listener};
 use crate::http::{HTTP_OPTIONS, HttpConfig};
+use crate::metadata::Provider;
 use crate::state::service_folder;
 
 /// The options of `service`.
@@ -50,10 +52,12 @@ pub(crate) struct ServiceSettings {
     pub(crate) http: HttpConfig,
     /// How many events are kept.
     pub(crate) events_kept: u64,
+    /// Where jobs find the options that they name by an id.
+    pub(crate) metadata: Option<Arc<Provider>>,
 }
 
 /// The blocks of the service's file, in the order of its reference.
-const BLOCKS: &[&str] = &["service", "http", "events"];
+const BLOCKS: &[&str] = &["service", "http", "events", "metadata"];
 
 /// Reads the service's file; without one, everything is as by default.
 pub(crate) fn read(
@@ -69,15 +73,19 @@ pub(crate) fn read(
         None => Block::new(Role::Env, "the service's file", culvert_config::Place::default()),
     };
     let mut problems = unknown_blocks(&root);
-    let (options, found) = Options::resolve(&block(&root, "service"), SERVICE_OPTIONS);
+    let (options, found) = Options::resolve(&root.inside("service"), SERVICE_OPTIONS);
     problems.extend(found);
-    let (http, found) = Options::resolve(&block(&root, "http"), HTTP_OPTIONS);
+    let (http, found) = Options::resolve(&root.inside("http"), HTTP_OPTIONS);
     problems.extend(found);
-    let (events, found) = Options::resolve(&block(&root, "events"), EVENTS_OPTIONS);
+    let (events, found) = Options::resolve(&root.inside("events"), EVENTS_OPTIONS);
     problems.extend(found);
     let named = "listeners";
     let (listeners, found) = config::read("events: listeners", events.objects(named), events.place(named));
     problems.extend(found);
+    let metadata = Provider::from_block(&root.inside("metadata")).unwrap_or_else(|found| {
+        problems.extend(found);
+        None
+    });
     // Nobody else reads this file.
     raise_unknown_keys(&mut problems);
     let http = HttpConfig::from_options(&http).map_err(|problem| problems.push(problem)).ok();
@@ -95,26 +103,9 @@ pub(crate) fn read(
         stop_timeout: Duration::from_millis(options.unsigned("stop.timeout")),
         http,
         events_kept: events.unsigned("kept"),
+        metadata,
     };
     Ok((settings, listeners))
-}
-
-/// A block of the file, as one block of options; empty where it is not there.
-fn block(root: &Block, name: &str) -> Block {
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut place = root.place.clone();
-    let inside = format!("{name}.");
-    for entry in &root.entries {
-        if entry.key == name {
-            place = entry.place.clone();
-            if let Value::Object(inner) = &entry.value {
-                entries.extend(inner.iter().cloned());
-            }
-        } else if let Some(key) = entry.key.strip_prefix(&inside) {
-            entries.push(Entry { key: key.to_owned(), ..entry.clone() });
-        }
-    }
-    Block { plugin: name.to_owned(), role: Role::Env, entries, place }
 }
 
 fn unknown_blocks(root: &Block) -> Vec<Problem> {

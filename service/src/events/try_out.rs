@@ -56,7 +56,7 @@ fn listeners(options: EventsTestOptions) -> Result<Vec<Listener>, Vec<Problem>> 
     let mut listeners = Vec::new();
     if let Some(config) = options.config {
         let (variables, properties) = (options.variables, Vec::new());
-        let job = job::read(&JobArguments { config, variables, name: None, properties })?;
+        let job = job::read(&JobArguments { config, variables, name: None, properties }, None)?;
         // What is wrong with the job otherwise is not asked here.
         listeners.extend(job.listeners);
     }

@@ -1,7 +1,7 @@
 //! What somebody asks for: submit, savepoint, cancel, restore, update, remove.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use culvert_api::{Error, ErrorKind, EventKind, EventListener};
@@ -21,6 +21,9 @@ const EVENTS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long a job that is given up may take to close its files, at the end of the service.
 const GIVEN_UP_WITHIN: Duration = Duration::from_millis(1500);
+
+/// How often a job is tried to be started that waits for its metadata provider.
+const START_AGAIN_EVERY: Duration = Duration::from_secs(3);
 
 /// A job to start.
 #[derive(Clone, Debug)]
@@ -48,7 +51,16 @@ impl Jobs {
             let _turn = self.turn.lock().await;
             if record.is_wanted() {
                 let by = record.asked_by.clone();
-                if let Err(refusal) = self.start(id, record.clone(), false, &by).await {
+                let started = self.start(id, record.clone(), false, &by).await;
+                if let Err(refusal) = &started
+                    && refusal.passes()
+                {
+                    tracing::warn!(job = record.name, "the job waits to be started again: {refusal}");
+                    record.status = JobStatus::Pending;
+                    record.reason = Some(refusal.to_string());
+                    self.replace(id, record).await;
+                    tokio::spawn(Jobs::start_later(Arc::downgrade(self), id));
+                } else if let Err(refusal) = started {
                     tracing::error!(job = record.name, "the job cannot be started again: {refusal}");
                     record.status = JobStatus::Failed;
                     record.reason = Some(refusal.to_string());
@@ -73,6 +85,41 @@ impl Jobs {
         }
     }
 
+    /// Starts a job whose metadata provider could not be asked, when it can. It is let go when somebody has ended
+    /// or started it meanwhile.
+    async fn start_later(jobs: Weak<Jobs>, id: JobId) {
+        loop {
+            tokio::time::sleep(START_AGAIN_EVERY).await;
+            // The service may have ended.
+            let Some(jobs) = jobs.upgrade() else { return };
+            let Ok(record) = jobs.record(id) else { return };
+            // Asked once before it has the turn: others must not wait for a provider that does not answer.
+            let read = record::read(&record.definition, record.file.as_deref(), jobs.metadata());
+            if read.is_err_and(|refusal| refusal.passes()) {
+                continue;
+            }
+            let _turn = jobs.turn.lock().await;
+            let Ok(mut record) = jobs.record(id) else { return };
+            if record.status != JobStatus::Pending || jobs.is_running(id) || jobs.is_closing() {
+                return;
+            }
+            let by = record.asked_by.clone();
+            record.reason = None;
+            match jobs.start(id, record.clone(), false, &by).await {
+                Err(refusal) if refusal.passes() => {}
+                Err(refusal) => {
+                    tracing::error!(job = record.name, "the job cannot be started again: {refusal}");
+                    record.status = JobStatus::Failed;
+                    record.reason = Some(refusal.to_string());
+                    jobs.tell_status(id, &record).await;
+                    jobs.replace(id, record).await;
+                    return;
+                }
+                Ok(_) => return,
+            }
+        }
+    }
+
     /// Checks, keeps and starts a job.
     pub(crate) async fn submit(
         self: &Arc<Self>,
@@ -85,7 +132,7 @@ impl Jobs {
                 .ok_or_else(|| Refusal::Conflict("restoring a job needs its number".to_owned()))?;
             return self.restore(id, Some(submission.definition), by).await;
         }
-        let sound = record::read(&submission.definition, submission.file.as_deref())?;
+        let sound = record::read(&submission.definition, submission.file.as_deref(), self.metadata())?;
         let _turn = self.turn.lock().await;
         let id = self.number_for(submission.id)?;
         let record = JobRecord {
@@ -168,7 +215,7 @@ impl Jobs {
     ) -> Result<JobInfo, Refusal> {
         let record = self.record(id)?;
         changed.name = changed.name.or_else(|| record.definition.name.clone());
-        let sound = record::read(&changed, record.file.as_deref())?;
+        let sound = record::read(&changed, record.file.as_deref(), self.metadata())?;
         self.refuse_other(id, &record, &sound)?;
         if !self.is_running(id) {
             return self.restore(id, Some(changed), by).await;
@@ -224,7 +271,8 @@ impl Jobs {
 
     /// Tells the listeners of a job that has ended what the last process owes them.
     fn pay_listeners(&self, id: JobId, record: &JobRecord) {
-        let Ok(sound) = record::read(&record.definition, record.file.as_deref()) else { return };
+        let read = record::read(&record.definition, record.file.as_deref(), self.metadata());
+        let Ok(sound) = read else { return };
         let mut owed = sound.job.listeners;
         owed.retain(|listener| self.events.owes(id, listener));
         if !owed.is_empty() {
@@ -307,7 +355,7 @@ impl Jobs {
         fresh: bool,
         by: &str,
     ) -> Result<JobInfo, Refusal> {
-        let sound = record::read(&record.definition, record.file.as_deref())?;
+        let sound = record::read(&record.definition, record.file.as_deref(), self.metadata())?;
         self.refuse_other(id, &record, &sound)?;
         self.start_sound(id, record, sound, fresh, by).await
     }

@@ -46,13 +46,15 @@ pub(super) struct CheckBody {
     (status = 200, body = Value, description = "The report; a job with mistakes is answered, too"),
     (status = "4XX", body = ErrorBody, description = "Refused")))]
 pub(super) async fn check(
-    State(_): State<App>,
+    State(app): State<App>,
     JsonOf(body): JsonOf<CheckBody>,
 ) -> Result<Json<Value>, Failure> {
-    let report = match parse_variables(&body.variables)
-        .map_err(|problem| vec![problem])
-        .and_then(|variables| job::read_kept(&body.text, body.format.into(), None, &variables, None, &[]))
-    {
+    let variables = parse_variables(&body.variables).map_err(|problem| vec![problem]);
+    let read = variables.and_then(|variables| {
+        let provider = app.jobs.metadata();
+        job::read_kept(&body.text, body.format.into(), None, &variables, None, &[], provider)
+    });
+    let report = match read {
         Ok(job) => check::look(job, Path::new("job.conf"), body.strict, body.connect).await.0,
         Err(problems) => {
             let mut report = Report::default();
