@@ -12,6 +12,7 @@ mod graph;
 mod harness;
 mod kafka;
 mod local;
+mod metadata;
 mod network;
 mod pipeline;
 mod postgres;
