@@ -28,13 +28,14 @@ async fn until_standing(api: &Api, id: &str, what: &str, wanted: impl Fn(&Value)
     .await
 }
 
-/// Starts a mirror of the table `t` and waits until it has what was there before.
-async fn mirror(api: &Api, source: &Database<'_>, target: &Database<'_>) -> String {
+/// Starts a mirror of the table `t` by this account and waits until it has what was there before.
+async fn mirror(api: &Api, source: &Database<'_>, target: &Database<'_>, user: &str) -> String {
     source
         .run(&["CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(2000))", "INSERT INTO t VALUES (0, 'first')"])
         .await;
     let name = format!("standing {} {}", source.name(), source.port());
     let text = JobSpec::mirror(&name, source, &["t"], target).text();
+    let text = text.replacen("username = root", &format!("username = {user}"), 1);
     let id = api.submit(&text.replace("parallelism = 2", &format!("parallelism = 2, job.name = \"{name}\"")));
     wait::until_ok(LIMIT, "the rows that were there before", async || {
         let rows =
@@ -64,7 +65,7 @@ async fn of_a_binlog(flavor: Flavor, expire: (&str, u64)) {
     let source = Database::fresh(&server, "standing").await;
     let target = Database::fresh(postgres_shared(PgVersion::V17).await, "standing").await;
     let api = Api::start("").await;
-    let id = mirror(&api, &source, &target).await;
+    let id = mirror(&api, &source, &target, "root").await;
     let level = |it: &Value| (it["lag_bytes"] == 0) && it["unread_bytes"] == 0 && it["lag_transactions"] == 0;
     write(&source, 1..2).await;
     wait::until_ok(LIMIT, "the row", async || {
@@ -137,6 +138,34 @@ async fn of_a_mariadb() {
     of_a_binlog(Flavor::MariaDb, ("--expire-logs-days=2", 172_800)).await;
 }
 
+/// The right to ask goes while the job runs: there are no figures any more, and nothing else changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_server_that_does_not_say() {
+    let server = Server::start(Flavor::MariaDb, ServerOptions::default()).await;
+    let source = Database::fresh(&server, "standing").await;
+    let target = Database::fresh(postgres_shared(PgVersion::V17).await, "standing").await;
+    server.create_user("cdc", &["SELECT, RELOAD, REPLICATION SLAVE, BINLOG MONITOR ON *.*"]).await;
+    let api = Api::start("").await;
+    let id = mirror(&api, &source, &target, "cdc").await;
+    until_standing(&api, &id, "figures", |it| it["lag_bytes"] == 0).await;
+    source.run(&["REVOKE BINLOG MONITOR ON *.* FROM 'cdc'@'%'"]).await;
+    // A session keeps the rights it began with.
+    let idle = "SELECT id FROM information_schema.processlist WHERE user = 'cdc' AND command = 'Sleep'";
+    for session in source.rows(idle).await {
+        source.run(&[&format!("KILL {}", session[0].as_deref().expect("a number"))]).await;
+    }
+    until_standing(&api, &id, "no figures", Value::is_null).await;
+    write(&source, 1..5).await;
+    wait::until_ok(LIMIT, "the rows", async || {
+        let rows = target.rows("SELECT id FROM t").await;
+        if rows.len() == 5 { Ok(()) } else { Err(api.job(&id).to_string()) }
+    })
+    .await;
+    let job = api.job(&id);
+    assert_eq!((&job["figures"]["restarts"], &job["figures"]["sources"]), (&json!(0), &json!([])), "{job}");
+    api.running.terminate(LIMIT).assert_code(0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_slot() {
     let options = PgOptions::default().setting("max_slot_wal_keep_size", "1GB");
@@ -144,7 +173,7 @@ async fn of_a_slot() {
     let source = Database::fresh(&server, "standing").await;
     let target = Database::fresh(postgres_shared(PgVersion::V17).await, "standing").await;
     let api = Api::start("").await;
-    let id = mirror(&api, &source, &target).await;
+    let id = mirror(&api, &source, &target, "root").await;
     until_standing(&api, &id, "figures", |it| it["lag_bytes"].is_u64()).await;
 
     let mut holder = postgres_shared(PgVersion::V17).await.client(target.name()).await;
