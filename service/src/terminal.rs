@@ -1,5 +1,7 @@
 //! Logs go to standard error, what a command answers goes to standard output.
 
+mod json_lines;
+
 use std::io::{IsTerminal, Write};
 
 use tracing::{Event, Subscriber};
@@ -11,16 +13,22 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::daemon::log;
+use json_lines::JsonLines;
 
 /// Starts logging; `CULVERT_LOG` chooses what is shown (`debug`, `culvert_engine=trace`, …). A line that a
-/// job's own threads write begins with the job's number, and goes to the job's log as well.
+/// job's own threads write begins with the job's number, and goes to the job's log as well. With
+/// `CULVERT_LOG_FORMAT=json` lines on standard error are JSON.
 pub(crate) fn start_logging() {
     let filter = EnvFilter::try_from_env("CULVERT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
-    let shown = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal)
-        .event_format(WithJob(tracing_subscriber::fmt::format().with_target(false)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let shown = match std::env::var("CULVERT_LOG_FORMAT").as_deref() {
+        Ok("json") => lines.with_ansi(false).event_format(JsonLines).boxed(),
+        _ => {
+            let text = tracing_subscriber::fmt::format().with_target(false);
+            lines.with_ansi(terminal).event_format(WithJob(text)).boxed()
+        }
+    };
     let kept = tracing_subscriber::fmt::layer()
         .with_writer(log::ToJobLog)
         .with_ansi(false)

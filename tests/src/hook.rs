@@ -165,12 +165,22 @@ impl Hook {
 }
 
 impl Shared {
+    /// Keeps a request; its place.
+    fn hear(&self, request: Heard) -> usize {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.push(request);
+        self.news.notify_all();
+        heard.len() - 1
+    }
+
     fn serve(&self, mut stream: TcpStream) {
         let Some((path, headers, body)) = request(&mut stream) else { return };
         let manner = {
             let mut manners = self.manners.lock().unwrap_or_else(PoisonError::into_inner);
             if manners.len() > 1 { manners.remove(0) } else { manners[0].clone() }
         };
+        // Heard before it is answered: whoever has the answer may send the next one at once.
+        let place = self.hear(Heard { path, headers, body, taken: false });
         if let Manner::Late(time, ..) = &manner {
             std::thread::sleep(*time);
         }
@@ -186,7 +196,9 @@ impl Shared {
             stream.write_all(answer.as_bytes()).is_ok()
         });
         let taken = written && answer.is_some_and(|(status, _)| status < 300);
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(Heard { path, headers, body, taken });
+        if let Some(heard) = self.heard.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place) {
+            heard.taken = taken;
+        }
         self.news.notify_all();
         if matches!(manner, Manner::Silent) {
             // Open until the other side has had enough.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use culvert_tests::process::culvert_binary;
 use culvert_tests::scratch;
+use serde_json::Value;
 
 use super::folder::copy;
 use super::{LIMIT, Service};
@@ -47,6 +48,26 @@ async fn it_says_when_it_is_ready_that_it_lives_and_that_it_ends() {
         words.push(told(&socket, WATCHDOG));
     }
     assert!(words.iter().rev().skip(1).all(|word| word == "WATCHDOG=1"), "{words:?}");
+}
+
+#[tokio::test]
+async fn its_log_can_be_read_by_programs() {
+    let service = Service::with_rows();
+    service.write("jobs/a.conf", &copy("a", 50_000, ""));
+    let mut running = service.program().env("CULVERT_LOG_FORMAT", "json").start();
+    running.wait_for_stderr(LIMIT, "the job is FINISHED").await;
+    let ended = running.terminate(LIMIT);
+    ended.assert_code(0);
+    // What is printed once for people, the tokens, stands in front.
+    let lines = ended.stderr.lines().filter(|line| line.starts_with('{'));
+    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let of_job: Vec<&Value> = lines.iter().filter(|line| line["job_id"].is_string()).collect();
+    assert!(!of_job.is_empty() && of_job.len() < lines.len(), "{lines:?}");
+    for line in &lines {
+        assert!(line["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+        assert!(["ERROR", "WARN", "INFO"].contains(&line["level"].as_str().expect("a level")), "{line}");
+        assert!(line["message"].is_string(), "{line}");
+    }
 }
 
 #[test]
