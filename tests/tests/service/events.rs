@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::api::{Api, ENDLESS, SHORT};
 use super::{LIMIT, Service};
 use crate::postgres::job::JobSpec;
+use crate::state::full::Small;
 
 /// A service with these listeners of its own.
 async fn service(listeners: &str) -> Api {
@@ -379,5 +380,31 @@ async fn events_are_listed_by_the_command_as_they_are_by_the_interface() {
     let after: Vec<Value> = serde_json::from_str(&after.stdout).expect("a list");
     assert_eq!((after.len(), sequence(&after[0])), (1, 2));
     assert_eq!(api.get("/api/v1/events?severity=loud").status, 400);
+    api.running.terminate(LIMIT).assert_code(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_holds_events_up_and_loses_none() {
+    let hook = Hook::start(vec![Manner::Answer(200, String::new())]);
+    let service = Service::new();
+    configure(&service, &format!("{{ type = webhook, url = \"{}\" }}", hook.url("/")));
+    let small = Small::of(&service.path("data"), 48);
+    let mut api = Api::of(service, None).await;
+    // What RocksDB took of the disk in advance is used up first, by many checkpoints.
+    let hasty = ENDLESS.replace("interval = 200", "interval = 1").replace("interval = 20", "interval = 1");
+    let id = api.submit(&hasty);
+    api.until_it_moves(&id).await;
+    small.fill();
+    api.running.wait_for_stderr(LIMIT, "No space left on device").await;
+    api.until(&id, "DEGRADED").await;
+    assert!(api.running.ended().is_none());
+    small.empty();
+    hook.until(LIMIT, "the job to recover", |heard| has(heard, "JOB_RECOVERED", ""));
+    let newest = sequence(&api.get("/api/v1/events?limit=1").ok()[0]);
+    let heard = hook
+        .until(LIMIT, "the newest", |heard| events_of(heard).iter().any(|event| sequence(event) >= newest));
+    let told: Vec<u64> = events_of(&heard).iter().map(sequence).collect();
+    assert_eq!(told, (1..=told.len() as u64).collect::<Vec<u64>>());
+    assert!(has(&heard, "JOB_DEGRADED", "") && !has(&heard, "EVENTS_LOST", ""), "{heard:#?}");
     api.running.terminate(LIMIT).assert_code(0);
 }

@@ -13,10 +13,17 @@ use crate::postgres::job::{LIMIT, tail};
 pub(crate) struct Small(PathBuf);
 
 impl Small {
+    /// Room for one job's state.
     pub(crate) fn new(folder: &Path) -> Small {
+        Small::of(folder, 16)
+    }
+
+    /// One of so many MiB.
+    pub(crate) fn of(folder: &Path, size: u32) -> Small {
         std::fs::create_dir_all(folder).expect("a folder is made");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=16m,mode=0700", "culvert-test"]).arg(folder);
+        let options = format!("size={size}m,mode=0700");
+        mount.args(["-t", "tmpfs", "-o", &options, "culvert-test"]).arg(folder);
         let done = mount.status().expect("mount(8) is there");
         assert!(done.success(), "a small file system could not be made: this test needs root");
         Small(folder.to_owned())
