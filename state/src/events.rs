@@ -22,6 +22,8 @@ use crate::lock::FolderLock;
 
 const EVENTS: &str = "events";
 const CURSORS: &str = "cursors";
+/// Old events are forgotten in so many steps for as many as are kept.
+const STEPS: u64 = 20;
 /// In `cursors`, the newest number ever given: the log may be empty of events and must not begin again.
 /// Names of listeners begin with a letter.
 const NEWEST: &[u8] = b"\0newest";
@@ -32,14 +34,16 @@ pub struct EventLog {
     folder: PathBuf,
     db: DB,
     newest: AtomicU64,
+    /// Events up to this number are forgotten.
+    forgotten: AtomicU64,
     kept_max: u64,
     // Last, so that the folder is given back after the database is closed.
     _lock: FolderLock,
 }
 
 impl EventLog {
-    /// Opens the log in `folder`, which is created for its owner alone where needed; it keeps about
-    /// `kept_max` events.
+    /// Opens the log in `folder`, which is created for its owner alone where needed; it keeps `kept_max` events
+    /// and a twentieth more.
     ///
     /// # Errors
     /// As [`crate::Registry::open`].
@@ -50,11 +54,19 @@ impl EventLog {
             folder: folder.to_path_buf(),
             db,
             newest: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
             kept_max: kept_max.max(1),
             _lock: lock,
         };
         let newest = log.number(NEWEST)?.unwrap_or(0);
         log.newest.store(newest, SeqCst);
+        let mut first = log.db.iterator_cf(log.family(EVENTS)?, IteratorMode::Start);
+        let oldest = match first.next() {
+            Some(item) => log.as_number(&item.map_err(|error| read_error(&log.folder, error))?.0)?,
+            None => newest + 1,
+        };
+        drop(first);
+        log.forgotten.store(oldest.saturating_sub(1), SeqCst);
         Ok(log)
     }
 
@@ -74,15 +86,21 @@ impl EventLog {
             batch.put_cf(self.family(EVENTS)?, number.to_be_bytes(), encode_entry(event)?);
         }
         batch.put_cf(self.family(CURSORS)?, NEWEST, number.to_be_bytes());
-        if let Some(end) = number.checked_sub(self.kept_max)
-            && end > before.saturating_sub(self.kept_max)
-        {
-            batch.delete_range_cf(self.family(EVENTS)?, 0u64.to_be_bytes(), (end + 1).to_be_bytes());
+        let forgotten = self.forgotten.load(SeqCst);
+        let end = number.saturating_sub(self.kept_max);
+        // In steps: RocksDB keeps a mark for every range that was deleted until it rewrites what lies below.
+        let forgets = end >= forgotten + (self.kept_max / STEPS).max(1);
+        if forgets {
+            let range = ((forgotten + 1).to_be_bytes(), (end + 1).to_be_bytes());
+            batch.delete_range_cf(self.family(EVENTS)?, range.0, range.1);
         }
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         self.db.write_opt(batch, &synced).map_err(|error| write_error(&self.folder, error))?;
         self.newest.store(number, SeqCst);
+        if forgets {
+            self.forgotten.store(end, SeqCst);
+        }
         Ok(number)
     }
 

@@ -142,7 +142,8 @@ async fn fifty_jobs_come_and_go_and_the_service_stays_as_it_is() {
     let (seed, length) = (seed(), length());
     println!("churn: {} s, CULVERT_TEST_SEED={seed}", length.as_secs());
     let service = Service::with_rows();
-    service.configure("http { port = 0, requests.per.second = 0 }");
+    // What is bounded by a number reaches it soon.
+    service.configure("http { port = 0, requests.per.second = 0 }\nevents { kept = 1000 }");
     let mut churn = Churn {
         api: Some(Api::of(service, None).await),
         jobs: Vec::new(),
