@@ -38,6 +38,9 @@ pub const ENV_OPTIONS: &[OptionDef] = &[
     OptionDef::duration_ms("lag.threshold").default("60000").doc(
         "Changes that arrive later than this after their commit at the source are told of as an event; 0: never.",
     ),
+    OptionDef::int("slot.retention.threshold").unit("bytes").default("10737418240").doc(
+        "A replication slot of PostgreSQL that holds back more of its server's log than this is told of as an event; 0: never.",
+    ),
     OptionDef::objects("event.listeners").doc(
         "Who is told of what happens in the job, beside the listeners of the service; docs/events.md.",
     ),
@@ -97,6 +100,8 @@ pub struct JobSettings {
     pub stall_timeout_ms: u64,
     /// `lag.threshold` in milliseconds; 0: never.
     pub lag_threshold_ms: u64,
+    /// `slot.retention.threshold`; 0: never.
+    pub slot_retention_threshold: u64,
     /// `spool.bytes.max`.
     pub spool_bytes_max: u64,
     /// `job.retry.times`.
@@ -129,6 +134,7 @@ impl JobFile {
             checkpoint_timeout_ms: options.unsigned("checkpoint.timeout"),
             checkpoint_min_pause_ms: options.unsigned("min-pause"),
             stall_timeout_ms: options.unsigned("stall.timeout"),
+            slot_retention_threshold: options.unsigned("slot.retention.threshold"),
             lag_threshold_ms: options.unsigned("lag.threshold"),
             spool_bytes_max: options.unsigned("spool.bytes.max"),
             retry_times: small("job.retry.times"),

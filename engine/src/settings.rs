@@ -28,6 +28,8 @@ pub struct Settings {
     pub stall_after: Duration,
     /// Changes that arrive later than this after their commit are told of; `None`: never.
     pub lag_over: Option<Duration>,
+    /// A replication slot that holds back more bytes of its server's log is told of; `None`: never.
+    pub slot_retention_over: Option<u64>,
     /// First wait after a transient failure; doubles each time.
     pub retry_initial: Duration,
     /// Longest wait between two attempts.
@@ -53,6 +55,7 @@ impl Default for Settings {
             retry_initial: Duration::from_millis(500),
             stall_after: Duration::from_secs(20),
             lag_over: None,
+            slot_retention_over: None,
             // A job is to go on within 10 s when what it waits for is there again.
             retry_longest: Duration::from_secs(5),
             retry_budget: 10_000,

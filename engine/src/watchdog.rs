@@ -6,7 +6,7 @@
 //! source's to notice, by its heartbeats.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use culvert_api::{EventKind, JobProgress, Phase};
@@ -19,24 +19,69 @@ use crate::settings::Settings;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Watches one job until it is dropped.
-pub(crate) struct Watchdog(JoinHandle<()>);
+pub(crate) struct Watchdog {
+    task: JoinHandle<()>,
+    progress: Arc<JobProgress>,
+    rejected: Arc<Rejected>,
+}
 
 impl Watchdog {
     pub(crate) fn start(job: &str, progress: &Arc<JobProgress>, settings: &Settings) -> Watchdog {
         let (job, progress) = (job.to_owned(), Arc::clone(progress));
         let (stall_after, lag_over) = (settings.stall_after, settings.lag_over);
-        Watchdog(tokio::spawn(async move {
+        let retention_over = settings.slot_retention_over;
+        let rejected = Arc::<Rejected>::default();
+        let (shown, counting) = (Arc::clone(&progress), Arc::clone(&rejected));
+        let task = tokio::spawn(async move {
             let mut looks = tokio::time::interval(LOOK_EVERY.min(stall_after / 2));
             let (mut lag, mut snapshot) = (Lag { over: false }, Share::default());
+            let mut retention = Retention { over: false };
             loop {
                 looks.tick().await;
                 look(&job, &progress, stall_after);
                 if let Some(threshold) = lag_over {
                     lag.look(&progress, threshold);
                 }
+                if let Some(threshold) = retention_over {
+                    retention.look(&progress, threshold);
+                }
+                counting.look(&progress);
                 snapshot.look(&progress);
             }
-        }))
+        });
+        Watchdog { task, progress: shown, rejected }
+    }
+}
+
+/// Whether a slot holds back more than it should.
+struct Retention {
+    over: bool,
+}
+
+impl Retention {
+    /// Tells when what the slot holds back crosses the threshold.
+    fn look(&mut self, progress: &JobProgress, threshold_bytes: u64) {
+        let Some(slot) = progress.standings.of_job().slot else { return };
+        let over = slot.retained_bytes > threshold_bytes;
+        if over && !self.over {
+            progress.tell(EventKind::SlotRetention { bytes: slot.retained_bytes, threshold_bytes });
+        }
+        self.over = over;
+    }
+}
+
+/// Rows that were turned away and told of.
+#[derive(Default)]
+struct Rejected(AtomicU64);
+
+impl Rejected {
+    /// Tells of rows that were turned away since the last look, all together.
+    fn look(&self, progress: &JobProgress) {
+        let total: u64 = progress.rejected.totals().iter().map(|(_, _, rows)| rows).sum();
+        let before = self.0.swap(total, Relaxed);
+        if total > before {
+            progress.tell(EventKind::DeadLetterRows { rows: total - before, total });
+        }
     }
 }
 
@@ -89,7 +134,9 @@ impl Share {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+        // A job may end between two looks.
+        self.rejected.look(&self.progress);
     }
 }
 

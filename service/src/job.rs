@@ -155,6 +155,7 @@ fn settings(env: &JobSettings) -> Settings {
         retry_initial: millis(env.retry_interval_ms.max(1)),
         spool_bytes_max: env.spool_bytes_max,
         lag_over: Some(millis(env.lag_threshold_ms)).filter(|limit| !limit.is_zero()),
+        slot_retention_over: Some(env.slot_retention_threshold).filter(|limit| *limit > 0),
         stall_after: millis(env.stall_timeout_ms.max(100)),
         ..defaults
     }

@@ -202,13 +202,21 @@ mod tests {
     #[test]
     fn the_oldest_are_forgotten_past_the_limit() {
         let folder = TempDir::new().unwrap();
+        let kept = |log: &EventLog| -> Vec<u64> {
+            log.after::<String>(0, 1_000).unwrap().into_iter().map(|(number, _)| number).collect()
+        };
         let log = EventLog::open(folder.path(), 3).unwrap();
         for number in 1..=10 {
             assert_eq!(log.append(&[format!("event {number}")]).unwrap(), number);
         }
-        let kept: Vec<u64> =
-            log.after::<String>(0, 100).unwrap().into_iter().map(|(number, _)| number).collect();
-        assert_eq!(kept, [8, 9, 10]);
+        assert_eq!(kept(&log), [8, 9, 10]);
+        drop(log);
+        let log = EventLog::open(folder.path(), 100).unwrap();
+        for number in 11..=300 {
+            log.append(&[format!("event {number}")]).unwrap();
+            let count = kept(&log).len() as u64;
+            assert!(count <= 104 && count >= (number - 7).min(100), "{count} at {number}");
+        }
     }
 
     #[test]

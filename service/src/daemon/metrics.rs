@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::daemon::jobs::Jobs;
 use crate::daemon::model::{JobId, JobStatus};
+use crate::events::ListenerInfo;
 
 /// Every state, so that a graph shows zeroes.
 const STATUSES: [JobStatus; 11] = [
@@ -47,6 +48,7 @@ pub(crate) fn render(jobs: &Jobs) -> String {
         for (id, name, progress) in jobs.progress() {
             of_job(id, &name, &progress);
         }
+        jobs.events().listeners().iter().for_each(of_listener);
     });
     recorder.handle().render()
 }
@@ -54,6 +56,11 @@ pub(crate) fn render(jobs: &Jobs) -> String {
 /// What goes up and down: name, unit, meaning.
 const GAUGES: &[(&str, Unit, &str)] = &[
     ("culvert_jobs", Unit::Count, "Jobs in this state"),
+    (
+        "culvert_listener_behind_events",
+        Unit::Count,
+        "Events that a listener has not been told, those that it does not want among them",
+    ),
     ("culvert_job_up", Unit::Count, "1 when the job is RUNNING: it moves, or there is nothing to move"),
     ("culvert_job_lag_seconds", Unit::Seconds, "Age of the last transaction when it arrived"),
     ("culvert_job_snapshot_chunks", Unit::Count, "Chunks of the snapshot, all of them"),
@@ -111,6 +118,8 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
     ("culvert_rows_committed_total", Unit::Count, "Rows that sinks committed"),
     ("culvert_log_bytes_total", Unit::Bytes, "Bytes of log and result sets that the source took in"),
     ("culvert_checkpoints_total", Unit::Count, "Completed checkpoints"),
+    ("culvert_listener_messages_total", Unit::Count, "Messages that a listener has taken"),
+    ("culvert_listener_failures_total", Unit::Count, "Messages that did not arrive, and are sent again"),
     ("culvert_restarts_total", Unit::Count, "Attempts after a failure that passed"),
 ];
 
@@ -164,6 +173,14 @@ fn of_job(id: JobId, name: &str, progress: &Arc<JobProgress>) {
             of_table(&labels, (role, end), &table, (rows, bytes), &flowed);
         }
     }
+}
+
+fn of_listener(listener: &ListenerInfo) {
+    let id = listener.job_id.map(|id| id.to_string()).unwrap_or_default();
+    let labels = [("listener", listener.name.clone()), ("id", id)];
+    gauge!("culvert_listener_behind_events", &labels).set(listener.behind as f64);
+    counter!("culvert_listener_messages_total", &labels).absolute(listener.messages);
+    counter!("culvert_listener_failures_total", &labels).absolute(listener.failures);
 }
 
 /// Where a source stands in its server's log; what is not known has no figure.

@@ -11,12 +11,23 @@ use super::LIMIT;
 use super::api::Api;
 use crate::postgres::job::JobSpec;
 
+/// Bytes that a slot may hold back before it is told of; fewer than are written while a target is locked.
+const TOLD_BYTES: u64 = 20_000;
 /// Transactions that are written while nothing can be committed at the target.
 const HELD: u64 = 40;
 
 /// The first source's figures of a job.
 fn standing(api: &Api, id: &str) -> Value {
     api.job(id)["figures"]["sources"][0].clone()
+}
+
+/// Waits until an event of this type of a job is there.
+async fn until_told(api: &Api, id: &str, kind: &str) -> Value {
+    wait::until_ok(LIMIT, kind, async || {
+        let told = api.get(&format!("/api/v1/events?job={id}&type={kind}")).ok();
+        if told[0].is_object() { Ok(told) } else { Err(told.to_string()) }
+    })
+    .await
 }
 
 /// Waits until the first source's figures are as wanted; they are asked for every few seconds.
@@ -36,7 +47,8 @@ async fn mirror(api: &Api, source: &Database<'_>, target: &Database<'_>, user: &
     let name = format!("standing {} {}", source.name(), source.port());
     let text = JobSpec::mirror(&name, source, &["t"], target).text();
     let text = text.replacen("username = root", &format!("username = {user}"), 1);
-    let id = api.submit(&text.replace("parallelism = 2", &format!("parallelism = 2, job.name = \"{name}\"")));
+    let more = format!("parallelism = 2, slot.retention.threshold = {TOLD_BYTES}, job.name = \"{name}\"");
+    let id = api.submit(&text.replace("parallelism = 2", &more));
     wait::until_ok(LIMIT, "the rows that were there before", async || {
         let rows =
             target.query("SELECT id FROM t").await.map_err(|error| format!("{error}; {}", api.job(&id)))?;
@@ -198,6 +210,9 @@ async fn of_a_slot() {
     })
     .await;
 
+    let told = until_told(&api, &id, "SLOT_RETENTION").await;
+    assert!(told[0]["details"]["bytes"].as_u64() > Some(TOLD_BYTES), "{told}");
+
     lock.rollback().await.expect("the lock is let go");
     until_standing(&api, &id, "to have caught up", |it| it["lag_bytes"] == 0).await;
     assert_same((&source, "t"), (&target, "t")).await;
@@ -291,5 +306,12 @@ async fn of_what_a_transform_turns_away() {
     let page = api.get("/metrics").text;
     let line = page.lines().find(|line| line.starts_with("culvert_rows_rejected_total{")).expect("a figure");
     assert!(line.contains("transform=\"transform.datavalidator\"") && line.ends_with(" 3"), "{line}");
+    wait::until_ok(LIMIT, "every rejected row to be told", async || {
+        let told = until_told(&api, &id, "DEAD_LETTER_ROWS").await;
+        let rows = |event: &Value| event["details"]["rows"].as_u64().unwrap_or_default();
+        let rows: u64 = told.as_array().expect("a list").iter().map(rows).sum();
+        if rows == 3 { Ok(()) } else { Err(told.to_string()) }
+    })
+    .await;
     api.running.terminate(LIMIT).assert_code(0);
 }
