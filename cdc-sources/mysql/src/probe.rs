@@ -4,6 +4,7 @@
 //! A task of its own asks, on a connection of its own, so that the stream waits for nobody. A question that fails
 //! leaves the figures absent until one does not.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ use crate::position::{BinlogPosition, StreamPosition};
 const ASK_EVERY: Duration = Duration::from_secs(5);
 /// How long an answer may take, connecting included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Files of which a commit time is remembered.
+const FILES_MAX: usize = 1024;
 const DOING: &str = "asking how far the binlog goes";
 
 /// How far the reader is.
@@ -29,14 +32,19 @@ const DOING: &str = "asking how far the binlog goes";
 struct Marks {
     /// Behind the last transaction that was read.
     read: BinlogPosition,
-    /// Commit time of that transaction, in seconds since 1970 by the server's clock; 0 where unknown.
-    read_s: u32,
-    /// The newest barrier, and `read_s` there.
-    barrier: (BinlogPosition, u32),
     /// What every sink has committed.
     committed: StreamPosition,
-    /// The file of that place was written to at this time or later; 0 where nothing is known.
-    committed_s: u32,
+    /// The files that were read from that place's on, and the newest commit time in each, in seconds since 1970 by
+    /// the server's clock: the file was written to then or later.
+    files: VecDeque<(String, u32)>,
+}
+
+impl Marks {
+    /// What is known of the file to go on from; 0 for nothing.
+    fn written_s(&self) -> u32 {
+        let file = &self.committed.binlog.file;
+        self.files.iter().find(|(name, _)| name == file).map_or(0, |(_, at)| *at)
+    }
 }
 
 /// Asks for as long as it is there.
@@ -57,10 +65,8 @@ impl Probe {
     ) -> Probe {
         let marks = Arc::new(Mutex::new(Marks {
             read: from.binlog.clone(),
-            read_s: 0,
-            barrier: (BinlogPosition::default(), 0),
             committed: from.clone(),
-            committed_s: 0,
+            files: VecDeque::new(),
         }));
         let teller = Arc::new(StandingTeller::begin(&context.progress, &context.source));
         let asker = Asker {
@@ -79,24 +85,26 @@ impl Probe {
         if timestamp == 0 {
             return;
         }
-        marks.read_s = timestamp;
-        // Behind a start: the next transaction of the same file tells as well that the file is no older.
-        if marks.committed_s == 0 && marks.committed.binlog.file == position.file {
-            marks.committed_s = timestamp;
+        match marks.files.back_mut() {
+            Some((file, at)) if *file == position.file => *at = timestamp,
+            _ => {
+                if marks.files.len() == FILES_MAX {
+                    // Not the oldest: what it tells is asked for.
+                    marks.files.pop_back();
+                }
+                marks.files.push_back((position.file.clone(), timestamp));
+            }
         }
-    }
-
-    /// A barrier went out at this place.
-    pub(crate) fn barrier(&self, position: &BinlogPosition) {
-        let mut marks = lock(&self.marks);
-        marks.barrier = (position.clone(), marks.read_s);
     }
 
     /// Every sink has committed everything before this place.
     pub(crate) fn committed(&self, position: StreamPosition) {
         let mut marks = lock(&self.marks);
-        // One checkpoint is under way at a time: its barrier is the newest, or nothing is known of it.
-        marks.committed_s = if marks.barrier.0 == position.binlog { marks.barrier.1 } else { 0 };
+        while marks.files.front().is_some_and(|(file, _)| *file != position.binlog.file)
+            && marks.files.iter().any(|(file, _)| *file == position.binlog.file)
+        {
+            marks.files.pop_front();
+        }
         marks.committed = position;
     }
 }
@@ -150,9 +158,9 @@ impl Asker {
             None => self.endpoint.connect().await?,
         };
         // In this order: what is committed meanwhile makes the figures too large, never too small.
-        let (read, committed, committed_s) = {
+        let (read, committed, written_s) = {
             let marks = lock(&self.marks);
-            (marks.read.clone(), marks.committed.clone(), marks.committed_s)
+            (marks.read.clone(), marks.committed.clone(), marks.written_s())
         };
         let log = Files::read(&mut conn).await?;
         let executed = executed(&mut conn, &self.server).await?;
@@ -163,7 +171,7 @@ impl Asker {
             lag_transactions: executed.as_ref().zip(committed.gtid.as_ref()).and_then(beyond),
             lag_messages: None,
             slot: None,
-            purge: log.distance(&committed.binlog, committed_s, &rules),
+            purge: log.distance(&committed.binlog, written_s, &rules),
         };
         Ok((conn, standing))
     }

@@ -217,9 +217,6 @@ impl MySqlReader {
         self.flush()?;
         self.barrier_wanted = false;
         let state = self.state()?;
-        if let Some(probe) = &self.probe {
-            probe.barrier(&state.position.binlog);
-        }
         let position = state.position.to_string();
         self.ready.push_back(SourceEvent::Barrier { reader: encode(&state)?, position });
         Ok(())
