@@ -13,6 +13,7 @@ pub mod event;
 pub mod failpoint;
 pub mod group;
 pub mod guard;
+pub mod holding;
 pub mod measure;
 pub mod needs;
 pub mod progress;
@@ -31,6 +32,7 @@ pub use condition::{Comparison, Condition};
 pub use error::{Error, ErrorClass, ErrorKind, Result};
 pub use event::{EventKind, EventListener, EventSeverity, ShapeChange};
 pub use group::{Group, Hold, HoldEnd, Member, Share, Turn};
+pub use holding::{Holding, Holdings, SourceTables, Taking};
 pub use measure::{
     EndToEnd, Flowed, LastCheckpoint, LogStanding, PurgeDistance, Queues, Rejected, SlotRetention,
     StandingTeller, Standings, Traffic,

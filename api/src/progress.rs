@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::event::{EventKind, EventListener, Listening};
+use crate::holding::{Holdings, SourceTables};
 use crate::measure::{EndToEnd, LastCheckpoint, Queues, Rejected, Standings, Traffic};
 
 /// What a job is doing.
@@ -60,6 +61,10 @@ pub struct JobProgress {
     pub rejected: Rejected,
     /// When the snapshot began or went on, and the chunks that were done then.
     snapshot_begun: Mutex<Option<(Instant, u64)>>,
+    /// What the sinks have committed.
+    pub sinks: Holdings,
+    /// The tables that leave the sources.
+    pub tables: SourceTables,
     last_checkpoint: Mutex<Option<LastCheckpoint>>,
     position: Mutex<String>,
     /// What the job waits for now.

@@ -192,4 +192,12 @@ impl SchemaChange {
     pub fn source(&self) -> Option<u32> {
         self.after.as_ref().or(self.before.as_ref()).map(|schema| schema.source)
     }
+
+    /// Makes the tables those behind the change.
+    pub fn follow(&self, tables: &mut Vec<Arc<TableSchema>>) {
+        let Some(source) = self.source() else { return };
+        let ids = [self.table(), self.before.as_ref().map(|before| &before.id)];
+        tables.retain(|known| known.source != source || !ids.contains(&Some(&known.id)));
+        tables.extend(self.after.clone());
+    }
 }

@@ -298,6 +298,7 @@ impl Checkpointer {
         let lane = &mut self.lanes[at];
         lane.failures = 0;
         lane.place = Some((id, Some(source)));
+        self.tell_holdings();
         self.released().await
     }
 
@@ -331,6 +332,7 @@ impl Checkpointer {
             blocking(&self.opener.store, save).await?;
             pass("engine.save.after")?;
             self.saved = id;
+            self.tell_holdings();
             for at in takes_part {
                 if let LaneState::Live(link) = &self.lanes[at].state {
                     // A branch that has ended says why.
@@ -354,6 +356,10 @@ impl Checkpointer {
         let held = |lane: &Lane| matches!(lane.state, LaneState::Held { .. });
         for (branch, _) in self.opener.branches.iter().zip(&self.lanes).filter(|(_, lane)| !held(lane)) {
             self.opener.progress.tell(EventKind::WriterClosed { sink: branch.name.clone() });
+        }
+        if self.opener.is_share() {
+            (0..self.lanes.len())
+                .for_each(|at| self.opener.progress.sinks.forget(&self.opener.watched_name(at)));
         }
         self.lanes.clear();
         // What feeds a queue ends with it.

@@ -13,6 +13,7 @@ use crate::sources::{SOURCES_MAX, Sources};
 const PATHS_MAX: usize = 1024;
 
 /// What a node does.
+#[derive(Clone)]
 pub enum NodeKind {
     /// Emits rows.
     Source(Arc<dyn Source>),
@@ -33,6 +34,7 @@ pub enum FailurePolicy {
 }
 
 /// One node.
+#[derive(Clone)]
 pub struct Node {
     /// Unique in the job; a sink's name is part of its commit marker.
     pub name: String,
@@ -45,6 +47,7 @@ pub struct Node {
 }
 
 /// The nodes of a job; every input stands before the node that reads it.
+#[derive(Clone)]
 pub struct JobGraph {
     /// The nodes.
     pub nodes: Vec<Node>,

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use culvert_api::{
-    Checkpoint, Error, ErrorClass, ErrorKind, Result, SchemaChange, SourceState, Spool, SpoolItem,
+    Checkpoint, Error, ErrorClass, ErrorKind, Holding, Result, SchemaChange, SourceState, Spool, SpoolItem,
+    Taking,
 };
 use tokio::sync::oneshot;
 use tracing::{error, info};
@@ -64,9 +65,25 @@ impl Lane {
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.state, LaneState::Live(_))
     }
+
+    fn holding(&self, saved: u64) -> Holding {
+        let taking = match self.state {
+            LaneState::Live(_) => Taking::Rows,
+            LaneState::Behind { .. } => Taking::Missed,
+            LaneState::Held { .. } => Taking::Nothing,
+        };
+        Holding { committed: self.holds(), saved, taking }
+    }
 }
 
 impl Checkpointer {
+    /// Tells whoever watches the job what its sinks have committed.
+    pub(crate) fn tell_holdings(&self) {
+        for (at, lane) in self.lanes.iter().enumerate() {
+            self.opener.progress.sinks.set(&self.opener.watched_name(at), lane.holding(self.saved));
+        }
+    }
+
     /// Sends an item to every sink that takes rows as they come, and keeps it for the others.
     pub(crate) async fn send_all(&mut self, item: SpoolItem) -> Result<()> {
         if let Some(spool) = self.opener.spool.clone() {
@@ -84,14 +101,7 @@ impl Checkpointer {
 
     /// Keeps up which tables there are.
     fn follow(&mut self, change: &SchemaChange) {
-        let Some(source) = change.source() else { return };
-        if let Some(table) = change.table() {
-            self.tables.retain(|known| known.source != source || known.id != *table);
-        }
-        if let Some(before) = &change.before {
-            self.tables.retain(|known| known.source != source || known.id != before.id);
-        }
-        self.tables.extend(change.after.clone());
+        change.follow(&mut self.tables);
         self.tables_changed = true;
     }
 
@@ -161,6 +171,7 @@ impl Checkpointer {
             info!(sink = self.opener.branches[at].name, checkpoint, "the sink has caught up");
             let queue = link.queue.clone();
             lane.state = LaneState::Live(link);
+            self.tell_holdings();
             let mut fed = self.feed(at, queue, checkpoint);
             loop {
                 tokio::select! {
@@ -231,6 +242,7 @@ impl Checkpointer {
         lane.place = Some(opened.place);
         lane.state = LaneState::Behind { link: opened.link, feeding: None };
         self.tasks.spawn(watch(opened.worker));
+        self.tell_holdings();
     }
 
     /// A sink has failed: it is held where its policy says so and others go on, else the attempt ends.
@@ -265,6 +277,7 @@ impl Checkpointer {
         let held = format!("sink {} is held: {failure}", self.opener.branches[at].name);
         self.opener.progress.set_degraded(Some(held));
         self.take_no_part(at);
+        self.tell_holdings();
         Ok(())
     }
 

@@ -70,6 +70,17 @@ impl Opener {
         }
     }
 
+    /// Whether another process may do this part of the job next.
+    pub(crate) fn is_share(&self) -> bool {
+        self.writer != 0
+    }
+
+    /// The sink's name for those who watch the job, whose shares have sinks of the same name.
+    pub(crate) fn watched_name(&self, at: usize) -> String {
+        let name = &self.branches[at].name;
+        if self.writer == 0 { name.clone() } else { format!("{name} #{}", self.writer) }
+    }
+
     /// Tells that a sink's writer is open.
     pub(crate) fn told_open(&self, at: usize) {
         self.progress.tell(EventKind::WriterOpened { sink: self.branches[at].name.clone() });

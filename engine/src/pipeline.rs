@@ -79,6 +79,7 @@ pub(crate) async fn run(attempt: &Attempt<'_>, stop: &StopSignal) -> Result<Ende
     if state.as_ref() != known.source() {
         tables = attempt.source.tables(state.as_ref()).await?;
     }
+    attempt.progress.tables.set(&tables);
     let checkpoint = restored.point.as_ref().map_or(0, |point| point.id);
     if let Some(spool) = attempt.spool.cloned() {
         let (from, tables) = (state.clone(), tables.clone());
@@ -141,6 +142,7 @@ async fn start_branches(
     for worker in workers {
         checkpointer.tasks.spawn(watch(worker));
     }
+    checkpointer.tell_holdings();
     Ok(checkpointer)
 }
 
@@ -198,6 +200,7 @@ async fn drive(
             }
             SourceEvent::SchemaChange(change) => {
                 attempt.progress.tell(EventKind::of_change(&change));
+                attempt.progress.tables.follow(&change);
                 checkpointer.send_all(SpoolItem::SchemaChange(change)).await?;
             }
             SourceEvent::SplitFinished(finished) => {

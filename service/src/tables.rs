@@ -1,10 +1,14 @@
 //! The tables on the edges of a job's graph, as far as they are known: from options alone, or asked of the
 //! sources.
 
+mod shown;
+
 use std::sync::Arc;
 
 use culvert_api::{Error, Result, TableSchema, Transform};
 use culvert_engine::{JobGraph, NodeKind};
+
+pub(crate) use shown::ShownTable;
 
 /// Tables; `None` where only a server knows them.
 pub(crate) type Tables = Option<Vec<Arc<TableSchema>>>;

@@ -5,6 +5,7 @@
 //! turns; none waits for a job while it has its turn.
 
 mod change;
+mod holding;
 mod settle;
 
 use std::collections::BTreeMap;

@@ -10,6 +10,8 @@ use culvert_config::{Format, Problem, ProblemKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::tables::ShownTable;
+
 /// The number of a job. Written as text in JSON: numbers past 2^53 do not survive every reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, example = "1764267852001")]
@@ -325,6 +327,55 @@ pub(crate) struct JobInfo {
     pub(crate) graph: Vec<Vertex>,
     /// What it has done.
     pub(crate) figures: Figures,
+}
+
+/// The newest checkpoint that is complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct CheckpointInfo {
+    /// Its number.
+    pub(crate) id: u64,
+    /// How long ago it was complete, in ms.
+    pub(crate) ago_ms: u64,
+    /// From its barrier to the last sink's commit, in ms.
+    pub(crate) took_ms: u64,
+    /// Bytes of the source's state in it.
+    pub(crate) bytes: u64,
+}
+
+/// How far a sink is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct SinkHolding {
+    /// The sink's name in the graph.
+    pub(crate) sink: String,
+    /// The checkpoint that it has committed, 0 before the first; null while it was never reached.
+    pub(crate) committed: Option<u64>,
+    /// How many saved checkpoints it has not committed.
+    pub(crate) behind: u64,
+    /// `live` takes rows as they come, `catching_up` what it lacks, `held` nothing: it failed and is tried again.
+    #[schema(value_type = String)]
+    pub(crate) state: &'static str,
+}
+
+/// What a running job has committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Committed {
+    /// The newest checkpoint that this process has completed.
+    pub(crate) last_checkpoint: Option<CheckpointInfo>,
+    /// How far its sinks are; none of a job that does not run.
+    pub(crate) sinks: Vec<SinkHolding>,
+}
+
+/// The tables behind one vertex of a job's graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct VertexTables {
+    /// The vertex.
+    pub(crate) vertex: u32,
+    /// What leaves it; of a sink, what arrives. Null where that is not known (yet).
+    pub(crate) tables: Option<Vec<ShownTable>>,
+    /// How many more there are.
+    pub(crate) left_out: usize,
+    /// Why it cannot be told.
+    pub(crate) error: Option<String>,
 }
 
 /// Why something was not done.

@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use culvert_api::{Error, ErrorKind, JobProgress};
@@ -52,10 +52,25 @@ pub(crate) struct Start {
     pub(crate) told: Arc<Told>,
 }
 
+/// The nodes of a job, for as long as it is at work: connectors hold files and connections.
+struct Shown(Mutex<Option<JobGraph>>);
+
+impl Shown {
+    fn nodes(&self) -> MutexGuard<'_, Option<JobGraph>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self) {
+        let nodes = self.nodes().take();
+        drop(nodes);
+    }
+}
+
 /// A job at work.
 pub(crate) struct Running {
     pub(crate) progress: Arc<JobProgress>,
     pub(crate) read_limit: ReadLimit,
+    graph: Arc<Shown>,
     stop: watch::Sender<bool>,
     give_up: watch::Sender<bool>,
     ended: watch::Receiver<Option<Outcome>>,
@@ -67,13 +82,15 @@ impl Running {
         let progress = Arc::new(JobProgress::default());
         progress.set_listener(start.told.clone());
         let read_limit = start.settings.read_limit.clone();
+        let graph = Arc::new(Shown(Mutex::new(Some(start.graph.clone()))));
         let (stop, stop_signal) = stop_channel();
         let (give_up, mut given_up) = watch::channel(false);
         let (told, ended) = watch::channel(None);
-        let (id, shared) = (start.id, Arc::clone(&progress));
+        let (id, shared, shown) = (start.id, Arc::clone(&progress), Arc::clone(&graph));
         let work = move || {
+            let nodes = Arc::clone(&shown);
             let outcome = on_own_threads(start, shared, |job| async move {
-                tokio::select! {
+                let outcome = tokio::select! {
                     ended = culvert_engine::run(&job, stop_signal) => match ended {
                         Ok(Ended::Finished) => Outcome::Finished,
                         Ok(Ended::Stopped) => Outcome::Stopped,
@@ -81,15 +98,24 @@ impl Running {
                     },
                     // An error means that nobody is left who could ask.
                     _ = given_up.wait_for(|asked| *asked) => Outcome::GivenUp,
-                }
+                };
+                nodes.forget();
+                outcome
             });
+            // A job that panicked did not come to it.
+            shown.forget();
             // Nobody listens any more when the service ends.
             let _ = told.send(Some(outcome));
         };
         if let Err(error) = std::thread::Builder::new().name(format!("job-{id}")).spawn(work) {
             tracing::error!(job = %id, "no thread could be started for the job: {error}");
         }
-        Running { progress, read_limit, stop, give_up, ended }
+        Running { progress, read_limit, graph, stop, give_up, ended }
+    }
+
+    /// The job's nodes, for whoever wants to know what passes between them; `None` when it has ended.
+    pub(crate) fn graph(&self) -> Option<JobGraph> {
+        self.graph.nodes().clone()
     }
 
     /// Asks the job to finish its checkpoint and end.

@@ -22,6 +22,7 @@ pub(crate) fn paths() -> OpenApiRouter<App> {
         .routes(routes!(jobs::restore))
         .routes(routes!(jobs::limit))
         .routes(routes!(jobs::metrics))
+        .routes(routes!(jobs::edges))
         .routes(routes!(jobs::logs))
         .routes(routes!(events::list))
         .routes(routes!(events::listeners))

@@ -1,10 +1,10 @@
 //! The graph as JSON; docs/plan.md describes the form.
 
-use culvert_api::{RowKind, TableSchema};
 use serde_json::{Value, json};
 
 use super::{Plan, Shown, VERSION};
 use crate::plugin_pages::contract_words;
+use crate::tables::ShownTable;
 
 /// The whole plan.
 pub(super) fn write(plan: &Plan) -> String {
@@ -54,30 +54,6 @@ fn node(plan: &Plan, node: &Shown) -> Value {
 
 /// The tables that leave a node, or reach a sink; null where only a server knows them.
 fn tables(node: &Shown) -> Value {
-    let one = |table: &std::sync::Arc<TableSchema>| {
-        let columns: Vec<Value> = table
-            .columns
-            .iter()
-            .map(|column| {
-                json!({
-                    "name": column.name,
-                    "type": column.data_type.to_string(),
-                    "declared": column.source_type.as_ref().map(|declared| &declared.declaration),
-                    "nullable": column.nullable,
-                })
-            })
-            .collect();
-        let kinds = RowKind::ALL.into_iter().filter(|kind| table.kinds.contains(*kind));
-        json!({
-            "name": table.id.to_string(),
-            "source": table.source,
-            "key": table.primary_key,
-            "kinds": kinds.map(RowKind::short).collect::<Vec<&str>>(),
-            "columns": columns,
-        })
-    };
-    match &node.tables {
-        Some(tables) => tables.iter().map(one).collect(),
-        None => Value::Null,
-    }
+    let shown = |tables: &Vec<_>| tables.iter().map(|table| json!(ShownTable::of(table))).collect();
+    node.tables.as_ref().map_or(Value::Null, shown)
 }

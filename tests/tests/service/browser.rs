@@ -295,6 +295,46 @@ async fn a_token_that_may_read_is_offered_no_actions() {
     api.running.terminate(LIMIT).assert_code(0);
 }
 
+/// Columns, types and kinds of what passes; the checkpoint that the sink has committed.
+async fn tells_of_edges_and_checkpoints(reader: &mut Reader, api: &Api, id: &str, database: &str) {
+    let first = "document.querySelector('#edges summary')";
+    reader.browser.until(first).await;
+    let edges =
+        reader.browser.eval("[...document.querySelectorAll('#edges summary')].map((it) => it.textContent)");
+    assert_eq!(edges, json!(["MySQL-CDC → TableRename: 1 table", "TableRename → Jdbc: 1 table"]));
+    reader.go_to(first).await;
+    reader.browser.press(Key::Enter);
+    reader.browser.until("document.querySelector('#edges table').checkVisibility()").await;
+    let caption = reader.browser.eval("document.querySelector('#edges caption').textContent");
+    assert_eq!(caption, format!("{database}.orders, key id, rows +I -U +U -D"));
+    let columns = reader.browser.eval(
+        "[...document.querySelector('#edges tbody').rows].map((row) => [...row.cells].map((cell) => cell.textContent))",
+    );
+    assert_eq!(
+        columns,
+        json!([["id", "Int32", "int(11)", "never"], ["item", "Utf8", "varchar(40)", "may be"]])
+    );
+    let told = api.get(&format!("/api/v1/jobs/{id}/edges")).ok();
+    assert_eq!(told["vertices"][1]["tables"][0]["name"], format!("{database}.orders_copy"));
+    assert_eq!(
+        (&told["vertices"][2]["tables"], &told["vertices"][2]["error"]),
+        (&told["vertices"][1]["tables"], &Value::Null)
+    );
+    let row = "[...document.querySelector('#sinks tr').cells].map((cell) => cell.textContent)";
+    reader
+        .browser
+        .until(&format!("JSON.stringify({row}.slice(2)) === '[\"0\",\"rows as they come\"]'"))
+        .await;
+    let job = api.job(id);
+    let (sink, last) = (&job["sinks"][0], &job["last_checkpoint"]);
+    assert_eq!((&sink["sink"], &sink["state"]), (&json!("sink.jdbc"), &json!("live")), "{job}");
+    let behind =
+        last["id"].as_u64().zip(sink["committed"].as_u64()).map(|(last, committed)| last.abs_diff(committed));
+    assert!(behind.is_some_and(|behind| behind <= 1), "{job}");
+    reader.browser.until("document.getElementById('checkpoint').textContent.startsWith('Checkpoint ')").await;
+    reader.browser.until("document.getElementById('events').textContent.includes('SNAPSHOT_FINISHED')").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_is_followed_through_its_snapshot_and_a_crash_of_the_service() {
     let server = shared(Flavor::MariaDb).await;
@@ -314,7 +354,7 @@ async fn a_mirror_is_followed_through_its_snapshot_and_a_crash_of_the_service() 
     let id = api.submit(&format!(
         "env {{ job.name = mirror, job.mode = STREAMING, checkpoint.interval = 200, read_limit.rows_per_second = 40 }}\n\
          source {{ MySQL-CDC {{ url = \"{url}\", username = {name}, password = \"{NEEDLE}\", table-names = [\"{name}.orders\"],\n\
-           snapshot.split.size = 40 }} }}\n\
+           snapshot.split.size = 40, schema-changes.enabled = true }} }}\n\
          transform {{ TableRename {{ suffix = \"_copy\" }} }}\n\
          sink {{ Jdbc {{ url = \"{url}\", driver = \"com.mysql.cj.jdbc.Driver\", username = {name}, password = \"{NEEDLE}\",\n\
            database = {name}, generate_sink_sql = true }} }}\n",
@@ -332,6 +372,7 @@ async fn a_mirror_is_followed_through_its_snapshot_and_a_crash_of_the_service() 
     reader.browser.until(&format!("{} === '2,000'", figure("Rows committed"))).await;
     let file = reader.browser.until("document.getElementById('file').textContent").await;
     assert!(file.as_str().is_some_and(|text| text.contains("table-names") && text.contains("***")), "{file}");
+    tells_of_edges_and_checkpoints(&mut reader, &api, &id, &name).await;
     database.run(&["INSERT INTO orders VALUES (5000, 'late')", "DELETE FROM orders WHERE id = 1"]).await;
     reader.browser.until(&format!("{} === '2,002'", figure("Rows committed"))).await;
     let tables = reader.browser.eval(
@@ -341,6 +382,19 @@ async fn a_mirror_is_followed_through_its_snapshot_and_a_crash_of_the_service() 
     let told = tables.as_array().expect("rows");
     assert!(told.contains(&row(format!("{name}.orders"), "source MySQL-CDC")), "{tables}");
     assert!(told.contains(&row(format!("{name}.orders_copy"), "sink.jdbc")), "{tables}");
+    // A column comes: the events tell it, and the edge has it.
+    database
+        .run(&[
+            "ALTER TABLE orders ADD COLUMN note VARCHAR(30)",
+            "INSERT INTO orders VALUES (5002, 'with', 'it')",
+        ])
+        .await;
+    reader
+        .browser
+        .until("document.getElementById('events').textContent.includes('SCHEMA_CHANGE_ADD_COLUMN')")
+        .await;
+    reader.browser.until("document.getElementById('edges').textContent.includes('varchar(30)')").await;
+    assert_eq!(reader.browser.eval("document.querySelectorAll('#edges details[open]').length"), 1);
     let log = reader.browser.until("document.getElementById('log').textContent").await;
     assert!(log.as_str().is_some_and(|text| text.contains("following the binlog")), "{log}");
     reader.looks_well("mirror");
@@ -356,7 +410,7 @@ async fn a_mirror_is_followed_through_its_snapshot_and_a_crash_of_the_service() 
         .until("document.getElementById('notice').textContent === 'The service does not answer.'")
         .await;
     reader.looks_well("nobody-answers");
-    database.run(&["INSERT INTO orders VALUES (5001, 'meanwhile')"]).await;
+    database.run(&["INSERT INTO orders VALUES (5001, 'meanwhile', NULL)"]).await;
     service.configure(&format!("http {{ port = {port}, requests.per.second = 0 }}"));
     let api = Api::of(service, None).await;
     assert_eq!(api.admin, admin);
@@ -364,7 +418,7 @@ async fn a_mirror_is_followed_through_its_snapshot_and_a_crash_of_the_service() 
     reader.until_state("RUNNING").await;
     reader.browser.until(&format!("{} === '1'", figure("Rows committed"))).await;
     let count = format!("SELECT COUNT(*) FROM {name}.orders_copy");
-    wait::until(LIMIT, "all rows", async || database.rows(&count).await == [[Some("2001".to_owned())]]).await;
+    wait::until(LIMIT, "all rows", async || database.rows(&count).await == [[Some("2002".to_owned())]]).await;
     reader.kept_to_itself();
     api.running.terminate(LIMIT).assert_code(0);
 }

@@ -4,14 +4,19 @@
 
 const ROOT = document.documentElement.dataset.root;
 const EVERY_MS = 2000;
+const EDGES_EVERY = 3;  // looks at the job, for one at its tables
+const EVENTS_SHOWN = 50;
+const TABLES_SHOWN = 100;
 const SVG = "http://www.w3.org/2000/svg";
 const END = ["SAVEPOINT_DONE", "CANCELED", "FAILED", "FINISHED"];
+const TAKES = { live: "rows as they come", catching_up: "what it lacks", held: "nothing: it failed, and is tried again" };
 const LOOKS = { RUNNING: "good", FINISHED: "good", STALLED: "warn", DEGRADED: "warn", FAILED: "bad" };
 
 const $ = (id) => document.getElementById(id);
 let view = null;      // what is shown: {name, id, tick}
 let before = new Map(); // figures of the last look, by job: {at, read, written, rate, out}
 let timer = 0;
+let passing = new Map(); // how many tables leave a vertex, as told last
 let changes = false;  // whether the token allows to
 
 class Refused extends Error {}
@@ -198,8 +203,12 @@ function graph(job, { rate, out }) {
       svg.append(drawn("path", { d: `M${x} ${y}C${x + across / 2} ${y} ${x + across / 2} ${v} ${x + across} ${v}H${u}` }));
     }
   }
+  const read = new Set(job.graph.flatMap((vertex) => vertex.inputs));
   for (const vertex of job.graph) {
     const { x, y } = place.get(vertex.id);
+    const count = passing.get(`${job.id} ${vertex.id}`);
+    if (count !== undefined && read.has(vertex.id))
+      svg.append(drawn("text", { x: x + width + across / 2, y: y + height / 2 - 6, "text-anchor": "middle", class: "role" }, tablesOf(count)));
     svg.append(drawn("rect", { x, y, width, height, rx: 6 }));
     svg.append(drawn("text", { x: x + 12, y: y + 18, class: "role" }, vertex.role));
     svg.append(drawn("text", { x: x + 12, y: y + 37 }, vertex.plugin));
@@ -233,11 +242,103 @@ function figures(job) {
   }
 }
 
+/// What is complete, and how far every sink is.
+function sinks({ last_checkpoint: last, sinks: all }) {
+  $("checkpoint").textContent = last
+    ? `Checkpoint ${counted(last.id)} was complete ${lasting(last.ago_ms)} ago. It took ${lasting(last.took_ms)} and holds ${counted(last.bytes)} bytes of the source's state.`
+    : all.length ? "None is complete since the job was started." : "The job does not run.";
+  $("sinks-box").hidden = all.length === 0;
+  const body = $("sinks");
+  body.replaceChildren();
+  for (const sink of all) {
+    const row = body.insertRow();
+    const name = document.createElement("th");
+    name.scope = "row";
+    name.textContent = sink.sink;
+    row.append(name);
+    cell(row, sink.committed === null ? "not known yet" : counted(sink.committed), "number");
+    cell(row, counted(sink.behind), "number");
+    cell(row, TAKES[sink.state] ?? sink.state);
+  }
+}
+
+function made(name, text, parent) {
+  const element = document.createElement(name);
+  if (text) element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+const tablesOf = (n) => `${counted(n)} ${n === 1 ? "table" : "tables"}`;
+
+/// The tables that pass each edge of the graph: made anew when they change, so that what is open stays so.
+function edges(job, vertices) {
+  const box = $("edges");
+  const text = JSON.stringify(vertices);
+  if (box.dataset.told === text) return;
+  box.dataset.told = text;
+  passing = new Map(vertices.filter((one) => one.tables).map((one) => [`${job.id} ${one.vertex}`, one.tables.length + one.left_out]));
+  const open = new Set([...box.querySelectorAll("details[open]")].map((edge) => edge.dataset.edge));
+  box.replaceChildren();
+  const named = new Map(job.graph.map((vertex) => [vertex.id, vertex.plugin]));
+  const behind = new Map(vertices.map((one) => [one.vertex, one]));
+  for (const vertex of job.graph) for (const input of vertex.inputs) {
+    const { tables, left_out: more, error } = behind.get(input) ?? {};
+    if (!tables && !error) continue;
+    const edge = made("details", "", box);
+    edge.dataset.edge = `${input} ${vertex.id}`;
+    edge.open = open.has(edge.dataset.edge);
+    const count = tables ? tablesOf(tables.length + more) : "tables that cannot be told";
+    made("summary", `${named.get(input)} → ${named.get(vertex.id)}: ${count}`, edge);
+    if (error) made("p", error, edge);
+    for (const table of tables ?? []) schema(table, edge);
+    if (more) made("p", `and ${tablesOf(more)} more`, edge);
+  }
+}
+
+function schema(table, parent) {
+  const box = made("div", "", parent);
+  box.className = "wide";
+  box.tabIndex = 0;
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", `Columns of ${table.name}`);
+  const shown = made("table", "", box);
+  made("caption", `${table.name}, ${table.key.length ? "key " + table.key.join(", ") : "no key"}, rows ${table.kinds.join(" ")}`, shown);
+  const head = shown.createTHead().insertRow();
+  for (const title of ["Column", "Type", "As declared", "NULL"]) made("th", title, head).scope = "col";
+  const body = shown.createTBody();
+  for (const column of table.columns) {
+    const row = body.insertRow();
+    made("th", column.name, row).scope = "row";
+    cell(row, column.type);
+    cell(row, column.declared ?? "");
+    cell(row, column.nullable ? "may be" : "never");
+  }
+}
+
+/// What happened, the newest first.
+function events(list) {
+  const body = $("events");
+  const newest = String(list[0]?.sequence ?? "");
+  $("events-box").hidden = list.length === 0;
+  if (body.dataset.newest === newest) return;
+  body.dataset.newest = newest;
+  body.replaceChildren();
+  for (const event of list) {
+    const row = body.insertRow();
+    cell(row, when(event.at_ms), "moment");
+    const severity = made("span", event.severity, row.insertCell());
+    severity.className = "state " + event.severity;
+    cell(row, event.type);
+    cell(row, event.text, "text");
+  }
+}
+
 /// The busiest tables.
 function tables(list) {
   const body = $("tables");
   body.replaceChildren();
-  for (const table of list.slice(0, 100)) {
+  for (const table of list.slice(0, TABLES_SHOWN)) {
     const row = body.insertRow();
     const name = document.createElement("th");
     name.scope = "row";
@@ -252,7 +353,9 @@ function tables(list) {
 async function tickJob() {
   const id = view.id;
   const at = "/api/v1/jobs/" + id;
-  const [job, log, metrics] = await Promise.all([ask(at), ask(at + "/logs?lines=200"), ask(at + "/metrics")]);
+  const [job, log, metrics, happened] = await Promise.all([
+    ask(at), ask(at + "/logs?lines=200"), ask(at + "/metrics"), ask(`/api/v1/events?job=${id}&limit=${EVENTS_SHOWN}`),
+  ]);
   if (view?.id !== id) return;
   $("job-title").textContent = job.name;
   stateOf($("job-state"), job);
@@ -265,13 +368,21 @@ async function tickJob() {
   $("chunks-text").textContent = `${counted(done)} of ${counted(total)} chunks`;
   graph(job, rates(job));
   figures(job);
+  sinks(job);
   tables(metrics.tables);
+  events(happened);
   const pre = $("log");
   const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 8;
   const text = log?.text || "nothing yet";
   if (pre.textContent !== text) {
     pre.textContent = text;
     if (atEnd) pre.scrollTop = pre.scrollHeight;
+  }
+  view.looks = (view.looks ?? 0) + 1;
+  if (view.looks % EDGES_EVERY === 1) {
+    const { vertices } = await ask(at + "/edges");
+    if (view?.id !== id) return;
+    edges(job, vertices);
   }
   if (!$("file").textContent) $("file").textContent = (await ask(at + "/definition")).text;
 }

@@ -14,12 +14,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::daemon::jobs::Submission;
-use crate::daemon::model::{Definition, Figures, JobId, JobInfo, JobStatus, TableFigures, TextFormat};
-use crate::http::App;
+use crate::daemon::model::{
+    Committed, Definition, Figures, JobId, JobInfo, JobStatus, TableFigures, TextFormat, VertexTables,
+};
 use crate::http::calls::{Called, to_the_end, waiting};
 use crate::http::extract::{By, JobNumber, JsonOf, QueryOf};
 use crate::http::failure::{ErrorBody, Failure};
 use crate::http::logs::{self, CHUNK_BYTES_MAX, LogChunk, LogName, Part};
+use crate::http::{App, broken};
 
 /// Most lines from the end of a log that one answer holds.
 const LINES_MAX: usize = 10_000;
@@ -141,12 +143,26 @@ pub(super) async fn submit(
     Ok((StatusCode::CREATED, [(header::LOCATION, at)], Json(job)).into_response())
 }
 
+/// A job, and what it has committed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct JobDetails {
+    /// The job.
+    #[serde(flatten)]
+    job: JobInfo,
+    /// What it has committed.
+    #[serde(flatten)]
+    committed: Committed,
+}
+
 /// One job.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "The job's number")), responses(
-    (status = 200, body = JobInfo, description = "The job"),
+    (status = 200, body = JobDetails, description = "The job"),
     (status = "4XX", body = ErrorBody, description = "Refused")))]
-pub(super) async fn get(State(app): State<App>, JobNumber(id): JobNumber) -> Result<Json<JobInfo>, Failure> {
-    found(&app, id).map(Json)
+pub(super) async fn get(
+    State(app): State<App>,
+    JobNumber(id): JobNumber,
+) -> Result<Json<JobDetails>, Failure> {
+    Ok(Json(JobDetails { job: found(&app, id)?, committed: app.jobs.committed(id) }))
 }
 
 fn found(app: &App, id: JobId) -> Result<JobInfo, Failure> {
@@ -304,6 +320,28 @@ pub(super) async fn limit(
 ) -> Result<Json<JobInfo>, Failure> {
     app.jobs.limit(id, body.rows_per_second, body.bytes_per_second)?;
     found(&app, id).map(Json)
+}
+
+/// What passes the edges of a job's graph.
+#[derive(Serialize, ToSchema)]
+pub(super) struct JobEdges {
+    /// Its number.
+    id: JobId,
+    /// What is behind each vertex of its graph; empty while it does not run.
+    vertices: Vec<VertexTables>,
+}
+
+/// The tables that pass the edges of a running job's graph, as they are now: columns, types, keys and kinds of rows.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/edges", tag = "jobs", params(("id" = String, Path, description = "The job's number")), responses(
+    (status = 200, body = JobEdges, description = "The tables"),
+    (status = "4XX", body = ErrorBody, description = "Refused")))]
+pub(super) async fn edges(
+    State(app): State<App>,
+    JobNumber(id): JobNumber,
+) -> Result<Json<JobEdges>, Failure> {
+    let jobs = Arc::clone(&app.jobs);
+    let vertices = tokio::task::spawn_blocking(move || jobs.edges(id)).await.map_err(broken)?;
+    Ok(Json(JobEdges { id, vertices: vertices.ok_or_else(|| no_such_job(id))? }))
 }
 
 /// The figures of a job.
