@@ -282,13 +282,11 @@ async fn a_token_that_may_read_is_offered_no_actions() {
     reader.looks_well("job-failed");
     // The same tab with another token.
     reader.browser.click("#sign-out");
-    reader.browser.until("document.getElementById('token')").await;
-    assert_eq!(reader.browser.eval("sessionStorage.length + localStorage.length"), 0);
-    reader.browser.eval("location.hash = '#/'");
     reader.browser.until("document.activeElement?.id === 'token'").await;
+    assert_eq!(reader.browser.eval("sessionStorage.length + localStorage.length"), 0);
     reader.browser.type_text(&api.admin);
     reader.browser.press(Key::Enter);
-    reader.browser.until("document.getElementById('jobs')").await;
+    reader.browser.until(&button("Restore")).await;
     reader.browser.eval(&format!("location.hash = '#/jobs/{id}'"));
     reader.browser.until(&button("Cancel")).await;
     reader.kept_to_itself();
