@@ -84,6 +84,7 @@ pub(crate) fn page(openapi: &OpenApi, context_path: &str) -> String {
     ));
     for (tag, title) in [
         ("jobs", "Jobs"),
+        ("events", "Events"),
         ("plugins", "Plugins and job files"),
         ("service", "The service"),
         ("seatunnel", "As SeaTunnel's REST v2"),

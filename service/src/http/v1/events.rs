@@ -39,7 +39,7 @@ pub(super) struct EventsQuery {
 }
 
 /// What happened.
-#[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventsQuery), responses(
+#[utoipa::path(get, path = "/api/v1/events", operation_id = "list_events", tag = "events", params(EventsQuery), responses(
     (status = 200, body = Vec<Numbered>, description = "The events"),
     (status = "4XX", body = ErrorBody, description = "Refused")))]
 pub(super) async fn list(
