@@ -193,6 +193,12 @@ impl<'a> Soak<'a> {
                 let changed = json!({ "text": job.text, "name": job.name });
                 let changed = self.api().call(Method::PUT, &format!("/api/v1/jobs/{id}"), &changed);
                 assert!([200, 202].contains(&changed.status), "{changed:?}");
+                // A change that is answered before it is made is waited for: the job takes no other meanwhile.
+                wait::until_ok(CATCH_UP, "the change to be made", async || {
+                    let job = self.api().job(&id);
+                    if job["status"] == "DOING_SAVEPOINT" { Err(job.to_string()) } else { Ok(()) }
+                })
+                .await;
             }
             Fault::RestartServer => {
                 self.rest().await;
