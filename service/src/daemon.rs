@@ -81,6 +81,7 @@ pub(crate) async fn serve(options: ServeOptions) -> u8 {
         Ok(prepared) => prepared,
         Err(error) => {
             complain(&format!("error: {error}"));
+            close(jobs).await;
             return 2;
         }
     };
@@ -89,7 +90,7 @@ pub(crate) async fn serve(options: ServeOptions) -> u8 {
     let serving = match prepared.map(|prepared| prepared.serve(Arc::clone(&jobs), stopped)) {
         Some(Err(error)) => {
             complain(&format!("error: {error}"));
-            jobs.close().await;
+            close(jobs).await;
             return 2;
         }
         serving => serving.and_then(Result::ok),
@@ -116,10 +117,15 @@ pub(crate) async fn serve(options: ServeOptions) -> u8 {
         serving.abort();
         let _ = serving.await;
     }
+    close(jobs).await;
+    0
+}
+
+/// Ends the jobs, writes what is to be told of them, and closes every database.
+async fn close(jobs: Arc<Jobs>) {
     jobs.close().await;
     jobs.events().close().await;
     let_go(jobs).await;
-    0
 }
 
 /// Closes the registry here: a database that another thread closes while the process ends can take it down.

@@ -266,6 +266,18 @@ impl Events {
     }
 }
 
+impl Drop for Events {
+    /// Waits for the thread that writes: it has a hold of the log, and a database that it closes while the process
+    /// ends can take it down.
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Relaxed);
+        lock(&self.queue).sender = None;
+        let writer = lock(&self.writer).take();
+        // An error means that it panicked; nothing is left to be written then.
+        let _ = writer.map(JoinHandle::join);
+    }
+}
+
 /// Tells what happens in one job. A job that is given up may outlive the events.
 pub(crate) struct Told {
     events: Weak<Events>,

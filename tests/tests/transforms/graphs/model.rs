@@ -236,7 +236,7 @@ impl Act {
         match self {
             Act::Source(_) | Act::Sql(..) => {}
             Act::Filter(column) => {
-                row.values.remove(column);
+                row.values.shift_remove(column);
             }
             Act::Copy(from, to) => {
                 row.values.insert(to.clone(), row.values[from].clone());
