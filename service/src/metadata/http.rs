@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 
 use super::{Missing, settings};
 use crate::client::master::{is_here, trust};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// More than any answer.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
@@ -68,7 +69,7 @@ impl MetadataService {
         if let Some((_, how)) = silent.filter(|(since, _)| since.elapsed() < LEFT_ALONE) {
             return Err(Missing::Away(how));
         }
-        let answer = self.ask(&format!("{url}/{}", encoded(id)));
+        let answer = aside(|| self.ask(&format!("{url}/{}", encoded(id))));
         let how = match &answer {
             Err(Missing::Away(how)) => Some((Instant::now(), how.clone())),
             _ => None,
@@ -118,6 +119,16 @@ impl MetadataService {
             Ok(config.build().into())
         });
         made.as_ref().map_err(|why| Missing::Broken(why.clone()))
+    }
+}
+
+/// Makes a call that waits for the network, and leaves what else its thread would do to another one: the service
+/// reads job files on its event loop, and goes on answering while a provider does not.
+fn aside<T>(call: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(call),
+        // Nobody else waits for this thread.
+        _ => call(),
     }
 }
 
