@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use culvert_tests::browser::{Key, Scheme, processes};
 use culvert_tests::{Browser, Database, Flavor, shared, wait};
 use serde_json::{Value, json};
+use ureq::http::Method;
 
 use super::LIMIT;
 use super::api::{Api, ENDLESS, SHORT};
@@ -96,6 +97,11 @@ impl Reader {
         self.browser.until("document.getElementById('sure').open").await;
         let asked = self.browser.eval("document.getElementById('sure-title').textContent");
         assert!(asked.as_str().is_some_and(|text| text.starts_with(word)), "{asked}");
+        assert_eq!(
+            self.browser.eval("document.activeElement.value"),
+            "no",
+            "what changes nothing has the focus"
+        );
     }
 
     /// Says yes to what was asked, with the keyboard.
@@ -245,10 +251,54 @@ async fn a_job_is_watched_and_led_with_the_keyboard_alone() {
         reader.confirm().await;
         reader.until_state(state).await;
         assert_eq!(api.job(&id)["status"], state, "{action}");
+        // The button is gone, and the focus is not.
+        assert_eq!(reader.browser.eval("document.activeElement.id"), "job-title", "{action}");
     }
     reader.ask_for("Forget").await;
     reader.confirm().await;
     reader.browser.until("document.getElementById('no-jobs')?.checkVisibility()").await;
+    reader.kept_to_itself();
+    api.running.terminate(LIMIT).assert_code(0);
+}
+
+/// Keeps the page from hearing of one job's tables once, until `late` is called: a look at the job waits for that.
+const HELD_BACK: &str = "(() => {
+  const real = window.fetch;
+  window.fetch = async (path, options) => {
+    const answer = await real(path, options);
+    if (window.late || !path.endsWith('/metrics')) return answer;
+    const body = await answer.json();
+    await new Promise((go) => (window.late = go));
+    return { ok: true, status: 200, json: async () => body };
+  };
+})()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_come_late_are_not_shown() {
+    let api = Api::start("").await;
+    let id = api.submit(ENDLESS);
+    api.until_it_moves(&id).await;
+    let mut reader = Reader::open(&api).await;
+    reader.sign_in(&api.admin).await;
+    reader.go_to("document.querySelector('#jobs a')").await;
+    reader.browser.press(Key::Enter);
+    reader.until_state("RUNNING").await;
+    reader.browser.eval(HELD_BACK);
+    reader.browser.until("typeof window.late === 'function'").await;
+    reader.ask_for("Pause").await;
+    reader.confirm().await;
+    reader.until_state("SAVEPOINT_DONE").await;
+    // Everything that follows from the answers is done before a timer of the page is.
+    reader.browser.eval("window.late(), new Promise((go) => setTimeout(go))");
+    assert_eq!(reader.browser.eval("document.getElementById('job-state').textContent"), "SAVEPOINT_DONE");
+    // A view that is left is not told of what it asked for.
+    reader.browser.eval("window.late = null");
+    reader.browser.until("typeof window.late === 'function'").await;
+    api.call(Method::DELETE, &format!("/api/v1/jobs/{id}"), &Value::Null);
+    reader.browser.eval("location.hash = '#/'");
+    reader.browser.until("document.getElementById('no-jobs')?.checkVisibility()").await;
+    reader.browser.eval("window.late(), new Promise((go) => setTimeout(go))");
+    assert_eq!(reader.browser.eval("document.getElementById('notice').textContent"), "");
     reader.kept_to_itself();
     api.running.terminate(LIMIT).assert_code(0);
 }

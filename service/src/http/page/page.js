@@ -16,6 +16,7 @@ const $ = (id) => document.getElementById(id);
 let view = null;      // what is shown: {name, id, tick}
 let before = new Map(); // figures of the last look, by job: {at, read, written, rate, out}
 let timer = 0;
+let looking = null;   // the look whose answers are awaited; those of an earlier one are older, and not shown
 let passing = new Map(); // how many tables leave a vertex, as told last
 let changes = false;  // whether the token allows to
 
@@ -69,6 +70,17 @@ function show(name, tick, id) {
   main.querySelector("h2").focus({ preventScroll: true });
 }
 
+/// Draws a box anew. The focus stays on what is there again, or goes to the view's title: it is never lost.
+function redraw(box, draw) {
+  const had = box.contains(document.activeElement);
+  const at = document.activeElement?.dataset.at;
+  box.replaceChildren();
+  draw();
+  if (!had) return;
+  const again = [...box.querySelectorAll("[data-at]")].find((it) => it.dataset.at === at);
+  (again ?? $("main").querySelector("h2")).focus({ preventScroll: true });
+}
+
 function stateOf(element, job) {
   element.textContent = job.status;
   element.className = "state " + (LOOKS[job.status] || "");
@@ -81,38 +93,37 @@ function cell(row, text, kind) {
   return made;
 }
 
-async function tickJobs() {
+async function tickJobs(isLate) {
   const { jobs } = await ask("/api/v1/jobs");
+  if (isLate()) return;
   const wanted = $("filter").value.trim().toLowerCase();
   const shown = jobs.filter((job) => !wanted || job.name.toLowerCase().includes(wanted) || job.status.toLowerCase().includes(wanted));
-  const body = $("jobs");
-  const focused = document.activeElement?.dataset?.job;
-  body.replaceChildren();
-  for (const job of shown) {
-    const row = body.insertRow();
-    const name = document.createElement("th");
-    name.scope = "row";
-    const link = document.createElement("a");
-    link.href = "#/jobs/" + job.id;
-    link.textContent = job.name;
-    link.dataset.job = job.id;
-    name.append(link);
-    row.append(name);
-    const state = document.createElement("span");
-    stateOf(state, job);
-    row.insertCell().append(state);
-    const over = END.includes(job.status);
-    // One look tells no rate.
-    const known = before.has(job.id);
-    const { rate } = rates(job);
-    cell(row, over ? "" : known ? perSecond(rate) : "…", "number");
-    cell(row, counted(job.figures.rows_committed), "number");
-    cell(row, over ? "" : lasting(job.figures.lag_ms), "number");
-    cell(row, when(job.started_ms), "moment");
-    cell(row, job.reason || "", "reason");
-    if (job.id === focused) link.focus({ preventScroll: true });
-  }
+  redraw($("jobs"), () => shown.forEach(listed));
   $("no-jobs").hidden = jobs.length > 0;
+}
+
+function listed(job) {
+  const row = $("jobs").insertRow();
+  const name = document.createElement("th");
+  name.scope = "row";
+  const link = document.createElement("a");
+  link.href = "#/jobs/" + job.id;
+  link.textContent = job.name;
+  link.dataset.at = job.id;
+  name.append(link);
+  row.append(name);
+  const state = document.createElement("span");
+  stateOf(state, job);
+  row.insertCell().append(state);
+  const over = END.includes(job.status);
+  // One look tells no rate.
+  const known = before.has(job.id);
+  const { rate } = rates(job);
+  cell(row, over ? "" : known ? perSecond(rate) : "…", "number");
+  cell(row, counted(job.figures.rows_committed), "number");
+  cell(row, over ? "" : lasting(job.figures.lag_ms), "number");
+  cell(row, when(job.started_ms), "moment");
+  cell(row, job.reason || "", "reason");
 }
 
 const ACTIONS = [
@@ -128,9 +139,9 @@ function sure(title, text, word) {
   $("sure-title").textContent = title;
   $("sure-text").textContent = text;
   $("sure-yes").textContent = word;
-  dialog.returnValue = "no";
   dialog.showModal();
-  return new Promise((decided) => dialog.addEventListener("close", () => decided(dialog.returnValue === "yes"), { once: true }));
+  // Of this question alone: the event of a dialog that was closed can come when the next question is already open.
+  return new Promise((decided) => (dialog.querySelector("form").onsubmit = (event) => decided(event.submitter.value === "yes")));
 }
 
 async function act(job, action) {
@@ -140,7 +151,8 @@ async function act(job, action) {
     if (action.path) await ask(`/api/v1/jobs/${job.id}/${action.path}`, "POST");
     else await ask(`/api/v1/jobs/${job.id}`, "DELETE");
     tell(`${action.word}: ${job.name}, done.`);
-    if (!action.path) location.hash = "#/";
+    // There is no such job any more to look at.
+    if (!action.path) return void (location.hash = "#/");
   } catch (error) {
     failed(error);
   }
@@ -153,16 +165,16 @@ function actions(job) {
   const key = `${job.id} ${over} ${changes}`;
   if (box.dataset.key === key) return;
   box.dataset.key = key;
-  box.replaceChildren();
-  if (!changes) return;
-  for (const action of ACTIONS.filter((action) => action.runs !== over)) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = action.word;
-    if (action.danger) button.className = "danger";
-    button.addEventListener("click", () => act(job, action));
-    box.append(button);
-  }
+  redraw(box, () => {
+    if (!changes) return;
+    for (const action of ACTIONS.filter((action) => action.runs !== over)) {
+      const button = made("button", action.word, box);
+      button.type = "button";
+      button.dataset.at = action.word;
+      if (action.danger) button.className = "danger";
+      button.addEventListener("click", () => act(job, action));
+    }
+  });
 }
 
 function drawn(name, attributes, text) {
@@ -279,21 +291,22 @@ function edges(job, vertices) {
   box.dataset.told = text;
   passing = new Map(vertices.filter((one) => one.tables).map((one) => [`${job.id} ${one.vertex}`, one.tables.length + one.left_out]));
   const open = new Set([...box.querySelectorAll("details[open]")].map((edge) => edge.dataset.edge));
-  box.replaceChildren();
   const named = new Map(job.graph.map((vertex) => [vertex.id, vertex.plugin]));
   const behind = new Map(vertices.map((one) => [one.vertex, one]));
-  for (const vertex of job.graph) for (const input of vertex.inputs) {
-    const { tables, left_out: more, error } = behind.get(input) ?? {};
-    if (!tables && !error) continue;
-    const edge = made("details", "", box);
-    edge.dataset.edge = `${input} ${vertex.id}`;
-    edge.open = open.has(edge.dataset.edge);
-    const count = tables ? tablesOf(tables.length + more) : "tables that cannot be told";
-    made("summary", `${named.get(input)} → ${named.get(vertex.id)}: ${count}`, edge);
-    if (error) made("p", error, edge);
-    for (const table of tables ?? []) schema(table, edge);
-    if (more) made("p", `and ${tablesOf(more)} more`, edge);
-  }
+  redraw(box, () => {
+    for (const vertex of job.graph) for (const input of vertex.inputs) {
+      const { tables, left_out: more, error } = behind.get(input) ?? {};
+      if (!tables && !error) continue;
+      const edge = made("details", "", box);
+      edge.dataset.edge = `${input} ${vertex.id}`;
+      edge.open = open.has(edge.dataset.edge);
+      const count = tables ? tablesOf(tables.length + more) : "tables that cannot be told";
+      made("summary", `${named.get(input)} → ${named.get(vertex.id)}: ${count}`, edge).dataset.at = edge.dataset.edge;
+      if (error) made("p", error, edge);
+      for (const table of tables ?? []) schema(table, edge);
+      if (more) made("p", `and ${tablesOf(more)} more`, edge);
+    }
+  });
 }
 
 function schema(table, parent) {
@@ -302,6 +315,7 @@ function schema(table, parent) {
   box.tabIndex = 0;
   box.setAttribute("role", "region");
   box.setAttribute("aria-label", `Columns of ${table.name}`);
+  box.dataset.at = `${parent.dataset.edge} ${table.name}`;
   const shown = made("table", "", box);
   made("caption", `${table.name}, ${table.key.length ? "key " + table.key.join(", ") : "no key"}, rows ${table.kinds.join(" ")}`, shown);
   const head = shown.createTHead().insertRow();
@@ -350,13 +364,13 @@ function tables(list) {
   }
 }
 
-async function tickJob() {
+async function tickJob(isLate) {
   const id = view.id;
   const at = "/api/v1/jobs/" + id;
   const [job, log, metrics, happened] = await Promise.all([
     ask(at), ask(at + "/logs?lines=200"), ask(at + "/metrics"), ask(`/api/v1/events?job=${id}&limit=${EVENTS_SHOWN}`),
   ]);
-  if (view?.id !== id) return;
+  if (isLate()) return;
   $("job-title").textContent = job.name;
   stateOf($("job-state"), job);
   $("job-reason").textContent = job.reason || "";
@@ -381,10 +395,12 @@ async function tickJob() {
   view.looks = (view.looks ?? 0) + 1;
   if (view.looks % EDGES_EVERY === 1) {
     const { vertices } = await ask(at + "/edges");
-    if (view?.id !== id) return;
+    if (isLate()) return;
     edges(job, vertices);
   }
-  if (!$("file").textContent) $("file").textContent = (await ask(at + "/definition")).text;
+  if ($("file").textContent) return;
+  const { text: definition } = await ask(at + "/definition");
+  if (!isLate()) $("file").textContent = definition;
 }
 
 function failed(error) {
@@ -398,10 +414,14 @@ function failed(error) {
 async function tick() {
   clearTimeout(timer);
   if (view?.tick && !document.hidden) {
+    const own = (looking = {});
+    const isLate = () => own !== looking;
     try {
-      await view.tick();
+      await view.tick(isLate);
+      if (isLate()) return;
       if ($("notice").classList.contains("failed")) tell("");
     } catch (error) {
+      if (isLate()) return;
       failed(error);
     }
   }
@@ -410,6 +430,7 @@ async function tick() {
 
 function signIn() {
   clearTimeout(timer);
+  looking = null;
   $("sign-out").hidden = true;
   $("service").textContent = "";
   show("sign-in", null);
@@ -423,6 +444,7 @@ function signIn() {
 
 async function go() {
   clearTimeout(timer);
+  looking = null;
   try {
     const service = await ask("/api/v1/service");
     changes = service.role === "admin";
@@ -445,6 +467,8 @@ async function go() {
 
 addEventListener("hashchange", go);
 document.addEventListener("visibilitychange", () => document.hidden || tick());
+// What had the focus before the question may be gone by now.
+$("sure").addEventListener("close", () => document.activeElement === document.body && $("main").querySelector("h2").focus({ preventScroll: true }));
 $("sign-out").addEventListener("click", () => {
   sessionStorage.removeItem("token");
   signIn();
