@@ -2,7 +2,8 @@
 //!
 //! The way of a request: [`listener`] takes the connection, [`guard`] decides whether it may ask,
 //! [`audit`] keeps changes before they are made, a handler of [`v1`] or [`seatunnel`] answers, and
-//! [`failure`] gives every refusal one form. It runs on the service's own threads; jobs have theirs.
+//! [`failure`] gives every refusal one form, and [`unread`] sees to it that it is heard. It runs on the service's own
+//! threads; jobs have theirs.
 
 mod audit;
 mod calls;
@@ -16,6 +17,7 @@ mod options;
 mod page;
 mod seatunnel;
 mod tokens;
+mod unread;
 mod v1;
 mod watched;
 
@@ -157,7 +159,7 @@ fn router(jobs: Arc<Jobs>, config: HttpConfig, guard: Guard) -> Router {
             .fallback(failure::no_such_path)
             .layer(from_fn(failure::in_one_form)),
     };
-    all.layer(from_fn_with_state(config.request_timeout, watched::in_time))
+    all.layer(from_fn(unread::read_out)).layer(from_fn_with_state(config.request_timeout, watched::in_time))
 }
 
 /// What a call that panicked, or a thread that is gone, is told as.

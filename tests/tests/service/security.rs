@@ -312,6 +312,58 @@ async fn what_is_large_frequent_or_silent_is_limited() {
     wait::until(LIMIT, "its turn again", async || api.get("/healthz").status == 200).await;
 }
 
+/// Sends all of a request before it looks for the answer; its status.
+fn sent_first(stream: &mut TcpStream, head: &str, body: &[u8]) -> String {
+    stream.write_all(head.as_bytes()).expect("the head is taken");
+    stream.write_all(body).unwrap_or_else(|error| panic!("{head}: {error}"));
+    let mut answer = Vec::new();
+    let mut some = [0; 4096];
+    let told = loop {
+        let count = stream.read(&mut some).unwrap_or_else(|error| panic!("{head}: {error}"));
+        answer.extend_from_slice(&some[..count]);
+        assert!(count > 0, "{head}: it ends within {}", String::from_utf8_lossy(&answer));
+        let text = String::from_utf8_lossy(&answer).to_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+        if Some(body.len()) == length {
+            break text;
+        }
+    };
+    told.split(' ').nth(1).expect("a status").to_owned()
+}
+
+/// One connection takes them all: nothing of a body is left in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_all_before_it_listens_hears_why_it_is_refused() {
+    let api = Api::start("").await;
+    let own = address(&api);
+    let mut stream = TcpStream::connect(&own).expect("it listens");
+    stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
+    let body = vec![b' '; 8 << 20];
+    let admin = format!("Authorization: Bearer {}\r\n", api.admin);
+    for (method, path, headers, status) in [
+        ("POST", "/api/v1/jobs", "Content-Type: application/json\r\n".to_owned(), "401"),
+        ("POST", "/api/v1/jobs", format!("{admin}Content-Type: text/plain\r\n"), "415"),
+        ("POST", "/api/v1/jobs", format!("{admin}Content-Type: application/json\r\n"), "413"),
+        ("POST", "/api/v1/nothing", admin.clone(), "404"),
+        ("DELETE", "/api/v1/jobs", admin.clone(), "405"),
+        ("GET", "/healthz", String::new(), "200"),
+    ] {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {own}\r\n{headers}");
+        let whole = format!("{head}Content-Length: {}\r\n\r\n", body.len());
+        assert_eq!(sent_first(&mut stream, &whole, &body), status, "{head}");
+        let mut pieces = format!("{:x}\r\n", body.len()).into_bytes();
+        pieces.extend_from_slice(&body);
+        pieces.extend_from_slice(b"\r\n0\r\n\r\n");
+        let whole = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(sent_first(&mut stream, &whole, &pieces), status, "{head}");
+    }
+    // A client that waits to be told to go on is answered at once, and is not told to.
+    let head = format!("POST /api/v1/jobs HTTP/1.1\r\nHost: {own}\r\nContent-Length: 9\r\n");
+    let answer = raw(&own, format!("{head}Expect: 100-continue\r\n\r\n").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_takes_too_long_is_answered_and_leaves_nothing_behind() {
     // A server that takes connections and says nothing.
