@@ -13,7 +13,7 @@ fn allowed(from: &str, to: &str) -> bool {
         // What everything rests on rests on nothing of ours.
         "culvert-api" | "culvert-config" | "culvert-snapshot" | "culvert-tests" => false,
         // The engine knows traits only, and so does who follows the page about connectors.
-        "culvert-engine" | "culvert-example-connector" | "culvert-kafka" | "culvert-state" => {
+        "culvert-engine" | "culvert-example-connector" | "culvert-kafka" | "culvert-state" | "culvert-storage" => {
             among(&["culvert-api"])
         }
         // What source and sink share about PostgreSQL: how to reach it, what its errors mean.
@@ -46,6 +46,7 @@ fn allowed(from: &str, to: &str) -> bool {
             "culvert-files",
             "culvert-kafka",
             "culvert-postgres",
+            "culvert-storage",
             "culvert-values",
         ]),
         // The program puts everything together, except what is there to test and to measure.
