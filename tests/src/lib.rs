@@ -1,7 +1,7 @@
 //! The test harness: real servers, faults, and the oracle that compares row for row.
 //!
 //! Nothing here is a mock. [`server`] starts private MariaDB and MySQL instances, [`postgres`] private
-//! PostgreSQL ones, [`kafka`] private brokers, [`registry`] a schema registry, each with its own data folder and port; they die with the
+//! PostgreSQL ones, [`kafka`] private brokers, [`registry`] a schema registry, [`s3`] a server of the S3 interface, each with its own data folder and port; they die with the
 //! test process. [`shared`] holds one of each per test process for tests that only need a database of their own. [`proxy`] breaks connections,
 //! [`database`] is a database on a server of either kind,
 //! [`hook`] is a web hook that behaves as it is told,
@@ -22,6 +22,7 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod registry;
+pub mod s3;
 pub mod scratch;
 pub mod server;
 pub mod shared;
@@ -37,8 +38,9 @@ pub use process::Culvert;
 pub use proxy::Proxy;
 pub use random::seed;
 pub use registry::Registry;
+pub use s3::S3;
 pub use server::{BinlogFormat, Flavor, RowImage, RowMetadata, Server, ServerOptions};
 pub use shared::{
     both, both_with, kafka_shared, postgres_both, postgres_both_with, postgres_shared, registry_shared,
-    shared,
+    s3_shared, shared,
 };

@@ -5,6 +5,7 @@ use tokio::sync::OnceCell;
 use crate::kafka::{Kafka, KafkaOptions};
 use crate::postgres::{PgOptions, PgVersion, Postgres};
 use crate::registry::Registry;
+use crate::s3::S3;
 use crate::server::{Flavor, Server, ServerOptions};
 
 /// The server of this flavour that all tests of this process share, with the default options;
@@ -82,4 +83,11 @@ pub async fn kafka_shared() -> &'static Kafka {
 pub async fn registry_shared() -> &'static Registry {
     static REGISTRY: OnceCell<Registry> = OnceCell::const_new();
     REGISTRY.get_or_init(Registry::start).await
+}
+
+/// The S3 server that all tests of this process share; started by the first who asks. Take buckets of your
+/// own ([`S3::fresh_bucket`]) and ask for no faults.
+pub async fn s3_shared() -> &'static S3 {
+    static S3_SERVER: OnceCell<S3> = OnceCell::const_new();
+    S3_SERVER.get_or_init(async || S3::start()).await
 }

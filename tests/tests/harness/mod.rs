@@ -7,4 +7,5 @@ mod oracle;
 mod postgres;
 mod process;
 mod proxy;
+mod s3;
 mod servers;
