@@ -7,8 +7,9 @@
 # server, MariaDB's binlog reader for the benchmark, PostgreSQL 17, PostgreSQL 15
 # where Debian's package is not installed, an Apache Kafka broker (46 MB of jars;
 # where mvn or java are missing, Debian's maven and a headless Java come before
-# it), a schema registry (142 MB), and Debian's Chromium, which opens the
-# service's page.  Prints one line per step; run again on a complete machine it takes
+# it), a schema registry (142 MB), the engines that read lakes (pyiceberg, pyarrow
+# and DuckDB, 490 MB, in a Python environment of their own), and Debian's
+# Chromium, which opens the service's page.  Prints one line per step; run again on a complete machine it takes
 # under a second.  With the word `packages` it stops after the Debian packages:
 # enough to build, and for the demo.
 #
@@ -101,3 +102,7 @@ echo "install: Kafka at $kafka"
 registry=$("$here/get-registry.sh" "$servers/registry") ||
     fail "the schema registry could not be fetched (the lines above say why)"
 echo "install: schema registry at $registry"
+
+python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv
+lake=$("$here/get-lake.sh" "$servers/lake") || fail "the engines that read lakes could not be fetched (the lines above say why)"
+echo "install: pyiceberg, pyarrow and DuckDB at $lake"

@@ -5,7 +5,7 @@
 //! test process. [`shared`] holds one of each per test process for tests that only need a database of their own. [`proxy`] breaks connections,
 //! [`database`] is a database on a server of either kind,
 //! [`hook`] is a web hook that behaves as it is told,
-//! [`process`] runs the `culvert` binary and kills it, [`browser`] drives Chromium, [`wait`] waits for conditions, [`oracle`]
+//! [`process`] runs the `culvert` binary and kills it, [`browser`] drives Chromium, [`lake`] reads lakes with engines of others, [`wait`] waits for conditions, [`oracle`]
 //! says whether two tables, or an append log and a table, hold the same.
 //!
 //! `tests/servers/install.sh` installs what is needed. Every function here panics when something
@@ -16,6 +16,7 @@ pub mod certificates;
 pub mod database;
 pub mod hook;
 pub mod kafka;
+pub mod lake;
 pub mod oracle;
 pub mod postgres;
 pub mod process;
@@ -33,6 +34,7 @@ pub use browser::Browser;
 pub use database::Database;
 pub use hook::{Heard, Hook, Manner};
 pub use kafka::{Isolation, Kafka, KafkaOptions};
+pub use lake::{Lake, LakeTable};
 pub use postgres::{PgOptions, PgVersion, Postgres, WalLevel};
 pub use process::Culvert;
 pub use proxy::Proxy;
@@ -41,6 +43,6 @@ pub use registry::Registry;
 pub use s3::S3;
 pub use server::{BinlogFormat, Flavor, RowImage, RowMetadata, Server, ServerOptions};
 pub use shared::{
-    both, both_with, kafka_shared, postgres_both, postgres_both_with, postgres_shared, registry_shared,
-    s3_shared, shared,
+    both, both_with, kafka_shared, lake_shared, postgres_both, postgres_both_with, postgres_shared,
+    registry_shared, s3_shared, shared,
 };

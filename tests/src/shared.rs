@@ -3,6 +3,7 @@
 use tokio::sync::OnceCell;
 
 use crate::kafka::{Kafka, KafkaOptions};
+use crate::lake::Lake;
 use crate::postgres::{PgOptions, PgVersion, Postgres};
 use crate::registry::Registry;
 use crate::s3::S3;
@@ -90,4 +91,11 @@ pub async fn registry_shared() -> &'static Registry {
 pub async fn s3_shared() -> &'static S3 {
     static S3_SERVER: OnceCell<S3> = OnceCell::const_new();
     S3_SERVER.get_or_init(async || S3::start()).await
+}
+
+/// The engines that all tests of this process read lakes with; started by the first who asks. They answer one
+/// question after the other.
+pub async fn lake_shared() -> &'static Lake {
+    static LAKE: OnceCell<Lake> = OnceCell::const_new();
+    LAKE.get_or_init(async || Lake::start()).await
 }

@@ -3,6 +3,7 @@
 
 mod database;
 mod kafka;
+mod lake;
 mod oracle;
 mod postgres;
 mod process;
