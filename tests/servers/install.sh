@@ -7,7 +7,7 @@
 # server, MariaDB's binlog reader for the benchmark, PostgreSQL 17, PostgreSQL 15
 # where Debian's package is not installed, an Apache Kafka broker (46 MB of jars;
 # where mvn or java are missing, Debian's maven and a headless Java come before
-# it), a schema registry (142 MB), the engines that read lakes (pyiceberg, pyarrow
+# it), a schema registry (142 MB), Iceberg's REST catalog (142 MB), the engines that read lakes (pyiceberg, pyarrow
 # and DuckDB, 490 MB, in a Python environment of their own), and Debian's
 # Chromium, which opens the service's page.  Prints one line per step; run again on a complete machine it takes
 # under a second.  With the word `packages` it stops after the Debian packages:
@@ -106,3 +106,7 @@ echo "install: schema registry at $registry"
 python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv
 lake=$("$here/get-lake.sh" "$servers/lake") || fail "the engines that read lakes could not be fetched (the lines above say why)"
 echo "install: pyiceberg, pyarrow and DuckDB at $lake"
+
+catalog=$("$here/get-rest-catalog.sh" "$servers/rest-catalog") ||
+    fail "Iceberg's REST catalog could not be fetched (the lines above say why)"
+echo "install: Iceberg's REST catalog at $catalog"

@@ -8,5 +8,6 @@ mod oracle;
 mod postgres;
 mod process;
 mod proxy;
+mod rest_catalog;
 mod s3;
 mod servers;
