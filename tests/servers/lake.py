@@ -10,8 +10,9 @@ tests/src/database/shown.rs):
   real     floating point: the shortest text of the double it is or widens to
   bytes    bytes in hexadecimal, upper case
   time     2024-01-31 23:59:59.000001 and 23:59:59.000001, points in time in UTC; nine digits for nanoseconds
-  printed  the rest: whole numbers and decimals plain (1.50, never 15E-1), dates as 2024-01-31, UUIDs
-           with hyphens, texts as they are, and what is nested as JSON of such texts
+  printed  the rest: whole numbers and decimals plain (1.50, never 15E-1), dates as 2024-01-31, durations
+           as whole microseconds, UUIDs with hyphens, texts as they are, and what is nested as JSON of
+           such texts
 """
 
 import json
@@ -80,6 +81,8 @@ def texts(column):
         show = point_in_time if pa.types.is_timestamp(kind) else time_of_day
         whole = column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64())
         return [None if value is None else show(value, kind.unit) for value in whole.to_pylist()]
+    if pa.types.is_duration(kind):
+        return texts(column.cast(pa.duration("us")).cast(pa.int64()))
     if pa.types.is_date(kind):
         return [None if value is None else day(value) for value in column.cast(pa.date32()).cast(pa.int32()).to_pylist()]
     return [plain(value) for value in column.to_pylist()]

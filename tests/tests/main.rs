@@ -11,6 +11,7 @@ mod fuzz;
 mod graph;
 mod harness;
 mod kafka;
+mod lake;
 mod local;
 mod metadata;
 mod network;
