@@ -22,6 +22,7 @@ pub mod schema;
 pub mod sink;
 pub mod source;
 pub mod spool;
+pub mod sql_text;
 pub mod store;
 pub mod transform;
 

@@ -1,9 +1,7 @@
-//! What a logged `ALTER TABLE` says about columns beyond their new shape: which were renamed, and what
-//! rows that are there get in new ones.
+//! What a logged `ALTER TABLE` says about columns beyond their new shape: what rows that are there get in new ones.
 
-use culvert_api::{Error, ErrorKind, SchemaChange, TableSchema};
-
-use crate::scan::{Lexis, tokens};
+use culvert_api::sql_text::{Lexis, same_name, tokens};
+use culvert_api::{Error, ErrorKind};
 
 /// What to do where a target lacks columns of the source.
 pub(crate) const ADD_MISSING: &str = "add the missing columns to the target, or drop them with a transform";
@@ -14,43 +12,6 @@ pub(crate) const CHANGE_TYPE: &str = "change the target column's type to the sou
 /// has not come to again: a column is gone or has another name, or another type.
 pub(crate) fn may_have_been_followed(error: &Error) -> bool {
     error.kind() == ErrorKind::Schema && matches!(error.hint_text(), Some(ADD_MISSING | CHANGE_TYPE))
-}
-
-/// Whether two column names mean the same column.
-pub(crate) fn same_name(a: &str, b: &str) -> bool {
-    a == b || a.to_lowercase() == b.to_lowercase()
-}
-
-/// Columns that were renamed, old name and new, as the statement says. A column that is gone and
-/// one that is new are otherwise two columns.
-pub(crate) fn renames(
-    change: &SchemaChange,
-    before: &TableSchema,
-    after: &TableSchema,
-    lexis: &Lexis,
-) -> Vec<(String, String)> {
-    let words = tokens(&change.statement, lexis);
-    let has =
-        |table: &TableSchema, name: &str| table.columns.iter().any(|column| same_name(&column.name, name));
-    let mut found = Vec::new();
-    for (place, word) in words.iter().enumerate() {
-        let next = |offset: usize| words.get(place + offset).copied().unwrap_or_default();
-        let is_column = usize::from(next(1).eq_ignore_ascii_case("column"));
-        let pair = if word.eq_ignore_ascii_case("change") {
-            let exists = if next(1 + is_column).eq_ignore_ascii_case("if") { 2 } else { 0 };
-            (next(1 + is_column + exists), next(2 + is_column + exists))
-        } else if word.eq_ignore_ascii_case("rename") && is_column == 1 {
-            let exists = if next(2).eq_ignore_ascii_case("if") { 2 } else { 0 };
-            (next(2 + exists), next(4 + exists))
-        } else {
-            continue;
-        };
-        let (old, new) = ((lexis.bare_name)(pair.0), (lexis.bare_name)(pair.1));
-        if has(before, &old) && has(after, &new) && !same_name(&old, &new) {
-            found.push((old, new));
-        }
-    }
-    found
 }
 
 /// What rows that are there get in a column that is added.
@@ -132,7 +93,7 @@ fn literal(words: &[&str]) -> Filling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mysql::scan::LEXIS;
+    use culvert_api::sql_text::mysql::LEXIS;
 
     #[test]
     fn what_rows_that_are_there_get() {

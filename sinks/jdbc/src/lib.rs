@@ -15,11 +15,11 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `options`, `placeholder`, `query`, `scan` | what the user wrote, as far as all targets share it |
+//! | `options`, `placeholder`, `query` | what the user wrote, as far as all targets share it |
 //! | `alteration`, `stored_state`, `zone` | the source's ALTER TABLE, the marker's state, wall clocks |
 //! | `earlier` | the sessions of the attempts before |
 //! | `mysql/`, `postgres/` | the halves: |
-//! | … `options`, `name` or `quote`, `scan`, `template` | what the user wrote, in the family's terms |
+//! | … `options`, `name` or `quote`, `template` | what the user wrote, in the family's terms |
 //! | … `connect`, `error`, MySQL's `witness` | the session, what its failures mean, and whether it is dead |
 //! | … `target`, `column_type`, `declare`, `ddl` | the target's tables: read, judged, made, changed |
 //! | … `plan`, `key` | how rows of a table are written |
@@ -34,7 +34,6 @@ mod options;
 mod placeholder;
 mod postgres;
 mod query;
-mod scan;
 mod sink;
 mod stored_state;
 mod zone;

@@ -14,7 +14,6 @@ pub(crate) mod options;
 pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod quote;
-pub(crate) mod scan;
 pub(crate) mod sink;
 pub(crate) mod target;
 pub(crate) mod template;

@@ -17,7 +17,6 @@ pub(crate) mod options;
 pub(crate) mod order;
 pub(crate) mod pending;
 pub(crate) mod plan;
-pub(crate) mod scan;
 pub(crate) mod sink;
 pub(crate) mod stage;
 pub(crate) mod target;

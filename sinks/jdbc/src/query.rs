@@ -7,7 +7,7 @@
 
 use culvert_api::{Error, ErrorKind, Result, TableSchema};
 
-use crate::scan::{Lexis, is_word, tokens};
+use culvert_api::sql_text::{Lexis, is_word, tokens};
 
 /// A part of a rendered row.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,15 +4,16 @@ mod printed;
 
 use culvert_api::{Column, Dialect, Error, ErrorKind, Finding, Result, SchemaChange, TableSchema};
 
-use crate::alteration::{Filling, filling, renames};
+use crate::alteration::{Filling, filling};
+use culvert_api::sql_text::renames;
 use crate::mysql::column_type;
 use crate::mysql::connect::Server;
 use crate::mysql::options::Settings;
 use crate::mysql::quote::{TargetName, identifier, identifiers};
-use crate::mysql::scan::LEXIS;
+use culvert_api::sql_text::mysql::LEXIS;
 use crate::mysql::target::{TargetColumn, TargetTable, same_name};
 use crate::placeholder;
-use crate::scan::Lexis;
+use culvert_api::sql_text::Lexis;
 
 /// Bytes that the columns of a row may take together, with some room for what is counted beside.
 const ROW_BYTES_MAX: usize = 60_000;
@@ -140,7 +141,7 @@ pub(crate) fn follow(
     let (Some(before), Some(after)) = (&change.before, &change.after) else {
         return Ok(None);
     };
-    let renamed = renames(change, before, after, lexis_of(after));
+    let renamed = renames(change, before, after);
     let mut clauses = Vec::new();
     for column in &after.columns {
         let old = renamed.iter().find(|(_, new)| same_name(new, &column.name)).map(|(old, _)| old.as_str());
@@ -204,7 +205,7 @@ fn is_of_postgres(table: &TableSchema) -> bool {
 }
 
 fn lexis_of(table: &TableSchema) -> &'static Lexis {
-    if is_of_postgres(table) { &crate::postgres::scan::LEXIS } else { &LEXIS }
+    if is_of_postgres(table) { &culvert_api::sql_text::postgres::LEXIS } else { &LEXIS }
 }
 
 fn add_column(

@@ -7,7 +7,7 @@ use culvert_config::Options;
 use mysql_async::SslOpts;
 
 use crate::mysql::quote::TargetName;
-use crate::mysql::scan::{bare_name, end_of_quoted};
+use culvert_api::sql_text::mysql::{bare_name, end_of_quoted};
 use crate::mysql::template::Template;
 use crate::mysql::tls;
 use crate::options::{Shared, config, name_parts, params, url};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use culvert_api::{Error, ErrorKind, Result};
 
-pub(crate) use crate::alteration::same_name;
+pub(crate) use culvert_api::sql_text::same_name;
 use crate::mysql::column_type::{Family, family};
 use crate::mysql::connect::Session;
 use crate::mysql::encode::Form;

@@ -1,18 +1,19 @@
 //! Statements that make target tables and follow the source's changes of shape.
 
+use culvert_api::sql_text::{renames, same_name};
 use culvert_api::{Column, Dialect, Error, ErrorKind, Finding, Result, SchemaChange, TableSchema};
 use culvert_postgres::quote::{identifier, identifiers, literal};
 
-use crate::alteration::{Filling, filling, renames, same_name};
-use crate::mysql::scan::LEXIS as MYSQL_LEXIS;
+use crate::alteration::{Filling, filling};
+use culvert_api::sql_text::mysql::LEXIS as MYSQL_LEXIS;
 use crate::placeholder;
 use crate::postgres::connect::{Session, field};
 use crate::postgres::declare;
 use crate::postgres::name::{TargetName, refuse_long};
 use crate::postgres::options::Settings;
-use crate::postgres::scan::{LEXIS, unquoted};
+use culvert_api::sql_text::postgres::{LEXIS, unquoted};
 use crate::postgres::target::TargetTable;
-use crate::scan::Lexis;
+use culvert_api::sql_text::Lexis;
 
 /// Whether the schema exists.
 pub(crate) async fn has_schema(session: &mut Session, schema: &str) -> Result<bool> {
@@ -113,7 +114,7 @@ pub(crate) async fn follow(
     for finding in findings {
         tracing::warn!(table = %finding.subject, "{}", finding.message);
     }
-    let renamed = renames(change, before, after, lexis(after));
+    let renamed = renames(change, before, after);
     let table = target.name.quoted();
     let (mut statements, mut clauses) = (Vec::new(), Vec::new());
     for (column, declared) in after.columns.iter().zip(&types) {

@@ -4,7 +4,7 @@ use arrow_schema::DataType;
 use culvert_api::{Dialect, Error, ErrorKind, Finding, Result, RowKind, SourceType, TableSchema};
 use culvert_postgres::quote::{identifier, identifiers};
 
-use crate::alteration::same_name;
+use culvert_api::sql_text::same_name;
 use crate::placeholder;
 use crate::postgres::column_type::Family;
 use crate::postgres::options::Settings;

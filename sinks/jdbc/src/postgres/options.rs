@@ -7,7 +7,7 @@ use culvert_postgres::endpoint::{Endpoint, Session};
 use crate::options::{Shared, config, name_parts, params, url};
 use crate::placeholder;
 use crate::postgres::name::{TargetName, refuse_long};
-use crate::postgres::scan::{bare_name, end_of_quoted};
+use culvert_api::sql_text::postgres::{bare_name, end_of_quoted};
 use crate::postgres::template::Template;
 
 /// Rows in one flush when the user set no `batch_size`: COPY has no statement to grow too long, and

@@ -23,7 +23,7 @@ use culvert_api::{Dialect, Error, ErrorKind, Finding, Result, RowKind, TableSche
 use culvert_postgres::quote::{identifier, identifiers};
 
 use crate::alteration;
-use crate::alteration::same_name;
+use culvert_api::sql_text::same_name;
 use crate::postgres::column_type::{self, Form};
 use crate::postgres::connect::Server;
 use crate::postgres::key::{self, KeyMatch};

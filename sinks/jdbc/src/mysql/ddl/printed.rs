@@ -5,7 +5,7 @@ use arrow_schema::DataType;
 
 use crate::mysql::column_type::base_name;
 use crate::mysql::quote;
-use crate::postgres::scan::unquoted;
+use culvert_api::sql_text::postgres::unquoted;
 
 /// A literal of PostgreSQL's as the default of a column declared like this; `None` when it has no
 /// certain form here.

@@ -22,7 +22,7 @@ use crate::mysql::encode::Literals;
 use crate::mysql::pending::{Action, Operation, Pending};
 use crate::mysql::plan::{Mode, Piece, TablePlan};
 use crate::mysql::quote::identifier;
-use crate::mysql::scan::end_of_quoted;
+use culvert_api::sql_text::mysql::end_of_quoted;
 
 /// The last operation of every key, kept only from the first partial row on.
 #[derive(Default)]

@@ -1,23 +1,29 @@
 //! Finding one's way through SQL text: words, quoted parts, single bytes. What is quoted, and how,
 //! each family of databases knows itself ([`Lexis`]).
 
+pub mod mysql;
+pub mod postgres;
+mod renames;
+
+pub use renames::{renames, same_name};
+
 /// How a family of databases quotes.
-pub(crate) struct Lexis {
+pub struct Lexis {
     /// The end of the quoted text, quoted name or comment that begins at this byte; `None` when none
     /// does. An unclosed one ends with the text.
-    pub(crate) end_of_quoted: fn(&[u8], usize) -> Option<usize>,
+    pub end_of_quoted: fn(&[u8], usize) -> Option<usize>,
     /// A name out of its quotes.
-    pub(crate) bare_name: fn(&str) -> String,
+    pub bare_name: fn(&str) -> String,
 }
 
 /// Whether a byte can be part of a bare word.
-pub(crate) fn is_word(byte: u8) -> bool {
+pub fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80
 }
 
 /// The pieces of SQL text: a word, a quoted part, or a single other byte. Blanks and comments are left
 /// out.
-pub(crate) fn tokens<'a>(sql: &'a str, lexis: &Lexis) -> Vec<&'a str> {
+pub fn tokens<'a>(sql: &'a str, lexis: &Lexis) -> Vec<&'a str> {
     let bytes = sql.as_bytes();
     let mut found = Vec::new();
     let mut at = 0;
@@ -41,6 +47,6 @@ pub(crate) fn tokens<'a>(sql: &'a str, lexis: &Lexis) -> Vec<&'a str> {
 }
 
 /// Where a comment to the end of the line ends.
-pub(crate) fn end_of_line(rest: &[u8]) -> usize {
+pub fn end_of_line(rest: &[u8]) -> usize {
     rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1)
 }

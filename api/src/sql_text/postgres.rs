@@ -1,13 +1,13 @@
 //! Where quoted parts and comments of PostgreSQL's SQL end ("Lexical Structure" in its manual).
 
-use crate::scan::{Lexis, end_of_line, is_word};
+use crate::sql_text::{Lexis, end_of_line, is_word};
 
 /// How PostgreSQL quotes.
-pub(crate) const LEXIS: Lexis = Lexis { end_of_quoted, bare_name };
+pub const LEXIS: Lexis = Lexis { end_of_quoted, bare_name };
 
 /// The end of the quoted text, quoted name or comment that begins at `at`; `None` when none does.
 /// An unclosed one ends with the text.
-pub(crate) fn end_of_quoted(sql: &[u8], at: usize) -> Option<usize> {
+pub fn end_of_quoted(sql: &[u8], at: usize) -> Option<usize> {
     let rest = sql.get(at..)?;
     let inside_word = at.checked_sub(1).and_then(|before| sql.get(before)).is_some_and(|b| is_word(*b));
     match rest {
@@ -71,7 +71,7 @@ fn end_of_comment(rest: &[u8]) -> usize {
 }
 
 /// A name out of its quotes; one without quotes is folded to lower case, as the server does.
-pub(crate) fn bare_name(token: &str) -> String {
+pub fn bare_name(token: &str) -> String {
     match token.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(inner) => inner.replace("\"\"", "\""),
         None => token.to_lowercase(),
@@ -80,7 +80,7 @@ pub(crate) fn bare_name(token: &str) -> String {
 
 /// The value of `'it''s'`, `E'a\\b'`, or of a bare number or word. Of escapes only those of a back-slash and
 /// of a quote are known: no others are written by the source.
-pub(crate) fn unquoted(literal: &str) -> Option<String> {
+pub fn unquoted(literal: &str) -> Option<String> {
     let (inner, has_escapes) = match literal.strip_prefix(['E', 'e']).filter(|rest| rest.starts_with('\'')) {
         Some(rest) => (rest, true),
         None => (literal, false),
@@ -106,7 +106,7 @@ pub(crate) fn unquoted(literal: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::tokens;
+    use crate::sql_text::tokens;
 
     #[test]
     fn quotes_and_comments_are_one_piece() {

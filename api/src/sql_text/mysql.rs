@@ -1,10 +1,10 @@
 //! Where quoted parts and comments of MySQL's SQL end.
 
-use crate::scan::{Lexis, end_of_line};
+use crate::sql_text::{Lexis, end_of_line};
 
 /// The end of the quoted text, quoted name or comment that begins at `at`; `None` when none does.
 /// An unclosed one ends with the text.
-pub(crate) fn end_of_quoted(sql: &[u8], at: usize) -> Option<usize> {
+pub fn end_of_quoted(sql: &[u8], at: usize) -> Option<usize> {
     let rest = sql.get(at..)?;
     match rest {
         [b'\'' | b'"', ..] => Some(at + end_of_text(rest)),
@@ -46,10 +46,10 @@ fn end_of_name(rest: &[u8]) -> usize {
 }
 
 /// How MySQL and MariaDB quote.
-pub(crate) const LEXIS: Lexis = Lexis { end_of_quoted, bare_name };
+pub const LEXIS: Lexis = Lexis { end_of_quoted, bare_name };
 
 /// A name out of its back-ticks.
-pub(crate) fn bare_name(token: &str) -> String {
+pub fn bare_name(token: &str) -> String {
     match token.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
         Some(inner) => inner.replace("``", "`"),
         None => token.to_string(),
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     fn tokens(sql: &str) -> Vec<&str> {
-        crate::scan::tokens(sql, &LEXIS)
+        crate::sql_text::tokens(sql, &LEXIS)
     }
 
     #[test]

@@ -1,0 +1,2 @@
+//! Options.
+#![allow(clippy::unwrap_used)]
