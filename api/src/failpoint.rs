@@ -39,6 +39,9 @@ pub const STEPS: &[&str] = &[
     "jdbc.commit",
     "kafka.marker",
     "kafka.commit",
+    "iceberg.journal",
+    "iceberg.marker",
+    "iceberg.table",
     "local_file.marker",
     "local_file.placed",
 ];

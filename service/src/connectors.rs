@@ -7,6 +7,7 @@ use culvert_config::{Block, JobSettings, OptionDef, Options, Problem, ProblemKin
 use culvert_sink_assert::AssertSink;
 use culvert_sink_console::ConsoleSink;
 use culvert_sink_dingtalk::DingTalkSink;
+use culvert_sink_iceberg::IcebergSink;
 use culvert_sink_in_memory::InMemorySink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
@@ -150,6 +151,12 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         options: culvert_sink_local_file::OPTIONS,
         rules: &[],
         build: Build::Sink(|options| Ok(Arc::new(LocalFileSink::from_options(options)?))),
+    },
+    Plugin {
+        name: culvert_sink_iceberg::PLUGIN,
+        options: culvert_sink_iceberg::OPTIONS,
+        rules: &[],
+        build: Build::Sink(|options| Ok(Arc::new(IcebergSink::from_options(options)?))),
     },
     Plugin {
         name: culvert_sink_in_memory::PLUGIN,

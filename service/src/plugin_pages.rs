@@ -220,6 +220,13 @@ const PAGES: &[Page] = &[
     ),
     page!(
         Sink,
+        "Iceberg",
+        "sink-iceberg",
+        "Tables of a lake: every change as a row, or each row as it is now, each once.",
+        &["", "iceberg.table.upsert-mode-enabled = true"]
+    ),
+    page!(
+        Sink,
         "InMemory",
         "sink-in-memory",
         "Takes every row and keeps none, for trying a job without a target.",

@@ -94,7 +94,8 @@ pub(crate) async fn read_range(location: &str, range: Range<u64>) -> Result<Byte
 }
 
 fn object(path: &Path, metadata: &fs::Metadata) -> Object {
-    let since = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let since =
+        metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     Object {
         location: path.display().to_string(),
         bytes: metadata.len(),

@@ -13,8 +13,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ClientOptions, Error as Failed, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    RetryConfig, UpdateVersion,
+    BackoffConfig, ClientOptions, Error as Failed, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, RetryConfig, UpdateVersion,
 };
 
 use crate::{Object, Version};
@@ -100,7 +100,8 @@ impl Buckets {
     /// The client of a location's bucket, and the key in it.
     pub fn resolve(&self, location: &str) -> Result<(Arc<AmazonS3>, Path)> {
         let unfit = |what: &str| Error::new(ErrorKind::Config, what).context("location", location);
-        let (_, rest) = location.split_once("://").ok_or_else(|| unfit("this is no location of an S3 service"))?;
+        let (_, rest) =
+            location.split_once("://").ok_or_else(|| unfit("this is no location of an S3 service"))?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
             return Err(unfit("this location names no bucket"));
@@ -235,9 +236,11 @@ pub fn failed(location: &str, cause: Failed) -> Error {
         Failed::InvalidPath { .. } | Failed::UnknownConfigurationKey { .. } | Failed::NotSupported { .. } => {
             (ErrorKind::Config, "the S3 service cannot be used like this", "correct the location")
         }
-        _ if cause.source().is_some_and(|source| source.to_string().contains("Missing")) => {
-            (ErrorKind::Config, "the S3 service cannot be used like this", "complete the options of the service")
-        }
+        _ if cause.source().is_some_and(|source| source.to_string().contains("Missing")) => (
+            ErrorKind::Config,
+            "the S3 service cannot be used like this",
+            "complete the options of the service",
+        ),
         _ => (ErrorKind::Unavailable, "the S3 service did not do it", "the job tries again by itself"),
     };
     Error::new(kind, what).context("location", location).hint(hint).caused_by(text)

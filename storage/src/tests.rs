@@ -13,7 +13,9 @@ async fn of_those_who_create_one_wins() {
     let location = at(&folder, "deep/er/v1.json");
     let calls = (0..16u8).map(|id| {
         let location = location.clone();
-        tokio::spawn(async move { (id, Storage::Local.create(&location, Bytes::from(vec![id; 100])).await.unwrap()) })
+        tokio::spawn(async move {
+            (id, Storage::Local.create(&location, Bytes::from(vec![id; 100])).await.unwrap())
+        })
     });
     let mut won = Vec::new();
     for call in calls.collect::<Vec<_>>() {
@@ -58,6 +60,10 @@ fn locations_that_lead_nowhere_are_refused() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let options = S3Options { secret_key: Some("hush".to_owned()), session_token: Some("hush".to_owned()), ..S3Options::default() };
+    let options = S3Options {
+        secret_key: Some("hush".to_owned()),
+        session_token: Some("hush".to_owned()),
+        ..S3Options::default()
+    };
     assert!(!format!("{:?}", Buckets::new(options)).contains("hush"));
 }

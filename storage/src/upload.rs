@@ -24,13 +24,24 @@ pub struct Upload {
 
 enum Body {
     /// Away while a thread that may block works with it.
-    File { file: Option<File>, beside: PathBuf, path: PathBuf },
-    Object { storage: Storage, parts: Option<Box<dyn MultipartUpload>>, gathered: BytesMut },
+    File {
+        file: Option<File>,
+        beside: PathBuf,
+        path: PathBuf,
+    },
+    Object {
+        storage: Storage,
+        parts: Option<Box<dyn MultipartUpload>>,
+        gathered: BytesMut,
+    },
 }
 
 impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upload").field("location", &self.location).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Upload")
+            .field("location", &self.location)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,7 +103,9 @@ impl Upload {
                 })
                 .await?;
             }
-            Body::Object { storage, parts: None, gathered } => storage.write(&location, gathered.freeze()).await?,
+            Body::Object { storage, parts: None, gathered } => {
+                storage.write(&location, gathered.freeze()).await?
+            }
             Body::Object { storage, mut parts, gathered } => {
                 if !gathered.is_empty() {
                     send(&storage, &location, &mut parts, gathered.freeze()).await?;

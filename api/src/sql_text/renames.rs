@@ -5,9 +5,10 @@ use crate::sql_text::{Lexis, mysql, postgres, tokens};
 
 /// How the database of a table quotes: as PostgreSQL, unless a column says otherwise.
 fn lexis_of(table: &TableSchema) -> &'static Lexis {
-    let is_mysql = table.columns.iter().any(|column| {
-        column.source_type.as_ref().is_some_and(|found| found.dialect == Dialect::MySql)
-    });
+    let is_mysql = table
+        .columns
+        .iter()
+        .any(|column| column.source_type.as_ref().is_some_and(|found| found.dialect == Dialect::MySql));
     if is_mysql { &mysql::LEXIS } else { &postgres::LEXIS }
 }
 
@@ -18,11 +19,7 @@ pub fn same_name(a: &str, b: &str) -> bool {
 
 /// Columns that were renamed, old name and new, as the statement says. A column that is gone and
 /// one that is new are otherwise two columns.
-pub fn renames(
-    change: &SchemaChange,
-    before: &TableSchema,
-    after: &TableSchema,
-) -> Vec<(String, String)> {
+pub fn renames(change: &SchemaChange, before: &TableSchema, after: &TableSchema) -> Vec<(String, String)> {
     let lexis = lexis_of(after);
     let words = tokens(&change.statement, lexis);
     let has =

@@ -99,8 +99,9 @@ pub(crate) fn first(creation: TableCreation) -> Result<TableMetadata> {
 
 /// Metadata as a file.
 pub(crate) fn encode(metadata: &TableMetadata) -> Result<Vec<u8>> {
-    serde_json::to_vec(metadata)
-        .map_err(|cause| Error::new(ErrorKind::Internal, "a table's metadata was not written").caused_by(cause))
+    serde_json::to_vec(metadata).map_err(|cause| {
+        Error::new(ErrorKind::Internal, "a table's metadata was not written").caused_by(cause)
+    })
 }
 
 /// A file as metadata.

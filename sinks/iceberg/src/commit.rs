@@ -272,7 +272,11 @@ impl Commits {
                     return Ok(());
                 }
                 Outcome::Conflict => {
-                    tracing::info!(job = self.job, sink = self.sink, "a table changed under a commit: it is made anew");
+                    tracing::info!(
+                        job = self.job,
+                        sink = self.sink,
+                        "a table changed under a commit: it is made anew"
+                    );
                     for file in written {
                         self.storage.delete(&file).await?;
                     }
@@ -299,8 +303,9 @@ impl Commits {
                 return Ok(None);
             }
         }
-        let text = serde_json::to_string(standing)
-            .map_err(|cause| Error::new(ErrorKind::Internal, "a standing was not written").caused_by(cause))?;
+        let text = serde_json::to_string(standing).map_err(|cause| {
+            Error::new(ErrorKind::Internal, "a standing was not written").caused_by(cause)
+        })?;
         let summary = vec![(self.property(), text.clone())];
         let purpose = Purpose { branch: MAIN_BRANCH, summary, properties: vec![(self.property(), text)] };
         let (mut change, written) = append(&self.files, &base, (&[], 0), purpose).await?;

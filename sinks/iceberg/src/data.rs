@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use culvert_api::{Error, ErrorKind, Result};
-use culvert_storage::{Storage, join};
+use culvert_storage::join;
 use iceberg::TableIdent;
 use iceberg::io::FileIO;
-use iceberg::spec::{DataContentType, DataFile, PartitionKey, SchemaRef};
+use iceberg::spec::{DataContentType, PartitionKey, SchemaRef};
 use iceberg::writer::CurrentFileStatus;
 use iceberg::writer::file_writer::{FileWriter, FileWriterBuilder, ParquetWriter, ParquetWriterBuilder};
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
@@ -53,7 +53,6 @@ impl Open {
 pub(crate) struct DataFiles {
     settings: Arc<Settings>,
     files: FileIO,
-    storage: Storage,
     /// What the names of files begin with: they are this run's alone.
     prefix: String,
     next: u64,
@@ -64,13 +63,7 @@ pub(crate) struct DataFiles {
 
 impl DataFiles {
     pub(crate) fn new(settings: Arc<Settings>, files: FileIO, prefix: String) -> DataFiles {
-        let storage = settings.storage.clone();
-        DataFiles { settings, files, storage, prefix, next: 0, used: 0, open: HashMap::new(), waves: HashMap::new() }
-    }
-
-    /// Whether there is nothing of a checkpoint.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.waves.is_empty()
+        DataFiles { settings, files, prefix, next: 0, used: 0, open: HashMap::new(), waves: HashMap::new() }
     }
 
     fn properties(&self, layout: &Layout) -> Result<(WriterProperties, usize)> {
@@ -78,11 +71,20 @@ impl DataFiles {
         let property = |name: &str| self.settings.property(table, name);
         let codec = property("write.parquet.compression-codec").unwrap_or("zstd");
         let level = property("write.parquet.compression-level").and_then(|text| text.parse::<i32>().ok());
-        let wrong = || option("iceberg.table.write-props", &format!("has the write.parquet.compression-codec {codec} at a level that is not known"));
+        let wrong = || {
+            option(
+                "iceberg.table.write-props",
+                &format!("has the write.parquet.compression-codec {codec} at a level that is not known"),
+            )
+        };
         let compression = match codec.to_lowercase().as_str() {
-            "zstd" => Compression::ZSTD(level.map_or(Ok(ZstdLevel::default()), ZstdLevel::try_new).map_err(|_| wrong())?),
+            "zstd" => Compression::ZSTD(
+                level.map_or(Ok(ZstdLevel::default()), ZstdLevel::try_new).map_err(|_| wrong())?,
+            ),
             "gzip" => {
-                let level = level.map_or(Some(GzipLevel::default()), |level| GzipLevel::try_new(u32::try_from(level).ok()?).ok());
+                let level = level.map_or(Some(GzipLevel::default()), |level| {
+                    GzipLevel::try_new(u32::try_from(level).ok()?).ok()
+                });
                 Compression::GZIP(level.ok_or_else(wrong)?)
             }
             "snappy" => Compression::SNAPPY,
@@ -136,7 +138,10 @@ impl DataFiles {
                 let schema = Arc::clone(&layout.schema);
                 let (writer, target_bytes) = self.begin(layout, partition.as_ref(), schema, "").await?;
                 let spec_id = layout.spec.spec_id();
-                self.open.insert(place.clone(), Open { writer, partition, spec_id, target_bytes, given: 0, used: 0 });
+                self.open.insert(
+                    place.clone(),
+                    Open { writer, partition, spec_id, target_bytes, given: 0, used: 0 },
+                );
             }
             self.used += 1;
             let Some(open) = self.open.get_mut(&place) else { continue };
@@ -210,8 +215,10 @@ impl DataFiles {
                     .map_err(|cause| arrow_schema::ArrowError::ExternalError(Box::new(cause)))?;
                 RecordBatch::try_new(Arc::new(arrow), keys.columns().to_vec())
             });
-            let keys = keys.map_err(|cause| Error::new(ErrorKind::Internal, "keys were not picked").caused_by(cause))?;
-            let (mut writer, _) = self.begin(layout, partition.as_ref(), Arc::clone(&schema), "-deletes").await?;
+            let keys = keys
+                .map_err(|cause| Error::new(ErrorKind::Internal, "keys were not picked").caused_by(cause))?;
+            let (mut writer, _) =
+                self.begin(layout, partition.as_ref(), Arc::clone(&schema), "-deletes").await?;
             writer.write(&keys).await.map_err(failed("deletes were not written"))?;
             let ended = writer.close().await.map_err(failed("a file of deletes was not ended"))?;
             let ids: Vec<i32> = layout.key.iter().map(|(_, id)| *id).collect();
@@ -244,15 +251,6 @@ impl DataFiles {
         waves.retain(|_, waves| !waves.is_empty());
         Ok(waves)
     }
-
-    /// Removes files that nothing will ever name. What cannot be removed is found as an orphan.
-    pub(crate) async fn remove(&self, files: impl IntoIterator<Item = &DataFile>) {
-        for file in files {
-            if let Err(error) = self.storage.delete(file.file_path()).await {
-                tracing::debug!(%error, "a file that is no longer needed stays");
-            }
-        }
-    }
 }
 
 fn unfinished(cause: impl std::fmt::Display) -> Error {
@@ -270,6 +268,7 @@ fn key_places(layout: &Layout) -> Vec<usize> {
 fn key_schema(layout: &Layout) -> Result<SchemaRef> {
     let fields = layout.schema.as_struct().fields();
     let key = key_places(layout).into_iter().filter_map(|at| fields.get(at).cloned());
-    let schema = iceberg::spec::Schema::builder().with_schema_id(layout.schema.schema_id()).with_fields(key).build();
+    let schema =
+        iceberg::spec::Schema::builder().with_schema_id(layout.schema.schema_id()).with_fields(key).build();
     schema.map(Arc::new).map_err(failed("the key's schema was not made"))
 }

@@ -25,7 +25,8 @@ pub(crate) fn follow(
     let mut fields: Vec<NestedFieldRef> = current.as_struct().fields().to_vec();
     for (old, new) in &renamed {
         let is_there = fields.iter().any(|field| same_name(&field.name, new));
-        if let Some(field) = fields.iter_mut().find(|field| same_name(&field.name, old)).filter(|_| !is_there) {
+        if let Some(field) = fields.iter_mut().find(|field| same_name(&field.name, old)).filter(|_| !is_there)
+        {
             *field = NestedField { name: new.clone(), ..NestedField::clone(field) }.into();
         }
     }
@@ -75,7 +76,10 @@ fn follow_column(
         return Ok(());
     }
     if !widens(&field.field_type, &wanted) {
-        let what = format!("the column {} is {} now, and tables of Iceberg do not change {} into that", column.name, wanted, field.field_type);
+        let what = format!(
+            "the column {} is {} now, and tables of Iceberg do not change {} into that",
+            column.name, wanted, field.field_type
+        );
         return Err(Error::new(ErrorKind::Schema, what).context("table", &table.id).hint(
             "keep the old type with the transform Sql (CAST), or give the column another name; with schema-changes.include the source leaves such a change out",
         ));
@@ -92,10 +96,12 @@ fn is_identifier(metadata: &TableMetadata, id: i32) -> bool {
 fn widens(from: &Type, into: &Type) -> bool {
     use PrimitiveType as P;
     match (from, into) {
-        (Type::Primitive(P::Int), Type::Primitive(P::Long)) | (Type::Primitive(P::Float), Type::Primitive(P::Double)) => true,
-        (Type::Primitive(P::Decimal { precision: a, scale: s }), Type::Primitive(P::Decimal { precision: b, scale: t })) => {
-            a < b && s == t
-        }
+        (Type::Primitive(P::Int), Type::Primitive(P::Long))
+        | (Type::Primitive(P::Float), Type::Primitive(P::Double)) => true,
+        (
+            Type::Primitive(P::Decimal { precision: a, scale: s }),
+            Type::Primitive(P::Decimal { precision: b, scale: t }),
+        ) => a < b && s == t,
         _ => false,
     }
 }
@@ -110,8 +116,11 @@ fn drop_column(
     let Some(at) = fields.iter().position(|field| same_name(&field.name, name)) else { return Ok(()) };
     let Some(id) = fields.get(at).map(|field| field.id) else { return Ok(()) };
     if current.identifier_field_ids().any(|known| known == id) {
-        return Err(Error::new(ErrorKind::Schema, format!("the column {name} is gone, and it tells the table's rows apart"))
-            .hint("make the table anew, or let the source have the column again"));
+        return Err(Error::new(
+            ErrorKind::Schema,
+            format!("the column {name} is gone, and it tells the table's rows apart"),
+        )
+        .hint("make the table anew, or let the source have the column again"));
     }
     if metadata.default_partition_spec().fields().iter().any(|part| part.source_id == id) {
         // Partitions of old files are made of it: it stays, and new rows have NULL there.

@@ -6,7 +6,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use culvert_api::{CommitMarker, Error, ErrorKind, Result, SourceState};
-use iceberg::spec::{DataFile, FormatVersion, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json};
+use iceberg::spec::{
+    DataFile, FormatVersion, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json,
+};
 use iceberg::{NamespaceIdent, TableIdent};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -86,7 +88,10 @@ impl Journal {
     pub(crate) fn marker(&self) -> Result<CommitMarker> {
         let bytes = |text: &str| STANDARD.decode(text).map_err(|cause| damaged().caused_by(cause));
         let source = self.source.as_ref().map(|source| {
-            Ok::<_, Error>(SourceState { enumerator: bytes(&source.enumerator)?, reader: bytes(&source.reader)? })
+            Ok::<_, Error>(SourceState {
+                enumerator: bytes(&source.enumerator)?,
+                reader: bytes(&source.reader)?,
+            })
         });
         Ok(CommitMarker {
             job: self.job.clone(),
@@ -108,10 +113,13 @@ impl Journal {
         struct Versioned {
             version: u32,
         }
-        let versioned: Versioned = serde_json::from_slice(bytes).map_err(|cause| damaged().caused_by(cause))?;
+        let versioned: Versioned =
+            serde_json::from_slice(bytes).map_err(|cause| damaged().caused_by(cause))?;
         if versioned.version != VERSION {
             let what = format!("the journal has the format {}, which is not known", versioned.version);
-            return Err(Error::new(ErrorKind::Unsupported, what).hint("run the version of culvert that wrote it"));
+            return Err(
+                Error::new(ErrorKind::Unsupported, what).hint("run the version of culvert that wrote it")
+            );
         }
         serde_json::from_slice(bytes).map_err(|cause| damaged().caused_by(cause))
     }
@@ -119,13 +127,19 @@ impl Journal {
 
 impl TableFiles {
     /// Writes down the waves of a table.
-    pub(crate) fn new(ident: &TableIdent, metadata: &TableMetadata, spec_id: i32, waves: Vec<Wave>) -> Result<TableFiles> {
+    pub(crate) fn new(
+        ident: &TableIdent,
+        metadata: &TableMetadata,
+        spec_id: i32,
+        waves: Vec<Wave>,
+    ) -> Result<TableFiles> {
         let schema = metadata.current_schema();
         let spec = metadata.partition_spec_by_id(spec_id).ok_or_else(|| unknown_spec(ident))?;
         let writing = failed("a file was not written down");
         let partition_type = spec.partition_type(schema).map_err(writing)?;
         let texts = |files: Vec<DataFile>| {
-            let text = |file| serialize_data_file_to_json(file, &partition_type, FormatVersion::V2).map_err(writing);
+            let text =
+                |file| serialize_data_file_to_json(file, &partition_type, FormatVersion::V2).map_err(writing);
             files.into_iter().map(text).collect::<Result<Vec<String>>>()
         };
         let waves = waves
@@ -143,7 +157,8 @@ impl TableFiles {
     }
 
     pub(crate) fn ident(&self) -> Result<TableIdent> {
-        let namespace = NamespaceIdent::from_vec(self.namespace.clone()).map_err(failed("a namespace has no name"))?;
+        let namespace =
+            NamespaceIdent::from_vec(self.namespace.clone()).map_err(failed("a namespace has no name"))?;
         Ok(TableIdent::new(namespace, self.table.clone()))
     }
 
@@ -170,8 +185,9 @@ fn unknown_spec(ident: &TableIdent) -> Error {
 }
 
 fn damaged() -> Error {
-    Error::new(ErrorKind::Corrupt, "the journal of the sink Iceberg is damaged")
-        .hint("restore it from a backup; with --fresh the job starts over, and adds its rows to what is there")
+    Error::new(ErrorKind::Corrupt, "the journal of the sink Iceberg is damaged").hint(
+        "restore it from a backup; with --fresh the job starts over, and adds its rows to what is there",
+    )
 }
 
 #[cfg(test)]

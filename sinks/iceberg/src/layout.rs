@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
+use arrow_array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+};
 use arrow_schema::{DataType, SchemaRef as ArrowSchemaRef, TimeUnit};
-use arrow_select::take::take_record_batch;
 use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, TableSchema};
 use iceberg::TableIdent;
 use iceberg::arrow::{RecordBatchPartitionSplitter, schema_to_arrow_schema};
@@ -65,9 +66,14 @@ fn added(added: &Added, upsert: bool, table: &TableSchema) -> Vec<(String, From,
 fn key_names(settings: &Settings, table: &TableSchema) -> Result<Vec<String>> {
     let names = if settings.primary_keys.is_empty() { &table.primary_key } else { &settings.primary_keys };
     if names.is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "upsert mode needs columns that tell rows apart, and the table has no key")
-            .context("table", &table.id)
-            .hint("set iceberg.table.primary-keys, or leave upsert mode off: every change is a row of its own then"));
+        return Err(Error::new(
+            ErrorKind::Schema,
+            "upsert mode needs columns that tell rows apart, and the table has no key",
+        )
+        .context("table", &table.id)
+        .hint(
+            "set iceberg.table.primary-keys, or leave upsert mode off: every change is a row of its own then",
+        ));
     }
     Ok(names.clone())
 }
@@ -110,15 +116,23 @@ fn refuse_key(table: &TableSchema, name: &str, field_type: &Type) -> Result<()> 
         Type::Primitive(_) => return Ok(()),
         _ => {}
     }
-    Err(Error::new(ErrorKind::Unsupported, format!("a key of the type {field_type} does not tell rows apart in Iceberg"))
-        .context("table", &table.id)
-        .context("column", name)
-        .hint("set iceberg.table.primary-keys to other columns, or leave upsert mode off"))
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!("a key of the type {field_type} does not tell rows apart in Iceberg"),
+    )
+    .context("table", &table.id)
+    .context("column", name)
+    .hint("set iceberg.table.primary-keys to other columns, or leave upsert mode off"))
 }
 
 impl Layout {
     /// Plans how a table is written into one that is there. Operator errors name the column.
-    pub(crate) fn new(settings: &Settings, table: &Arc<TableSchema>, target: Table, run: &str) -> Result<Layout> {
+    pub(crate) fn new(
+        settings: &Settings,
+        table: &Arc<TableSchema>,
+        target: Table,
+        run: &str,
+    ) -> Result<Layout> {
         let schema = Arc::clone(target.metadata.current_schema());
         let located = |error: Error| error.context("table", &table.id).context("target", &target.ident);
         let find = |name: &str| match settings.case_sensitive {
@@ -137,12 +151,21 @@ impl Layout {
             let at = place(field.id).ok_or_else(missing)?;
             if !fits(value_type, &field.field_type) || (nullable && field.required) {
                 let null = if field.required { " NOT NULL" } else { "" };
-                let what = format!("the table's column {name} is {}{null}, and the source's is {value_type}", field.field_type);
-                return Err(located(Error::new(ErrorKind::Schema, what)).hint("change the table's column, or the source's with the transform Sql"));
+                let what = format!(
+                    "the table's column {name} is {}{null}, and the source's is {value_type}",
+                    field.field_type
+                );
+                return Err(located(Error::new(ErrorKind::Schema, what))
+                    .hint("change the table's column, or the source's with the transform Sql"));
             }
             match from.get_mut(at) {
                 Some(slot) if *slot == From::Nothing => *slot = value,
-                _ => return Err(located(Error::new(ErrorKind::Schema, format!("two columns are for the table's column {name}")))),
+                _ => {
+                    return Err(located(Error::new(
+                        ErrorKind::Schema,
+                        format!("two columns are for the table's column {name}"),
+                    )));
+                }
             }
             Ok(())
         };
@@ -155,16 +178,26 @@ impl Layout {
         for (name, value, kind) in added(&settings.added, settings.upsert, table) {
             fill(&name, value, &Type::Primitive(kind), false)?;
         }
-        if let Some((field, _)) =
-            schema.as_struct().fields().iter().zip(&from).find(|(field, from)| field.required && **from == From::Nothing)
+        if let Some((field, _)) = schema
+            .as_struct()
+            .fields()
+            .iter()
+            .zip(&from)
+            .find(|(field, from)| field.required && **from == From::Nothing)
         {
-            let what = format!("the table's column {} takes no NULL, and the source has none of that name", field.name);
+            let what = format!(
+                "the table's column {} takes no NULL, and the source has none of that name",
+                field.name
+            );
             return Err(located(Error::new(ErrorKind::Schema, what)));
         }
         let mut key = Vec::with_capacity(key_names.len());
         for name in &key_names {
             let field = find(name).ok_or_else(|| {
-                located(Error::new(ErrorKind::Config, format!("the key names the column {name}, which is not there")))
+                located(Error::new(
+                    ErrorKind::Config,
+                    format!("the key names the column {name}, which is not there"),
+                ))
             })?;
             refuse_key(table, name, &field.field_type)?;
             key.push((place(field.id).unwrap_or_default(), field.id));
@@ -175,8 +208,11 @@ impl Layout {
         let splitter = match spec.is_unpartitioned() {
             true => None,
             false => Some(
-                RecordBatchPartitionSplitter::try_new_with_computed_values(Arc::clone(&schema), Arc::clone(&spec))
-                    .map_err(planning)?,
+                RecordBatchPartitionSplitter::try_new_with_computed_values(
+                    Arc::clone(&schema),
+                    Arc::clone(&spec),
+                )
+                .map_err(planning)?,
             ),
         };
         let made_by = target.metadata.properties().get(MADE_BY).map(String::as_str);
@@ -211,11 +247,16 @@ impl Layout {
             columns.push(match from {
                 From::Column(at) => {
                     let values = batch.rows.columns().get(*at).ok_or_else(|| {
-                        located(Error::new(ErrorKind::Internal, "a batch lacks a column").context("column", field.name()))
+                        located(
+                            Error::new(ErrorKind::Internal, "a batch lacks a column")
+                                .context("column", field.name()),
+                        )
                     })?;
                     convert(values, field).map_err(located)?
                 }
-                From::Kind => Arc::new(StringArray::from_iter_values(batch.kinds.iter().map(|kind| kind.short()))),
+                From::Kind => {
+                    Arc::new(StringArray::from_iter_values(batch.kinds.iter().map(|kind| kind.short())))
+                }
                 From::Position => positions(batch),
                 From::CommitTime => commit_times(batch, field.data_type()).map_err(located)?,
                 From::Nothing => new_null_array(field.data_type(), batch.len()),
@@ -237,9 +278,12 @@ impl Layout {
         for left_out in &batch.unavailable {
             if left_out.rows.set_indices().any(|row| needs(row, left_out.column)) {
                 let name = self.table.columns.get(left_out.column).map_or("", |column| column.name.as_str());
-                return Err(Error::new(ErrorKind::Value, "the source's log left out a value, and a file needs the whole row")
-                    .context("column", name)
-                    .hint("let the source log whole rows (PostgreSQL: ALTER TABLE … REPLICA IDENTITY FULL)"));
+                return Err(Error::new(
+                    ErrorKind::Value,
+                    "the source's log left out a value, and a file needs the whole row",
+                )
+                .context("column", name)
+                .hint("let the source log whole rows (PostgreSQL: ALTER TABLE … REPLICA IDENTITY FULL)"));
             }
         }
         Ok(())
@@ -261,12 +305,19 @@ impl Layout {
 pub(crate) const MADE_BY: &str = "culvert.made-by";
 
 /// Upsert mode: a delete is looked for in its row's partition, and so the partition must follow from the key.
-fn refuse_partition(settings: &Settings, spec: &PartitionSpecRef, schema: &Schema, key: &[(usize, i32)]) -> Result<()> {
+fn refuse_partition(
+    settings: &Settings,
+    spec: &PartitionSpecRef,
+    schema: &Schema,
+    key: &[(usize, i32)],
+) -> Result<()> {
     let beside = spec.fields().iter().find(|field| !key.iter().any(|(_, id)| *id == field.source_id));
     match beside {
         Some(field) if settings.upsert => {
             let column = schema.name_by_field_id(field.source_id).unwrap_or_default();
-            let what = format!("the table is parted by {column}, which is not part of the key: a row could not be found where it was");
+            let what = format!(
+                "the table is parted by {column}, which is not part of the key: a row could not be found where it was"
+            );
             Err(Error::new(ErrorKind::Unsupported, what)
                 .hint("part it by columns of the key, make the column part of iceberg.table.primary-keys, or leave upsert mode off"))
         }
@@ -284,18 +335,16 @@ fn positions(batch: &ChangeBatch) -> ArrayRef {
 }
 
 fn commit_times(batch: &ChangeBatch, data_type: &DataType) -> Result<ArrayRef> {
-    let times = (0..batch.len()).map(|row| batch.transaction(row).and_then(|transaction| transaction.committed_us));
+    let times =
+        (0..batch.len()).map(|row| batch.transaction(row).and_then(|transaction| transaction.committed_us));
     match data_type {
         DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => {
             Ok(Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone(Arc::clone(zone))))
         }
         DataType::Int64 => Ok(Arc::new(times.collect::<Int64Array>())),
-        other => Err(Error::new(ErrorKind::Schema, format!("the column of commit times is {other}, and no instant"))),
+        other => Err(Error::new(
+            ErrorKind::Schema,
+            format!("the column of commit times is {other}, and no instant"),
+        )),
     }
-}
-
-/// Some rows of a batch.
-pub(crate) fn take(rows: &RecordBatch, places: Vec<u64>) -> Result<RecordBatch> {
-    take_record_batch(rows, &arrow_array::UInt64Array::from(places))
-        .map_err(|cause| Error::new(ErrorKind::Internal, "rows were not picked").caused_by(cause))
 }

@@ -115,12 +115,19 @@ pub(crate) struct Added {
 
 /// Words with commas between them.
 fn words(text: Option<&str>) -> Vec<String> {
-    text.unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    text.unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A setting of the catalog by one of its names.
 fn setting<'a>(map: &'a [(String, String)], names: &[&str]) -> Option<&'a str> {
-    map.iter().find(|(name, value)| names.contains(&name.as_str()) && !value.is_empty()).map(|(_, value)| value.as_str())
+    map.iter()
+        .find(|(name, value)| names.contains(&name.as_str()) && !value.is_empty())
+        .map(|(_, value)| value.as_str())
 }
 
 impl Settings {
@@ -168,7 +175,11 @@ impl Settings {
     }
 
     /// A property of how files are written: the job's, otherwise the table's.
-    pub(crate) fn property<'a>(&'a self, table: &'a std::collections::HashMap<String, String>, name: &str) -> Option<&'a str> {
+    pub(crate) fn property<'a>(
+        &'a self,
+        table: &'a std::collections::HashMap<String, String>,
+        name: &str,
+    ) -> Option<&'a str> {
         setting(&self.write_props, &[name]).or_else(|| table.get(name).map(String::as_str))
     }
 }
@@ -176,9 +187,27 @@ impl Settings {
 const CATALOG: &str = "iceberg.catalog.config";
 /// What is known of the catalog's settings, beside those of its properties that are for Java alone.
 const KNOWN: &[&str] = &[
-    "type", "catalog-impl", "warehouse", "uri", "jdbc.user", "jdbc.password", "token", "credential", "scope",
-    "oauth2-server-uri", "s3.endpoint", "s3.access-key-id", "s3.secret-access-key", "s3.session-token", "s3.region",
-    "client.region", "s3.path-style-access", "io-impl", "clients", "cache-enabled", "jdbc.schema-version",
+    "type",
+    "catalog-impl",
+    "warehouse",
+    "uri",
+    "jdbc.user",
+    "jdbc.password",
+    "token",
+    "credential",
+    "scope",
+    "oauth2-server-uri",
+    "s3.endpoint",
+    "s3.access-key-id",
+    "s3.secret-access-key",
+    "s3.session-token",
+    "s3.region",
+    "client.region",
+    "s3.path-style-access",
+    "io-impl",
+    "clients",
+    "cache-enabled",
+    "jdbc.schema-version",
 ];
 
 /// The catalog that the options name, and the storage of its warehouse.
@@ -188,7 +217,8 @@ fn catalog(options: &Options) -> Result<(Storage, Arc<dyn Catalog>)> {
         return Err(option(CATALOG, &format!("has the setting {name}, which is not known"))
             .hint("docs/iceberg.md lists those that are"));
     }
-    let implementation = setting(config, &["catalog-impl"]).map(|name| name.rsplit('.').next().unwrap_or(name));
+    let implementation =
+        setting(config, &["catalog-impl"]).map(|name| name.rsplit('.').next().unwrap_or(name));
     let kind = setting(config, &["type"]).map(str::to_lowercase);
     let kind = match (kind.as_deref(), implementation) {
         (Some(kind), _) => kind.to_owned(),
@@ -196,7 +226,9 @@ fn catalog(options: &Options) -> Result<(Storage, Arc<dyn Catalog>)> {
         (None, Some("RESTCatalog")) => "rest".to_owned(),
         (None, Some("HadoopCatalog")) => "hadoop".to_owned(),
         (None, other) => {
-            let what = other.map_or("lacks type".to_owned(), |other| format!("has the catalog-impl {other}, which is not known"));
+            let what = other.map_or("lacks type".to_owned(), |other| {
+                format!("has the catalog-impl {other}, which is not known")
+            });
             return Err(option(CATALOG, &what).hint("type is one of hadoop, jdbc, rest"));
         }
     };
@@ -205,7 +237,10 @@ fn catalog(options: &Options) -> Result<(Storage, Arc<dyn Catalog>)> {
     let location = |warehouse: Option<&str>| {
         let location = warehouse.ok_or_else(|| option(CATALOG, "lacks warehouse"))?;
         let storage = Storage::of(location, s3).map_err(|error| error.context("option", CATALOG))?;
-        Ok::<_, culvert_api::Error>((storage, location.strip_prefix("file://").unwrap_or(location).to_owned()))
+        Ok::<_, culvert_api::Error>((
+            storage,
+            location.strip_prefix("file://").unwrap_or(location).to_owned(),
+        ))
     };
     let uri = || setting(config, &["uri"]).ok_or_else(|| option(CATALOG, "lacks uri"));
     match kind.as_str() {
@@ -258,15 +293,20 @@ fn database(uri: &str, config: &[(String, String)]) -> Result<Database> {
         }
     }
     let plain = uri.replace("postgresql+psycopg2://", "postgresql://");
-    let url = JdbcUrl::parse(&plain).map_err(|cause| option(CATALOG, &format!("has a uri that cannot be used: {cause}")))?;
+    let url = JdbcUrl::parse(&plain)
+        .map_err(|cause| option(CATALOG, &format!("has a uri that cannot be used: {cause}")))?;
     if url.family() != culvert_config::UrlFamily::Postgres {
         return Err(option(CATALOG, "has a uri of a database that is not known")
             .hint("a catalog can be in PostgreSQL (jdbc:postgresql://host/db) or in a file of SQLite (jdbc:sqlite:/file)"));
     }
-    let user = setting(config, &["jdbc.user"]).map(str::to_owned).or_else(|| url.username.clone()).unwrap_or_default();
+    let user = setting(config, &["jdbc.user"])
+        .map(str::to_owned)
+        .or_else(|| url.username.clone())
+        .unwrap_or_default();
     let password = setting(config, &["jdbc.password"]).map(Secret::new).or_else(|| url.password.clone());
-    let endpoint = culvert_postgres::Endpoint::new(&url, &user, password.unwrap_or_default(), CONNECT_TIMEOUT)?
-        .with_session(culvert_postgres::Session::Writer);
+    let endpoint =
+        culvert_postgres::Endpoint::new(&url, &user, password.unwrap_or_default(), CONNECT_TIMEOUT)?
+            .with_session(culvert_postgres::Session::Writer);
     Ok(Database::Postgres(Box::new(endpoint)))
 }
 
@@ -285,8 +325,9 @@ fn s3_options(config: &[(String, String)], hadoop: &[(String, String)]) -> Resul
         virtual_hosted: path_style.as_deref() == Some("false"),
     };
     if options.access_key.is_some() != options.secret_key.is_some() {
-        return Err(option(CATALOG, "has one half of the credentials of S3")
-            .hint("write both s3.access-key-id and s3.secret-access-key, or none: the environment's are used then"));
+        return Err(option(CATALOG, "has one half of the credentials of S3").hint(
+            "write both s3.access-key-id and s3.secret-access-key, or none: the environment's are used then",
+        ));
     }
     Ok(options)
 }

@@ -98,9 +98,14 @@ pub(crate) fn spec(parts: &[Part], schema: &Schema, case_sensitive: bool) -> Res
             true => schema.field_by_name(&part.column),
             false => schema.field_by_name_case_insensitive(&part.column),
         };
-        let field = field.ok_or_else(|| option(OPTION, &format!("names the column {}, which is not there", part.column)))?;
+        let field = field.ok_or_else(|| {
+            option(OPTION, &format!("names the column {}, which is not there", part.column))
+        })?;
         if part.transform.result_type(&field.field_type).is_err() {
-            let what = format!("parts by {}({}), whose type {} has no such thing", part.transform, part.column, field.field_type);
+            let what = format!(
+                "parts by {}({}), whose type {} has no such thing",
+                part.transform, part.column, field.field_type
+            );
             return Err(option(OPTION, &what));
         }
         let part = Part { column: field.name.clone(), transform: part.transform };
@@ -129,7 +134,16 @@ mod tests {
 
     #[test]
     fn what_parts_nothing_is_refused() {
-        for text in ["bucket(id)", "bucket(id, 0)", "day(ts, 4)", "week(ts)", "day(ts", "day()", "bucket(a, b)", "truncate(a,1,2)"] {
+        for text in [
+            "bucket(id)",
+            "bucket(id, 0)",
+            "day(ts, 4)",
+            "week(ts)",
+            "day(ts",
+            "day()",
+            "bucket(a, b)",
+            "truncate(a,1,2)",
+        ] {
             let error = Part::parse(text).unwrap_err().to_string();
             assert!(error.contains(OPTION) && error.contains(text), "{error}");
         }

@@ -13,8 +13,8 @@ use culvert_storage::join;
 use iceberg::io::FileIO;
 use iceberg::spec::{
     DataContentType, DataFile, FormatVersion, MAIN_BRANCH, ManifestFile, ManifestList, ManifestListWriter,
-    ManifestWriter, ManifestWriterBuilder, Operation, Snapshot, SnapshotReference, SnapshotRetention, Summary,
-    TableMetadata,
+    ManifestWriter, ManifestWriterBuilder, Operation, Snapshot, SnapshotReference, SnapshotRetention,
+    Summary, TableMetadata,
 };
 use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
@@ -65,7 +65,8 @@ impl<'a> Draft<'a> {
                 .context("table", &base.ident)
                 .hint("tables of version 1 can be upgraded by their engine; version 3 is not written yet"));
         }
-        let parent = metadata.snapshot_for_ref(branch).or_else(|| metadata.snapshot_for_ref(MAIN_BRANCH)).cloned();
+        let parent =
+            metadata.snapshot_for_ref(branch).or_else(|| metadata.snapshot_for_ref(MAIN_BRANCH)).cloned();
         let unique = Uuid::new_v4();
         let (high, low) = unique.as_u64_pair();
         // Positive, and never one that is there.
@@ -74,7 +75,17 @@ impl<'a> Draft<'a> {
             id = id.wrapping_add(1) & i64::MAX;
         }
         let (written, manifests) = (Vec::new(), Vec::new());
-        Ok(Draft { files, base, id, parent, unique, written, manifests, numbers: BTreeMap::new(), is_cleared: false })
+        Ok(Draft {
+            files,
+            base,
+            id,
+            parent,
+            unique,
+            written,
+            manifests,
+            numbers: BTreeMap::new(),
+            is_cleared: false,
+        })
     }
 
     fn path(&self, name: &str) -> String {
@@ -85,7 +96,8 @@ impl<'a> Draft<'a> {
     pub(crate) fn manifest(&mut self, spec_id: i32, deletes: bool) -> Result<ManifestWriter> {
         let metadata = &self.base.metadata;
         let spec = metadata.partition_spec_by_id(spec_id).ok_or_else(|| {
-            Error::new(ErrorKind::Schema, "a partition spec is gone from the table").context("table", &self.base.ident)
+            Error::new(ErrorKind::Schema, "a partition spec is gone from the table")
+                .context("table", &self.base.ident)
         })?;
         let path = self.path(&format!("{}-m{}.avro", self.unique, self.written.len()));
         let output = self.files.new_output(&path).map_err(failed("a manifest was not begun"))?;
@@ -134,7 +146,9 @@ impl<'a> Draft<'a> {
                 let mut manifest = self.manifest(spec_id, deletes)?;
                 for file in files {
                     self.count_file(file);
-                    manifest.add_file(file.clone(), sequence).map_err(failed("a manifest does not take a file"))?;
+                    manifest
+                        .add_file(file.clone(), sequence)
+                        .map_err(failed("a manifest does not take a file"))?;
                 }
                 self.add(manifest).await?;
             }
@@ -189,8 +203,11 @@ impl<'a> Draft<'a> {
             .with_schema_id(metadata.current_schema_id())
             .build();
         let head = metadata.snapshot_for_ref(purpose.branch).map(|head| head.snapshot_id());
-        let retention =
-            SnapshotRetention::Branch { min_snapshots_to_keep: None, max_snapshot_age_ms: None, max_ref_age_ms: None };
+        let retention = SnapshotRetention::Branch {
+            min_snapshots_to_keep: None,
+            max_snapshot_age_ms: None,
+            max_ref_age_ms: None,
+        };
         let mut updates = vec![
             TableUpdate::AddSnapshot { snapshot },
             TableUpdate::SetSnapshotRef {
@@ -235,7 +252,10 @@ fn totals(numbers: &BTreeMap<&'static str, u64>, parent: Option<&Snapshot>) -> H
         };
         // A total that nobody kept cannot be gone on with.
         if let Some(known) = known {
-            words.insert(total.to_owned(), (known + number(added)).saturating_sub(number(removed)).to_string());
+            words.insert(
+                total.to_owned(),
+                (known + number(added)).saturating_sub(number(removed)).to_string(),
+            );
         }
     }
     words

@@ -46,11 +46,19 @@ impl Tables {
     /// The table that an upstream table is written to.
     pub(crate) fn ident(&self, table: &TableSchema) -> Result<TableIdent> {
         let name = fill(&self.settings.table, table);
-        let levels: Vec<String> =
-            fill(&self.settings.namespace, table).split('.').filter(|level| !level.is_empty()).map(str::to_owned).collect();
+        let levels: Vec<String> = fill(&self.settings.namespace, table)
+            .split('.')
+            .filter(|level| !level.is_empty())
+            .map(str::to_owned)
+            .collect();
         let unfit = |part: &String| part.is_empty() || part.contains('/') || part.starts_with('.');
         if unfit(&name) || levels.is_empty() || levels.iter().any(unfit) {
-            let what = format!("gives the table {} the name '{}' in '{}', which cannot be used", table.id, name, levels.join("."));
+            let what = format!(
+                "gives the table {} the name '{}' in '{}', which cannot be used",
+                table.id,
+                name,
+                levels.join(".")
+            );
             return Err(option("table", &what).hint("names have no slash and no dot in front"));
         }
         let namespace = NamespaceIdent::from_vec(levels).map_err(failed("a namespace has no name"))?;
@@ -129,7 +137,8 @@ impl Tables {
     async fn clear(&self, mut found: Table) -> Result<()> {
         for _ in 0..CONFLICTS_MAX {
             let draft = Draft::begin(&self.commits.files, &found, &self.settings.branch)?;
-            let purpose = Purpose { branch: &self.settings.branch, summary: Vec::new(), properties: Vec::new() };
+            let purpose =
+                Purpose { branch: &self.settings.branch, summary: Vec::new(), properties: Vec::new() };
             let sequence = found.metadata.last_sequence_number() + 1;
             let (change, written) = draft.cleared().finish(Operation::Delete, sequence, purpose).await?;
             if self.commits.catalog.commit(&[change]).await? == Outcome::Done {
@@ -139,12 +148,18 @@ impl Tables {
             let ident = found.ident.clone();
             found = self.commits.catalog.load(&ident).await?.ok_or_else(|| crate::catalog::gone(&ident))?;
         }
-        Err(Error::new(ErrorKind::Contention, "other writers were always first to commit").context("table", &found.ident))
+        Err(Error::new(ErrorKind::Contention, "other writers were always first to commit")
+            .context("table", &found.ident))
     }
 
     /// Follows a change of the source's columns, where the job file says so. Otherwise the table stays, and a column
     /// that it lacks stops the job.
-    pub(crate) async fn evolve(&self, change: &SchemaChange, before: &TableSchema, after: &Arc<TableSchema>) -> Result<()> {
+    pub(crate) async fn evolve(
+        &self,
+        change: &SchemaChange,
+        before: &TableSchema,
+        after: &Arc<TableSchema>,
+    ) -> Result<()> {
         if !self.settings.evolves {
             return Ok(());
         }
@@ -154,15 +169,21 @@ impl Tables {
             let Some(schema) = evolve::follow(&found.metadata, change, before, after)? else { return Ok(()) };
             let requirements = vec![
                 TableRequirement::UuidMatch { uuid: found.metadata.uuid() },
-                TableRequirement::CurrentSchemaIdMatch { current_schema_id: found.metadata.current_schema_id() },
-                TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id: found.metadata.last_column_id() },
+                TableRequirement::CurrentSchemaIdMatch {
+                    current_schema_id: found.metadata.current_schema_id(),
+                },
+                TableRequirement::LastAssignedFieldIdMatch {
+                    last_assigned_field_id: found.metadata.last_column_id(),
+                },
             ];
-            let updates = vec![TableUpdate::AddSchema { schema }, TableUpdate::SetCurrentSchema { schema_id: -1 }];
+            let updates =
+                vec![TableUpdate::AddSchema { schema }, TableUpdate::SetCurrentSchema { schema_id: -1 }];
             let change = Change { base: found, requirements, updates, obsolete: Vec::new() };
             if self.commits.catalog.commit(&[change]).await? == Outcome::Done {
                 return Ok(());
             }
         }
-        Err(Error::new(ErrorKind::Contention, "other writers were always first to commit").context("table", &ident))
+        Err(Error::new(ErrorKind::Contention, "other writers were always first to commit")
+            .context("table", &ident))
     }
 }

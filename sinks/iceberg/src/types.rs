@@ -39,7 +39,9 @@ pub(crate) fn of_column(table: &TableId, column: &Column, ids: &mut Ids) -> Resu
 fn of(data_type: &DataType, ids: &mut Ids) -> Option<Type> {
     let primitive = match data_type {
         DataType::Boolean => PrimitiveType::Boolean,
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => PrimitiveType::Int,
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
+            PrimitiveType::Int
+        }
         // A duration is a count of microseconds.
         DataType::Int64 | DataType::UInt32 | DataType::Duration(TimeUnit::Microsecond) => PrimitiveType::Long,
         DataType::UInt64 => PrimitiveType::Decimal { precision: 20, scale: 0 },
@@ -96,7 +98,9 @@ pub(crate) fn fits(from: &Type, into: &Type) -> bool {
     match (from, into) {
         (Type::Primitive(from), Type::Primitive(into)) => match (from, into) {
             (P::Int, P::Long) | (P::Float, P::Double) => true,
-            (P::Decimal { precision: a, scale: s }, P::Decimal { precision: b, scale: t }) => a <= b && s == t,
+            (P::Decimal { precision: a, scale: s }, P::Decimal { precision: b, scale: t }) => {
+                a <= b && s == t
+            }
             (from, into) => from == into,
         },
         (Type::List(from), Type::List(into)) => {

@@ -100,7 +100,8 @@ impl Pending {
         all.sort_unstable_by_key(|last| last.row);
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
         let pick = |wanted: &dyn Fn(&Last) -> bool| {
-            let places: Vec<(usize, usize)> = all.iter().filter(|last| wanted(last)).map(|last| last.row).collect();
+            let places: Vec<(usize, usize)> =
+                all.iter().filter(|last| wanted(last)).map(|last| last.row).collect();
             match places.is_empty() {
                 true => Ok(None),
                 false => interleave_record_batch(&batches, &places).map(Some).map_err(internal),

@@ -86,12 +86,26 @@ impl Staged {
 }
 
 impl IcebergWriter {
-    pub(crate) fn new(settings: Arc<Settings>, context: WriterContext, commits: Commits, run: String) -> IcebergWriter {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        context: WriterContext,
+        commits: Commits,
+        run: String,
+    ) -> IcebergWriter {
         let prefix = format!("{}-{}-{}", run, context.writer, context.epoch);
         let files = DataFiles::new(Arc::clone(&settings), commits.files.clone(), prefix);
         let staged = Staged { files, pending: HashMap::new(), memory_max: settings.memory_max };
         let tables = Tables { settings: Arc::clone(&settings), commits: commits.clone(), run: run.clone() };
-        IcebergWriter { settings, context, commits, tables, run, layouts: HashMap::new(), staged: Some(staged), rows: 0 }
+        IcebergWriter {
+            settings,
+            context,
+            commits,
+            tables,
+            run,
+            layouts: HashMap::new(),
+            staged: Some(staged),
+            rows: 0,
+        }
     }
 
     async fn layout(&mut self, table: &Arc<TableSchema>) -> Result<Arc<Layout>> {
@@ -100,7 +114,9 @@ impl IcebergWriter {
         }
         let target = self.tables.load(table).await?;
         let layout = Arc::new(Layout::new(&self.settings, table, target, &self.run)?);
-        if let Some(other) = self.layouts.values().find(|known| known.ident() == layout.ident() && known.table.id != table.id) {
+        if let Some(other) =
+            self.layouts.values().find(|known| known.ident() == layout.ident() && known.table.id != table.id)
+        {
             let what = format!("two tables are for {}", layout.ident());
             return Err(Error::new(ErrorKind::Config, what)
                 .context("first", &other.table.id)
@@ -123,8 +139,9 @@ impl IcebergWriter {
             let result = runtime.block_on(call(&mut staged));
             (staged, result)
         });
-        let (staged, result) =
-            ended.await.map_err(|cause| Error::new(ErrorKind::Internal, "writing files was given up").caused_by(cause))?;
+        let (staged, result) = ended.await.map_err(|cause| {
+            Error::new(ErrorKind::Internal, "writing files was given up").caused_by(cause)
+        })?;
         // After a failure nothing more is written: the attempt begins again.
         if result.is_ok() {
             self.staged = Some(staged);
@@ -182,7 +199,8 @@ impl SinkWriter for IcebergWriter {
         let mut journal = Journal::of(marker, &self.run, rows);
         for (ident, waves) in waves {
             let layout = self.layouts.values().find(|layout| layout.ident() == &ident).ok_or_else(|| {
-                Error::new(ErrorKind::Internal, "files of a table that nobody writes to").context("table", &ident)
+                Error::new(ErrorKind::Internal, "files of a table that nobody writes to")
+                    .context("table", &ident)
             })?;
             let spec_id = layout.spec.spec_id();
             journal.tables.push(TableFiles::new(&ident, &layout.target.metadata, spec_id, waves)?);

@@ -45,7 +45,9 @@ fn assert_read(what: &str, expected: &[Row], read: &Read, columns: &[(String, Sh
     let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let mut found = read.only(&names).rows;
     for row in &mut found {
-        for (value, (_, shown)) in row.iter_mut().zip(columns).filter(|(_, (_, shown))| *shown == Shown::Rounded) {
+        for (value, (_, shown)) in
+            row.iter_mut().zip(columns).filter(|(_, (_, shown))| *shown == Shown::Rounded)
+        {
             *value = value.take().map(|text| shown.canonical(text));
         }
     }
@@ -69,7 +71,9 @@ async fn postgres(server: &Postgres) {
     let mut extremes = postgres_corpus::extremes();
     for table in &mut extremes {
         // What a file of this format has no value for is refused, not written.
-        table.columns.retain(|column| !column.declared.starts_with("date") && !column.declared.starts_with("time"));
+        table
+            .columns
+            .retain(|column| !column.declared.starts_with("date") && !column.declared.starts_with("time"));
     }
     tables.extend(extremes);
     for table in &tables {
@@ -87,9 +91,15 @@ async fn postgres(server: &Postgres) {
         let rows = source.rows_as(table.name, &columns, None).await;
         assert_eq!(rows.len(), table.rows(), "{}", table.name);
         let folder = folder.join(table.name);
-        assert_read(&format!("{} by pyarrow", table.name), &rows, &lake.parquet(&folder).await, &columns.columns);
+        assert_read(
+            &format!("{} by pyarrow", table.name),
+            &rows,
+            &lake.parquet(&folder).await,
+            &columns.columns,
+        );
         let long = |name: &String| {
-            let declared = table.columns.iter().find(|column| column.name == *name).map(|column| column.declared);
+            let declared =
+                table.columns.iter().find(|column| column.name == *name).map(|column| column.declared);
             // Past 76 digits it is a text.
             (DUCKDB_DIGITS_MAX + 1..=76).contains(&digits(declared.unwrap_or_default()))
         };
@@ -164,10 +174,9 @@ async fn mysql(server: &Server) {
         };
         let all = shape(&mut table.columns.iter());
         let short = shape(&mut table.columns.iter().filter(|column| !long(column)));
-        for (engine, columns, read) in [
-            ("pyarrow", all, lake.parquet(&folder).await),
-            ("DuckDB", short, by_duckdb(lake, &folder).await),
-        ] {
+        for (engine, columns, read) in
+            [("pyarrow", all, lake.parquet(&folder).await), ("DuckDB", short, by_duckdb(lake, &folder).await)]
+        {
             let rows = asked_rows(&source, table.name, &columns).await;
             assert_eq!(rows.len(), table.rows(), "{}", table.name);
             let forms: Vec<_> = columns.into_iter().map(|(name, (_, shown))| (name, shown)).collect();
@@ -200,7 +209,8 @@ async fn changes(server: &Server) {
     let lake = lake_shared().await;
     let source = Database::fresh(server, "changes").await;
     let parts = "ELT(seq % 6 + 1, 'a', 'b c', 'x/y', 'é=%', NULL, '2024')";
-    let row = format!("SELECT seq, {parts}, DATE '2024-01-01' + INTERVAL seq % 3 DAY, seq / 8, '__' FROM numbers");
+    let row =
+        format!("SELECT seq, {parts}, DATE '2024-01-01' + INTERVAL seq % 3 DAY, seq / 8, '__' FROM numbers");
     source
         .run(&[
             "CREATE TABLE numbers (seq INT PRIMARY KEY)",
@@ -239,7 +249,8 @@ async fn changes(server: &Server) {
     let mut expected = source.rows("SELECT id, part, day, v, s FROM t").await;
     expected.sort_unstable();
     assert_eq!(expected.len(), 200);
-    for (engine, read) in [("pyarrow", lake.parquet(&files).await), ("DuckDB", by_duckdb(lake, &files).await)] {
+    for (engine, read) in [("pyarrow", lake.parquet(&files).await), ("DuckDB", by_duckdb(lake, &files).await)]
+    {
         let (kinds, mut left) = folded(&read, &names);
         left.sort_unstable();
         let counts = [("+I", 220), ("+U", 60), ("-D", 20), ("-U", 60)];
@@ -273,7 +284,9 @@ async fn every_codec_is_read_back_and_is_the_one_that_was_asked_for() {
         assert_eq!(read.rows.len(), 5000);
         assert_eq!(by_duckdb(lake, &folder).await, read, "{codec}");
         let entries = std::fs::read_dir(&folder).expect("it is there").flatten();
-        let mut files = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "parquet"));
+        let mut files = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|end| end == "parquet"));
         let file = files.next().expect("a file");
         assert_eq!(lake.parquet_schema(&file).await["codecs"], json!([known_as]));
         assert_eq!(plain.get_or_insert(read.clone()), &read, "{codec}");

@@ -13,9 +13,11 @@ fn allowed(from: &str, to: &str) -> bool {
         // What everything rests on rests on nothing of ours.
         "culvert-api" | "culvert-config" | "culvert-snapshot" | "culvert-tests" => false,
         // The engine knows traits only, and so does who follows the page about connectors.
-        "culvert-engine" | "culvert-example-connector" | "culvert-kafka" | "culvert-state" | "culvert-storage" => {
-            among(&["culvert-api"])
-        }
+        "culvert-engine"
+        | "culvert-example-connector"
+        | "culvert-kafka"
+        | "culvert-state"
+        | "culvert-storage" => among(&["culvert-api"]),
         // What source and sink share about PostgreSQL: how to reach it, what its errors mean.
         "culvert-transforms" | "culvert-postgres" | "culvert-values" => {
             among(&["culvert-api", "culvert-config"])

@@ -99,7 +99,10 @@ impl Catalog for Hadoop {
 
     async fn commit(&self, changes: &[Change]) -> Result<Outcome> {
         let [change] = changes else {
-            return Err(Error::new(ErrorKind::Internal, "a layout without a catalog changes one table at a time"));
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "a layout without a catalog changes one table at a time",
+            ));
         };
         let ident = &change.base.ident;
         let version = version_of(&change.base.metadata_location).ok_or_else(|| gone(ident))?;

@@ -41,7 +41,9 @@ fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte))
+            }
             _ => escaped.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -104,7 +106,10 @@ impl Catalog for Rest {
         match answer.status {
             409 => Ok(Outcome::Conflict),
             404 => Err(Error::new(ErrorKind::Schema, "a table is gone from its catalog")
-                .context("table", changes.first().map_or(String::new(), |change| change.base.ident.to_string()))
+                .context(
+                    "table",
+                    changes.first().map_or(String::new(), |change| change.base.ident.to_string()),
+                )
                 .hint("restore it; with --fresh the job starts over and makes it anew")),
             _ => answer.done().map(|()| Outcome::Done),
         }

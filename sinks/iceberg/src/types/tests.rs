@@ -16,7 +16,10 @@ fn primitive(data_type: DataType) -> Option<PrimitiveType> {
 fn no_type_becomes_a_narrower_one() {
     assert_eq!(primitive(DataType::UInt32), Some(PrimitiveType::Long));
     assert_eq!(primitive(DataType::UInt64), Some(PrimitiveType::Decimal { precision: 20, scale: 0 }));
-    assert_eq!(primitive(DataType::Decimal128(38, 10)), Some(PrimitiveType::Decimal { precision: 38, scale: 10 }));
+    assert_eq!(
+        primitive(DataType::Decimal128(38, 10)),
+        Some(PrimitiveType::Decimal { precision: 38, scale: 10 })
+    );
     assert_eq!(primitive(DataType::Decimal256(65, 30)), Some(PrimitiveType::String));
     assert_eq!(primitive(DataType::Decimal128(5, -2)), Some(PrimitiveType::String));
     assert_eq!(primitive(DataType::Null), None);
@@ -26,10 +29,14 @@ fn no_type_becomes_a_narrower_one() {
 #[test]
 fn fields_in_one_another_have_numbers_of_their_own() {
     let item = DataType::List(Arc::new(Field::new("item", DataType::Int32, true)));
-    let row = DataType::Struct(vec![Field::new("a", item, true), Field::new("b", DataType::Utf8, false)].into());
+    let row =
+        DataType::Struct(vec![Field::new("a", item, true), Field::new("b", DataType::Utf8, false)].into());
     let mut ids = Ids(10);
     let Some(Type::Struct(row)) = of(&row, &mut ids) else { panic!("no row") };
-    assert_eq!(row.fields().iter().map(|field| (field.id, field.required)).collect::<Vec<_>>(), [(11, false), (13, true)]);
+    assert_eq!(
+        row.fields().iter().map(|field| (field.id, field.required)).collect::<Vec<_>>(),
+        [(11, false), (13, true)]
+    );
     assert_eq!(ids.0, 13);
 }
 
@@ -56,9 +63,13 @@ fn values_keep_every_digit_or_are_refused() {
     let wide: ArrayRef =
         Arc::new(Decimal256Array::from(vec![Some(wide)]).with_precision_and_scale(65, 2).unwrap());
     let text = convert(&wide, &Field::new("c", DataType::Utf8, true)).unwrap();
-    assert_eq!(text.as_string::<i32>().value(0), "1234567890123456789012345678901234567890123456789012345678.90");
+    assert_eq!(
+        text.as_string::<i32>().value(0),
+        "1234567890123456789012345678901234567890123456789012345678.90"
+    );
 
-    let negative: ArrayRef = Arc::new(Decimal128Array::from(vec![123]).with_precision_and_scale(5, -2).unwrap());
+    let negative: ArrayRef =
+        Arc::new(Decimal128Array::from(vec![123]).with_precision_and_scale(5, -2).unwrap());
     let text = convert(&negative, &Field::new("c", DataType::Utf8, true)).unwrap();
     assert_eq!(text.as_string::<i32>().value(0), "12300");
 
@@ -69,7 +80,10 @@ fn values_keep_every_digit_or_are_refused() {
     let here: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![5]).with_timezone("Europe/Berlin"));
     let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
     let converted = convert(&here, &Field::new("c", utc.clone(), true)).unwrap();
-    assert_eq!((converted.data_type(), converted.to_data().buffers()[0].typed_data::<i64>()), (&utc, &[5][..]));
+    assert_eq!(
+        (converted.data_type(), converted.to_data().buffers()[0].typed_data::<i64>()),
+        (&utc, &[5][..])
+    );
 
     let large: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX]));
     let error = convert(&large, &Field::new("c", DataType::Int32, true)).unwrap_err();

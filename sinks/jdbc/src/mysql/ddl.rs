@@ -5,15 +5,15 @@ mod printed;
 use culvert_api::{Column, Dialect, Error, ErrorKind, Finding, Result, SchemaChange, TableSchema};
 
 use crate::alteration::{Filling, filling};
-use culvert_api::sql_text::renames;
 use crate::mysql::column_type;
 use crate::mysql::connect::Server;
 use crate::mysql::options::Settings;
 use crate::mysql::quote::{TargetName, identifier, identifiers};
-use culvert_api::sql_text::mysql::LEXIS;
 use crate::mysql::target::{TargetColumn, TargetTable, same_name};
 use crate::placeholder;
 use culvert_api::sql_text::Lexis;
+use culvert_api::sql_text::mysql::LEXIS;
+use culvert_api::sql_text::renames;
 
 /// Bytes that the columns of a row may take together, with some room for what is counted beside.
 const ROW_BYTES_MAX: usize = 60_000;

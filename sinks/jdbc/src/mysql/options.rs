@@ -7,11 +7,11 @@ use culvert_config::Options;
 use mysql_async::SslOpts;
 
 use crate::mysql::quote::TargetName;
-use culvert_api::sql_text::mysql::{bare_name, end_of_quoted};
 use crate::mysql::template::Template;
 use crate::mysql::tls;
 use crate::options::{Shared, config, name_parts, params, url};
 use crate::placeholder;
+use culvert_api::sql_text::mysql::{bare_name, end_of_quoted};
 
 /// Rows in one statement when the user set no `batch_size`.
 const BATCH_ROWS: usize = 1_000;

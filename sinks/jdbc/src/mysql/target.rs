@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use culvert_api::{Error, ErrorKind, Result};
 
-pub(crate) use culvert_api::sql_text::same_name;
 use crate::mysql::column_type::{Family, family};
 use crate::mysql::connect::Session;
 use crate::mysql::encode::Form;
 use crate::mysql::quote::TargetName;
+pub(crate) use culvert_api::sql_text::same_name;
 
 /// A column of the target.
 #[derive(Clone, Debug)]

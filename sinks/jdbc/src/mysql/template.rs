@@ -8,9 +8,9 @@ use crate::mysql::column_type::{self, Family};
 use crate::mysql::encode::Form;
 use crate::mysql::key::KeyMatch;
 use crate::mysql::plan::{Mode, Slot, TablePlan};
-use culvert_api::sql_text::mysql::LEXIS;
 use crate::mysql::target::TargetTable;
 use crate::query::{Query, refusal};
+use culvert_api::sql_text::mysql::LEXIS;
 
 /// A statement of the user's.
 #[derive(Clone)]

@@ -5,15 +5,15 @@ use culvert_api::{Column, Dialect, Error, ErrorKind, Finding, Result, SchemaChan
 use culvert_postgres::quote::{identifier, identifiers, literal};
 
 use crate::alteration::{Filling, filling};
-use culvert_api::sql_text::mysql::LEXIS as MYSQL_LEXIS;
 use crate::placeholder;
 use crate::postgres::connect::{Session, field};
 use crate::postgres::declare;
 use crate::postgres::name::{TargetName, refuse_long};
 use crate::postgres::options::Settings;
-use culvert_api::sql_text::postgres::{LEXIS, unquoted};
 use crate::postgres::target::TargetTable;
 use culvert_api::sql_text::Lexis;
+use culvert_api::sql_text::mysql::LEXIS as MYSQL_LEXIS;
+use culvert_api::sql_text::postgres::{LEXIS, unquoted};
 
 /// Whether the schema exists.
 pub(crate) async fn has_schema(session: &mut Session, schema: &str) -> Result<bool> {

@@ -4,12 +4,12 @@ use arrow_schema::DataType;
 use culvert_api::{Dialect, Error, ErrorKind, Finding, Result, RowKind, SourceType, TableSchema};
 use culvert_postgres::quote::{identifier, identifiers};
 
-use culvert_api::sql_text::same_name;
 use crate::placeholder;
 use crate::postgres::column_type::Family;
 use crate::postgres::options::Settings;
 use crate::postgres::plan::Slot;
 use crate::postgres::target::{IndexColumn, TargetTable, UniqueIndex, listed};
+use culvert_api::sql_text::same_name;
 
 /// How well equal bytes of a rendered key mean equal keys in the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,8 +7,8 @@ use culvert_postgres::endpoint::{Endpoint, Session};
 use crate::options::{Shared, config, name_parts, params, url};
 use crate::placeholder;
 use crate::postgres::name::{TargetName, refuse_long};
-use culvert_api::sql_text::postgres::{bare_name, end_of_quoted};
 use crate::postgres::template::Template;
+use culvert_api::sql_text::postgres::{bare_name, end_of_quoted};
 
 /// Rows in one flush when the user set no `batch_size`: COPY has no statement to grow too long, and
 /// a wide merge costs less per row than a narrow one.

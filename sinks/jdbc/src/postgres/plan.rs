@@ -23,7 +23,6 @@ use culvert_api::{Dialect, Error, ErrorKind, Finding, Result, RowKind, TableSche
 use culvert_postgres::quote::{identifier, identifiers};
 
 use crate::alteration;
-use culvert_api::sql_text::same_name;
 use crate::postgres::column_type::{self, Form};
 use crate::postgres::connect::Server;
 use crate::postgres::key::{self, KeyMatch};
@@ -33,6 +32,7 @@ use crate::postgres::order::Member;
 use crate::postgres::stage::Staging;
 use crate::postgres::target::{ForeignKey, TargetColumn, TargetTable, UniqueIndex};
 use crate::query::Piece;
+use culvert_api::sql_text::same_name;
 
 /// One written column.
 #[derive(Clone, Debug)]

@@ -4,10 +4,10 @@ use culvert_api::{Error, ErrorKind, Result};
 use culvert_postgres::quote;
 use tokio_postgres::Row;
 
-use culvert_api::sql_text::same_name;
 use crate::postgres::column_type::{Family, Form};
 use crate::postgres::connect::{Server, Session, field};
 use crate::postgres::name::TargetName;
+use culvert_api::sql_text::same_name;
 
 /// A column of the target.
 #[derive(Clone, Debug)]

@@ -7,9 +7,9 @@ use culvert_api::{Error, ErrorKind, Result, RowKind, TableSchema};
 
 use crate::postgres::column_type::{self, Form};
 use crate::postgres::plan::{Slot, Statement, TablePlan};
-use culvert_api::sql_text::postgres::LEXIS;
 use crate::postgres::target::TargetTable;
 use crate::query::{Query, refusal};
+use culvert_api::sql_text::postgres::LEXIS;
 
 /// A statement of the user's.
 #[derive(Clone)]

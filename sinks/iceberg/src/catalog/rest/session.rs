@@ -129,7 +129,13 @@ impl Session {
     }
 
     /// Asks; blocks.
-    fn ask(&self, method: &str, url: &str, token: Option<&Secret>, body: Option<(&str, &str)>) -> Result<Answer> {
+    fn ask(
+        &self,
+        method: &str,
+        url: &str,
+        token: Option<&Secret>,
+        body: Option<(&str, &str)>,
+    ) -> Result<Answer> {
         let asked = format!("{method} {}", url.split('?').next().unwrap_or_default());
         let away = |cause: ureq::Error| {
             Error::new(ErrorKind::Connection, "the catalog cannot be reached")
@@ -146,7 +152,8 @@ impl Session {
         })?;
         let answer = self.agent().run(request).map_err(away)?;
         let status = answer.status().as_u16();
-        let body = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_string().map_err(away)?;
+        let body =
+            answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_string().map_err(away)?;
         Ok(Answer { status, body, asked })
     }
 
@@ -164,7 +171,12 @@ impl Session {
             return Ok(Some(token.clone()));
         }
         let (id, secret) = credential.expose().split_once(':').unwrap_or(("", credential.expose()));
-        let form = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret), ("scope", scope)];
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", id),
+            ("client_secret", secret),
+            ("scope", scope),
+        ];
         let form: Vec<String> = form
             .iter()
             .filter(|(_, value)| !value.is_empty())
@@ -197,14 +209,20 @@ impl Session {
         self.known.get().is_some_and(|known| known.transactions)
     }
 
-    async fn send(self: &Arc<Self>, method: &'static str, path: &str, body: Option<String>) -> Result<Answer> {
+    async fn send(
+        self: &Arc<Self>,
+        method: &'static str,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Answer> {
         let (session, path) = (Arc::clone(self), path.to_owned());
         let done = tokio::task::spawn_blocking(move || {
             let url = format!("{}/v1/{}{path}", session.uri, session.known()?.prefix);
             let body = body.as_deref().map(|text| ("application/json", text));
             session.ask(method, &url, session.token()?.as_ref(), body)
         });
-        done.await.map_err(|cause| Error::new(ErrorKind::Internal, "the catalog was given up").caused_by(cause))?
+        done.await
+            .map_err(|cause| Error::new(ErrorKind::Internal, "the catalog was given up").caused_by(cause))?
     }
 
     pub(crate) async fn get(self: &Arc<Self>, path: &str) -> Result<Answer> {

@@ -35,9 +35,15 @@ fn sqlite_failed(path: &std::path::Path) -> impl Fn(rusqlite::Error) -> Error + 
     let path = path.display().to_string();
     move |cause| {
         let kind = match cause.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => ErrorKind::Contention,
-            Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => ErrorKind::Unavailable,
-            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => ErrorKind::Corrupt,
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                ErrorKind::Contention
+            }
+            Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
+                ErrorKind::Unavailable
+            }
+            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+                ErrorKind::Corrupt
+            }
             _ => ErrorKind::Config,
         };
         Error::new(kind, "the catalog's database refused").context("path", &path).caused_by(cause)
@@ -54,7 +60,8 @@ async fn on_file<T: Send + 'static>(
         connection.busy_timeout(BUSY).map_err(sqlite_failed(&path))?;
         call(&mut connection).map_err(sqlite_failed(&path))
     });
-    done.await.map_err(|cause| Error::new(ErrorKind::Internal, "the catalog was given up").caused_by(cause))?
+    done.await
+        .map_err(|cause| Error::new(ErrorKind::Internal, "the catalog was given up").caused_by(cause))?
 }
 
 impl Database {
@@ -81,7 +88,10 @@ impl Database {
                 }
                 let insert = "INSERT INTO iceberg_namespace_properties VALUES ($1, $2, 'exists', 'true') \
                               ON CONFLICT DO NOTHING";
-                client.execute(insert, &[&catalog, &namespace]).await.map_err(|error| from_client(error, doing))?;
+                client
+                    .execute(insert, &[&catalog, &namespace])
+                    .await
+                    .map_err(|error| from_client(error, doing))?;
                 Ok(())
             }
         }
@@ -108,7 +118,12 @@ impl Database {
     }
 
     /// Where a table's metadata is.
-    pub(crate) async fn location(&self, catalog: &str, namespace: &str, table: &str) -> Result<Option<String>> {
+    pub(crate) async fn location(
+        &self,
+        catalog: &str,
+        namespace: &str,
+        table: &str,
+    ) -> Result<Option<String>> {
         if !self.has_tables().await? {
             return Ok(None);
         }
@@ -118,7 +133,9 @@ impl Database {
                 let query = "SELECT metadata_location FROM iceberg_tables \
                              WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3";
                 on_file(path, move |connection| {
-                    connection.query_row(query, params![catalog, namespace, table], |row| row.get(0)).optional()
+                    connection
+                        .query_row(query, params![catalog, namespace, table], |row| row.get(0))
+                        .optional()
                 })
                 .await
             }
@@ -134,13 +151,21 @@ impl Database {
     }
 
     /// Adds a table. False: there is one of this name.
-    pub(crate) async fn insert(&self, catalog: &str, namespace: &str, table: &str, location: &str) -> Result<bool> {
+    pub(crate) async fn insert(
+        &self,
+        catalog: &str,
+        namespace: &str,
+        table: &str,
+        location: &str,
+    ) -> Result<bool> {
         let values = [catalog, namespace, table, location].map(str::to_owned);
         match self {
             Database::Sqlite(path) => {
                 let insert = "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location) \
                               VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
-                on_file(path, move |connection| connection.execute(insert, values)).await.map(|count| count == 1)
+                on_file(path, move |connection| connection.execute(insert, values))
+                    .await
+                    .map(|count| count == 1)
             }
             Database::Postgres(endpoint) => {
                 let insert = "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location) \
