@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use culvert_api::{Error, ErrorKind, Result};
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{
@@ -214,7 +214,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// What an error of the service means.
-pub fn failed(location: &str, cause: Failed) -> Error {
+pub(crate) fn failed(location: &str, cause: Failed) -> Error {
     let text = chain(&cause);
     let denied = "check the access key, its secret, and what its policy allows for this bucket";
     let (kind, what, hint) = match &cause {

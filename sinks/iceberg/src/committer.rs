@@ -8,6 +8,7 @@ use culvert_api::{Committable, Committer, Error, ErrorKind, JobProgress, Result}
 
 use crate::commit::Commits;
 use crate::journal::Journal;
+use crate::upkeep::Upkeep;
 
 /// Commits the checkpoints of a writer.
 pub(crate) struct IcebergCommitter {
@@ -17,6 +18,7 @@ pub(crate) struct IcebergCommitter {
     pub(crate) journal: Option<String>,
     /// The checkpoint that was last counted.
     pub(crate) counted: u64,
+    pub(crate) upkeep: Upkeep,
 }
 
 /// What `prepare_commit` hands over: where the journal is, then the journal.
@@ -49,6 +51,7 @@ impl Committer for IcebergCommitter {
             self.counted = committable.checkpoint;
             self.progress.rows_committed.fetch_add(journal.rows, Relaxed);
         }
+        self.upkeep.committed(journal.tables.iter().filter_map(|files| files.ident().ok()));
         Ok(())
     }
 

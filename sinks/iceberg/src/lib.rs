@@ -8,9 +8,10 @@
 //! | `options`, `partition` | what the user wrote, checked |
 //! | `catalog` | where tables are found, and the compare-and-set that changes them |
 //! | `tables`, `evolve`, `types`, `layout` | target tables, their columns and changes of them, and how rows become theirs |
-//! | `data`, `upsert` | files under way; rows that wait in upsert mode |
+//! | `file`, `data`, `upsert` | files under way; rows that wait in upsert mode |
 //! | `snapshot`, `journal`, `commit` | a snapshot from files; a checkpoint as a file; its commit |
 //! | `sink`, `writer`, `committer` | the sink as the engine sees it |
+//! | `upkeep` | compaction, expiry of snapshots, orphans: beside the stream |
 //! | `io`, `error` | the library's files on our storage, and its errors in our terms |
 
 mod catalog;
@@ -19,6 +20,7 @@ mod committer;
 mod data;
 mod error;
 mod evolve;
+mod file;
 mod io;
 mod journal;
 mod layout;
@@ -28,6 +30,7 @@ mod sink;
 mod snapshot;
 mod tables;
 mod types;
+mod upkeep;
 mod upsert;
 mod writer;
 

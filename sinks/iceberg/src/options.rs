@@ -1,10 +1,12 @@
 //! The sink's options, and what they mean once they are checked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use culvert_api::Result;
 use culvert_config::{JdbcUrl, OptionDef, Options, Secret};
 use culvert_storage::{S3Options, Storage, is_s3};
+use iceberg::spec::TableMetadata;
 
 use crate::catalog::Catalog;
 use crate::catalog::hadoop::Hadoop;
@@ -12,9 +14,10 @@ use crate::catalog::rest::{Login, Rest, Session};
 use crate::catalog::sql::{Database, Sql};
 use crate::error::option;
 use crate::partition::Part;
+use crate::upkeep::Rules;
 
 /// How long a server of a catalog may take to be connected to.
-const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The options of the sink `Iceberg`.
 pub const OPTIONS: &[OptionDef] = &[
@@ -56,6 +59,21 @@ pub const OPTIONS: &[OptionDef] = &[
         .doc("Append mode: the column that says when the source committed it, for tables whose rows change; NULL for rows that were there before. Empty: none."),
     OptionDef::int_in("write.memory.max", 64 << 20, 64 << 30).default("268435456").unit("bytes")
         .doc("What open files and rows that wait for their checkpoint may take; files are ended early, the one that was idle for longest first."),
+    OptionDef::duration_ms("upkeep.interval.ms").default("60000")
+        .doc("Upkeep of the tables that are written to: the time between two rounds, beside the stream and never in its way."),
+    OptionDef::boolean("upkeep.compaction.enabled").default("false")
+        .doc("Whether files of less than half the target size are put together."),
+    OptionDef::int_in("upkeep.compaction.files.min", 2, 100_000).default("16")
+        .doc("How many of them a partition has before it is worth it."),
+    OptionDef::int_in("upkeep.compaction.bytes.max", 1 << 20, 1 << 50).default("1073741824").unit("bytes")
+        .doc("What a round rewrites of a table at most."),
+    OptionDef::int_in("upkeep.delete-files.max", 0, 1_000_000).default("64")
+        .doc("Upsert mode: with more live files of deletes than this, they are merged into the rows they are about. 0: never."),
+    OptionDef::duration_ms("upkeep.snapshots.age.max.ms").default("0")
+        .doc("Snapshots that are older are removed, with the files that only they name. 0: never."),
+    OptionDef::int_in("upkeep.snapshots.min", 1, 1_000_000).default("100").doc("Snapshots that stay whatever their age."),
+    OptionDef::duration_ms("upkeep.orphans.age.min.ms").default("0")
+        .doc("Files below a table that nothing names and that are older are removed. An hour at least, and longer than any checkpoint of any writer takes: 259200000 is usual. 0: never."),
     OptionDef::string("commit_namespace").default("culvert")
         .doc("The namespace of the commit tables, one per job and sink."),
     OptionDef::int_in("multi_table_sink_replica", 1, i64::MAX).default("1").ignored("one writer writes all tables")
@@ -101,6 +119,7 @@ pub(crate) struct Settings {
     pub(crate) added: Added,
     pub(crate) memory_max: usize,
     pub(crate) commit_namespace: String,
+    pub(crate) upkeep: Rules,
 }
 
 /// The columns that append mode adds. `None`: it is left out.
@@ -171,7 +190,14 @@ impl Settings {
             },
             memory_max: usize::try_from(options.unsigned("write.memory.max")).unwrap_or(usize::MAX),
             commit_namespace: options.str("commit_namespace").to_owned(),
+            upkeep: upkeep(options)?,
         })
+    }
+
+    /// Bytes that a file of a table is to have.
+    pub(crate) fn target_bytes(&self, table: &TableMetadata) -> usize {
+        let text = self.property(table.properties(), "write.target-file-size-bytes");
+        text.and_then(|text| text.parse().ok()).unwrap_or(TARGET_BYTES)
     }
 
     /// A property of how files are written: the job's, otherwise the table's.
@@ -183,6 +209,11 @@ impl Settings {
         setting(&self.write_props, &[name]).or_else(|| table.get(name).map(String::as_str))
     }
 }
+
+const ORPHAN_AGE: &str = "upkeep.orphans.age.min.ms";
+const ORPHAN_AGE_MIN: Duration = Duration::from_secs(3600);
+/// Bytes of a file where neither the job nor the table says.
+const TARGET_BYTES: usize = 128 << 20;
 
 const CATALOG: &str = "iceberg.catalog.config";
 /// What is known of the catalog's settings, beside those of its properties that are for Java alone.
@@ -209,6 +240,28 @@ const KNOWN: &[&str] = &[
     "cache-enabled",
     "jdbc.schema-version",
 ];
+
+/// What is kept up.
+fn upkeep(options: &Options) -> Result<Rules> {
+    let number = |name: &str| usize::try_from(options.unsigned(name)).unwrap_or(usize::MAX);
+    let time =
+        |name: &str| Some(Duration::from_millis(options.unsigned(name))).filter(|time| !time.is_zero());
+    let orphan_age = time(ORPHAN_AGE);
+    if orphan_age.is_some_and(|age| age < ORPHAN_AGE_MIN) {
+        let what = "is less than an hour: files of a checkpoint under way could be taken for orphans";
+        return Err(option(ORPHAN_AGE, what));
+    }
+    Ok(Rules {
+        interval: Duration::from_millis(options.unsigned("upkeep.interval.ms")),
+        compacts: options.bool("upkeep.compaction.enabled"),
+        files_min: number("upkeep.compaction.files.min"),
+        bytes_max: options.unsigned("upkeep.compaction.bytes.max"),
+        deletes_max: number("upkeep.delete-files.max"),
+        age_max: time("upkeep.snapshots.age.max.ms"),
+        snapshots_min: number("upkeep.snapshots.min"),
+        orphan_age,
+    })
+}
 
 /// The catalog that the options name, and the storage of its warehouse.
 fn catalog(options: &Options) -> Result<(Storage, Arc<dyn Catalog>)> {

@@ -14,6 +14,7 @@ use crate::error::option;
 use crate::io::file_io;
 use crate::options::{DataMode, SchemaMode, Settings};
 use crate::tables::Tables;
+use crate::upkeep::Upkeep;
 use crate::writer::IcebergWriter;
 
 /// The plugin's name as users write it.
@@ -89,6 +90,7 @@ impl Sink for IcebergSink {
             progress: Arc::clone(&context.progress),
             journal: standing.journal,
             counted: 0,
+            upkeep: Upkeep::new(commits.clone(), Arc::clone(&self.settings)),
         };
         let writer = IcebergWriter::new(Arc::clone(&self.settings), context.clone(), commits, standing.run);
         Ok(OpenSink { writer: Box::new(writer), committer: Box::new(committer), marker })

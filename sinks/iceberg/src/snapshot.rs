@@ -156,7 +156,8 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn count_file(&mut self, file: &DataFile) {
+    /// Counts a file that is added.
+    pub(crate) fn count_file(&mut self, file: &DataFile) {
         let (files, rows) = match file.content_type() {
             DataContentType::Data => ("added-data-files", "added-records"),
             DataContentType::EqualityDeletes => {
@@ -171,6 +172,21 @@ impl<'a> Draft<'a> {
         self.count(files, 1);
         self.count(rows, file.record_count());
         self.count("added-files-size", file.file_size_in_bytes());
+    }
+
+    /// Counts a file that is gone.
+    pub(crate) fn count_removed(&mut self, file: &DataFile) {
+        let (files, rows) = match file.content_type() {
+            DataContentType::Data => ("deleted-data-files", "deleted-records"),
+            DataContentType::EqualityDeletes => ("removed-equality-delete-files", "removed-equality-deletes"),
+            DataContentType::PositionDeletes => ("removed-position-delete-files", "removed-position-deletes"),
+        };
+        if file.content_type() != DataContentType::Data {
+            self.count("removed-delete-files", 1);
+        }
+        self.count(files, 1);
+        self.count(rows, file.record_count());
+        self.count("removed-files-size", file.file_size_in_bytes());
     }
 
     /// Writes the list of manifests; the change, and what was written for it.

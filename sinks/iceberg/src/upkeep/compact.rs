@@ -1,0 +1,316 @@
+//! Small files into large ones, and deletes into the rows they are about.
+//!
+//! What is rewritten keeps the sequence number of the snapshot that it was read at: deletes that the stream commits
+//! meanwhile are younger, and still about these rows (table spec, "Scan Planning"). So the stream is never waited for,
+//! and the rewritten files are good as long as those that they stand for are still in the table.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use culvert_api::{Error, ErrorKind, Result};
+use futures_util::stream::{self, StreamExt};
+use iceberg::Runtime;
+use iceberg::TableIdent;
+use iceberg::arrow::ArrowReaderBuilder;
+use iceberg::scan::{FileScanTask, FileScanTaskDeleteFile};
+use iceberg::spec::{
+    DataContentType, DataFile, ManifestContentType, ManifestFile, Operation, PartitionKey, Snapshot, Struct,
+};
+
+use super::{CONFLICTS_MAX, Keeper};
+use crate::catalog::Table;
+use crate::error::failed;
+use crate::file::OpenFile;
+use crate::snapshot::{Draft, Purpose, manifests};
+
+/// A live file of a table.
+#[derive(Clone)]
+struct Live {
+    file: DataFile,
+    spec_id: i32,
+    sequence: i64,
+}
+
+/// The live files of a snapshot.
+#[derive(Default)]
+struct State {
+    data: Vec<Live>,
+    deletes: Vec<Live>,
+}
+
+/// Files that are rewritten together: those of one partition.
+struct Group {
+    spec_id: i32,
+    partition: Struct,
+    files: Vec<Live>,
+}
+
+async fn read_state(keeper: &Keeper, table: &Table, snapshot: &Snapshot) -> Result<State> {
+    let mut state = State::default();
+    for manifest in manifests(&keeper.commits.files, &table.metadata, snapshot).await? {
+        let loaded = keeper.manifest(&manifest).await?;
+        for entry in loaded.entries().iter().filter(|entry| entry.is_alive()) {
+            let live = Live {
+                file: entry.data_file().clone(),
+                spec_id: manifest.partition_spec_id,
+                sequence: entry.sequence_number().unwrap_or(manifest.sequence_number),
+            };
+            match manifest.content {
+                ManifestContentType::Data => state.data.push(live),
+                ManifestContentType::Deletes => state.deletes.push(live),
+            }
+        }
+    }
+    Ok(state)
+}
+
+/// Whether a file of deletes is about rows of a data file. Those of a spec without parts are about every partition.
+fn is_about(delete: &Live, data: &Live) -> bool {
+    let here = delete.file.partition().fields().is_empty()
+        || (delete.spec_id == data.spec_id && delete.file.partition() == data.file.partition());
+    let younger = match delete.file.content_type() {
+        DataContentType::EqualityDeletes => delete.sequence > data.sequence,
+        _ => delete.sequence >= data.sequence,
+    };
+    here && younger
+}
+
+/// Looks whether a table needs it, and does it.
+pub(super) async fn round(keeper: &Keeper, ident: &TableIdent) -> Result<()> {
+    let table = keeper.load(ident).await?;
+    let Some(snapshot) = table.metadata.snapshot_for_ref(&keeper.settings.branch).cloned() else {
+        return Ok(());
+    };
+    let state = read_state(keeper, &table, &snapshot).await?;
+    let groups = choose(keeper, &table, &state);
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let (mut added, mut removed) = (Vec::new(), HashSet::new());
+    for group in groups {
+        let files = rewrite(keeper, &table, &state, &group).await?;
+        added.extend(files.into_iter().map(|file| (file, group.spec_id)));
+        removed.extend(group.files.iter().map(|live| live.file.file_path().to_owned()));
+    }
+    replace(keeper, ident, &added, &removed, snapshot.sequence_number()).await
+}
+
+/// What is rewritten: small files of a partition when there are enough of them; files with deletes when the table has
+/// more deletes than it may.
+fn choose(keeper: &Keeper, table: &Table, state: &State) -> Vec<Group> {
+    let rules = keeper.settings.upkeep;
+    let merges = rules.deletes_max > 0 && state.deletes.len() > rules.deletes_max;
+    let small = keeper.settings.target_bytes(&table.metadata) as u64 / 2;
+    let mut partitions: BTreeMap<(i32, String), Group> = BTreeMap::new();
+    for live in &state.data {
+        let has_deletes = merges && state.deletes.iter().any(|delete| is_about(delete, live));
+        let is_small = rules.compacts && live.file.file_size_in_bytes() < small;
+        if !has_deletes && !is_small {
+            continue;
+        }
+        let partition = live.file.partition().clone();
+        let group = partitions.entry((live.spec_id, format!("{partition:?}"))).or_insert_with(|| Group {
+            spec_id: live.spec_id,
+            partition,
+            files: Vec::new(),
+        });
+        group.files.push(live.clone());
+    }
+    let mut left = rules.bytes_max;
+    let mut chosen = Vec::new();
+    for mut group in partitions.into_values() {
+        // Deletes are merged whole, or the number of them would not fall.
+        if !merges && group.files.len() < rules.files_min {
+            continue;
+        }
+        group.files.sort_by_key(|live| live.sequence);
+        if !merges {
+            group.files.retain(|live| {
+                let fits = live.file.file_size_in_bytes() <= left;
+                left = left.saturating_sub(if fits { live.file.file_size_in_bytes() } else { 0 });
+                fits
+            });
+        }
+        if !group.files.is_empty() {
+            chosen.push(group);
+        }
+    }
+    chosen
+}
+
+/// Reads the rows of a group as they are now, and writes them to files of the size that is wanted.
+async fn rewrite(keeper: &Keeper, table: &Table, state: &State, group: &Group) -> Result<Vec<DataFile>> {
+    let metadata = &table.metadata;
+    let schema = Arc::clone(metadata.current_schema());
+    let spec = metadata.partition_spec_by_id(group.spec_id).cloned().ok_or_else(|| {
+        Error::new(ErrorKind::Schema, "a partition spec is gone from the table")
+            .context("table", &table.ident)
+    })?;
+    let ids: Vec<i32> = schema.as_struct().fields().iter().map(|field| field.id).collect();
+    let tasks: Vec<iceberg::Result<FileScanTask>> = group
+        .files
+        .iter()
+        .map(|live| {
+            let deletes = state.deletes.iter().filter(|delete| is_about(delete, live)).map(|delete| {
+                FileScanTaskDeleteFile::builder()
+                    .with_file_path(delete.file.file_path().to_owned())
+                    .with_file_size_in_bytes(delete.file.file_size_in_bytes())
+                    .with_file_type(delete.file.content_type())
+                    .with_partition_spec_id(delete.spec_id)
+                    .with_equality_ids(delete.file.equality_ids())
+                    .build()
+            });
+            Ok(FileScanTask::builder()
+                .with_file_size_in_bytes(live.file.file_size_in_bytes())
+                .with_start(0)
+                .with_length(live.file.file_size_in_bytes())
+                .with_record_count(Some(live.file.record_count()))
+                .with_data_file_path(live.file.file_path().to_owned())
+                .with_data_file_format(live.file.file_format())
+                .with_schema(Arc::clone(&schema))
+                .with_project_field_ids(ids.clone())
+                .with_deletes(deletes.collect())
+                .with_partition(Some(live.file.partition().clone()))
+                .with_partition_spec(Some(Arc::clone(&spec)))
+                .with_case_sensitive(true)
+                .build())
+        })
+        .collect();
+    let reading = failed("rows to be rewritten were not read");
+    let reader = ArrowReaderBuilder::new(keeper.commits.files.clone(), Runtime::current())
+        // One after the other: their order stays, and so does the memory.
+        .with_data_file_concurrency_limit(1)
+        .build();
+    let mut batches = reader.read(stream::iter(tasks).boxed()).map_err(reading)?.stream();
+    let key = (!spec.is_unpartitioned())
+        .then(|| PartitionKey::new(spec.as_ref().clone(), Arc::clone(&schema), group.partition.clone()));
+    let mut under_way: Option<OpenFile> = None;
+    let mut files = Vec::new();
+    let prefix = format!("{}-compacted", uuid::Uuid::new_v4());
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(reading)?;
+        if batch.num_rows() == 0 {
+            continue;
+        }
+        let mut open = match under_way.take() {
+            Some(open) => open,
+            None => {
+                let path = format!("{prefix}-{:06}", files.len());
+                let with = (keeper.settings.as_ref(), &keeper.commits.files);
+                OpenFile::begin(with, metadata, (group.spec_id, key.clone()), &schema, &path).await?
+            }
+        };
+        open.write(&batch).await?;
+        if open.is_full() {
+            files.extend(open.end().await?);
+        } else {
+            under_way = Some(open);
+        }
+    }
+    if let Some(open) = under_way {
+        files.extend(open.end().await?);
+    }
+    Ok(files)
+}
+
+/// Puts files in the place of others.
+async fn replace(
+    keeper: &Keeper,
+    ident: &TableIdent,
+    added: &[(DataFile, i32)],
+    removed: &HashSet<String>,
+    sequence: i64,
+) -> Result<()> {
+    for _ in 0..CONFLICTS_MAX {
+        let table = keeper.load(ident).await?;
+        let Some(head) = table.metadata.snapshot_for_ref(&keeper.settings.branch).cloned() else { break };
+        let state = read_state(keeper, &table, &head).await?;
+        let there: HashSet<&str> = state.data.iter().map(|live| live.file.file_path()).collect();
+        if !removed.iter().all(|path| there.contains(path.as_str())) {
+            tracing::info!(table = %ident, "files were rewritten by somebody else: ours are let go");
+            break;
+        }
+        // A delete that is about no row any more goes with the rows.
+        let stays: Vec<&Live> =
+            state.data.iter().filter(|live| !removed.contains(live.file.file_path())).collect();
+        let rewritten: Vec<Live> = added
+            .iter()
+            .map(|(file, spec_id)| Live { file: file.clone(), spec_id: *spec_id, sequence })
+            .collect();
+        let idle =
+            |delete: &Live| !stays.iter().copied().chain(&rewritten).any(|data| is_about(delete, data));
+        let mut gone: HashSet<String> = removed.clone();
+        gone.extend(
+            state
+                .deletes
+                .iter()
+                .filter(|delete| idle(delete))
+                .map(|delete| delete.file.file_path().to_owned()),
+        );
+
+        let mut draft = Draft::begin(&keeper.commits.files, &table, &keeper.settings.branch)?;
+        let before = draft.before().await?;
+        for manifest in before {
+            without(keeper, &mut draft, manifest, &gone).await?;
+        }
+        let mut by_spec: HashMap<i32, Vec<&DataFile>> = HashMap::new();
+        for (file, spec_id) in added {
+            by_spec.entry(*spec_id).or_default().push(file);
+        }
+        for (spec_id, files) in by_spec {
+            let mut manifest = draft.manifest(spec_id, false)?;
+            for file in files {
+                draft.count_file(file);
+                manifest
+                    .add_file(file.clone(), sequence)
+                    .map_err(failed("a manifest does not take a file"))?;
+            }
+            draft.add(manifest).await?;
+        }
+        let next = table.metadata.last_sequence_number() + 1;
+        let summary = vec![("culvert.upkeep".to_owned(), "compaction".to_owned())];
+        let purpose = Purpose { branch: &keeper.settings.branch, summary, properties: Vec::new() };
+        let (change, written) = draft.finish(Operation::Replace, next, purpose).await?;
+        if keeper.commit(change, written).await? {
+            tracing::info!(table = %ident, before = gone.len(), after = added.len(), "files were rewritten");
+            return Ok(());
+        }
+    }
+    keeper.commits.remove(added.iter().map(|(file, _)| file.file_path().to_owned()).collect()).await;
+    Ok(())
+}
+
+/// Takes a manifest over without files that are gone.
+async fn without(
+    keeper: &Keeper,
+    draft: &mut Draft<'_>,
+    manifest: ManifestFile,
+    gone: &HashSet<String>,
+) -> Result<()> {
+    let loaded = keeper.manifest(&manifest).await?;
+    let alive: Vec<_> = loaded.entries().iter().filter(|entry| entry.is_alive()).collect();
+    if alive.is_empty() {
+        return Ok(());
+    }
+    if !alive.iter().any(|entry| gone.contains(entry.file_path())) {
+        draft.keep(manifest);
+        return Ok(());
+    }
+    let deletes = manifest.content == ManifestContentType::Deletes;
+    let mut rest = draft.manifest(manifest.partition_spec_id, deletes)?;
+    let writing = failed("a manifest does not take a file");
+    for entry in alive {
+        let file = entry.data_file().clone();
+        let sequence = entry.sequence_number().unwrap_or(manifest.sequence_number);
+        // What was added with its manifest has the manifest's number.
+        let file_sequence = Some(entry.file_sequence_number.unwrap_or(manifest.sequence_number));
+        if gone.contains(entry.file_path()) {
+            draft.count_removed(&file);
+            rest.add_delete_file(file, sequence, file_sequence).map_err(writing)?;
+        } else {
+            let snapshot = entry.snapshot_id().unwrap_or(manifest.added_snapshot_id);
+            rest.add_existing_file(file, snapshot, sequence, file_sequence).map_err(writing)?;
+        }
+    }
+    draft.add(rest).await
+}
