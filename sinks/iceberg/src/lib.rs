@@ -36,3 +36,6 @@ mod writer;
 
 pub use options::OPTIONS;
 pub use sink::{IcebergSink, PLUGIN};
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,17 @@ impl IcebergSink {
         Ok(IcebergSink { settings: Arc::new(Settings::from_options(options)?) })
     }
 
-    fn commits(&self, job: &str, sink: &str, writer: u32) -> Commits {
+    #[cfg(test)]
+    pub(crate) fn of(settings: Settings) -> IcebergSink {
+        IcebergSink { settings: Arc::new(settings) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn commits(&self, job: &str, sink: &str, writer: u32) -> Commits {
         let settings = &self.settings;
         Commits {
             catalog: Arc::clone(&settings.catalog),

@@ -79,8 +79,8 @@ pub(crate) struct Keeper {
 
 impl Upkeep {
     pub(crate) fn new(commits: Commits, settings: Arc<Settings>) -> Upkeep {
-        let keeper = Keeper { commits, settings, swept: Mutex::new(HashMap::new()) };
-        Upkeep { keeper: Arc::new(keeper), touched: HashSet::new(), last: Instant::now(), round: None }
+        let keeper = Arc::new(Keeper::new(commits, settings));
+        Upkeep { keeper, touched: HashSet::new(), last: Instant::now(), round: None }
     }
 
     /// A checkpoint has given files to these tables: begins a round if it is time for one.
@@ -115,7 +115,12 @@ impl Drop for Upkeep {
 }
 
 impl Keeper {
-    async fn look_after(&self, ident: &TableIdent) -> Result<()> {
+    pub(crate) fn new(commits: Commits, settings: Arc<Settings>) -> Keeper {
+        Keeper { commits, settings, swept: Mutex::new(HashMap::new()) }
+    }
+
+    /// A round over one table.
+    pub(crate) async fn look_after(&self, ident: &TableIdent) -> Result<()> {
         let rules = self.settings.upkeep;
         if rules.compacts || rules.deletes_max > 0 {
             compact::round(self, ident).await?;
@@ -157,6 +162,9 @@ impl Keeper {
         manifest.load_manifest(&self.commits.files).await.map_err(failed("a manifest was not read"))
     }
 }
+
+#[cfg(test)]
+pub(crate) use compact::{put_in_place, rewrite_all};
 
 /// A location without the scheme's spelling, so that it can be compared.
 pub(crate) fn normal(location: &str) -> String {

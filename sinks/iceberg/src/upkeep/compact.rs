@@ -75,16 +75,31 @@ fn is_about(delete: &Live, data: &Live) -> bool {
     here && younger
 }
 
+/// What was rewritten: the new files, those that they stand for, and the number of the snapshot it was read at.
+pub(crate) struct Rewritten {
+    added: Vec<(DataFile, i32)>,
+    removed: HashSet<String>,
+    sequence: i64,
+}
+
 /// Looks whether a table needs it, and does it.
 pub(super) async fn round(keeper: &Keeper, ident: &TableIdent) -> Result<()> {
+    match rewrite_all(keeper, ident).await? {
+        Some(rewritten) => put_in_place(keeper, ident, Some(rewritten)).await,
+        None => Ok(()),
+    }
+}
+
+/// Writes the files that are to stand for others; `None` where there is nothing to do.
+pub(crate) async fn rewrite_all(keeper: &Keeper, ident: &TableIdent) -> Result<Option<Rewritten>> {
     let table = keeper.load(ident).await?;
     let Some(snapshot) = table.metadata.snapshot_for_ref(&keeper.settings.branch).cloned() else {
-        return Ok(());
+        return Ok(None);
     };
     let state = read_state(keeper, &table, &snapshot).await?;
     let groups = choose(keeper, &table, &state);
     if groups.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let (mut added, mut removed) = (Vec::new(), HashSet::new());
     for group in groups {
@@ -92,7 +107,7 @@ pub(super) async fn round(keeper: &Keeper, ident: &TableIdent) -> Result<()> {
         added.extend(files.into_iter().map(|file| (file, group.spec_id)));
         removed.extend(group.files.iter().map(|live| live.file.file_path().to_owned()));
     }
-    replace(keeper, ident, &added, &removed, snapshot.sequence_number()).await
+    Ok(Some(Rewritten { added, removed, sequence: snapshot.sequence_number() }))
 }
 
 /// What is rewritten: small files of a partition when there are enough of them; files with deletes when the table has
@@ -214,13 +229,12 @@ async fn rewrite(keeper: &Keeper, table: &Table, state: &State, group: &Group) -
 }
 
 /// Puts files in the place of others.
-async fn replace(
+pub(crate) async fn put_in_place(
     keeper: &Keeper,
     ident: &TableIdent,
-    added: &[(DataFile, i32)],
-    removed: &HashSet<String>,
-    sequence: i64,
+    rewritten: Option<Rewritten>,
 ) -> Result<()> {
+    let Some(Rewritten { added, removed, sequence }) = rewritten else { return Ok(()) };
     for _ in 0..CONFLICTS_MAX {
         let table = keeper.load(ident).await?;
         let Some(head) = table.metadata.snapshot_for_ref(&keeper.settings.branch).cloned() else { break };
@@ -254,7 +268,7 @@ async fn replace(
             without(keeper, &mut draft, manifest, &gone).await?;
         }
         let mut by_spec: HashMap<i32, Vec<&DataFile>> = HashMap::new();
-        for (file, spec_id) in added {
+        for (file, spec_id) in &added {
             by_spec.entry(*spec_id).or_default().push(file);
         }
         for (spec_id, files) in by_spec {
