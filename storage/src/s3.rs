@@ -46,8 +46,7 @@ pub struct S3Options {
 
 impl std::fmt::Debug for S3Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = f.debug_struct("S3Options").field("endpoint", &self.endpoint).finish_non_exhaustive();
-        shown
+        f.debug_struct("S3Options").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 
