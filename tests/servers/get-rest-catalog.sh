@@ -18,7 +18,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$(dirname "$folder")"
 exec 9>"$folder.lock"
 flock 9
-if [ "$(cat "$folder/version" 2>/dev/null)" = "$version" ]; then
+# The list that was fetched lies beside what it brought.
+if [ "$(cat "$folder/version" 2>/dev/null)" = "$version" ] && cmp -s "$here/rest-catalog-pom.xml" "$folder/pom.xml"; then
     echo "$folder/libs"
     exit 0
 fi
@@ -40,6 +41,7 @@ fi
     fail "Maven fetched no iceberg-open-api-$version-test-fixtures.jar"
 rm -rf "$folder.tmp/cache" "$folder.tmp/maven.log"
 echo "$version" >"$folder.tmp/version"
+cp "$here/rest-catalog-pom.xml" "$folder.tmp/pom.xml"
 chmod -R a+rX "$folder.tmp"
 rm -rf "$folder"
 mv "$folder.tmp" "$folder"

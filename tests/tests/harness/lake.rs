@@ -132,8 +132,8 @@ async fn a_lake_equals_its_source() {
         .await;
     // The catalog itself is in a database.
     let server = postgres_shared(PgVersion::V17).await;
-    let uri =
-        format!("postgresql+psycopg2://{}@127.0.0.1:{}/{}", postgres::USER, server.port(), source.name());
+    let (user, password, port) = (postgres::USER, postgres::PASSWORD, server.port());
+    let uri = format!("postgresql+psycopg2://{user}:{password}@127.0.0.1:{port}/{}", source.name());
     let warehouse = format!("file://{}", scratch::folder("warehouse").display());
     let table = LakeTable::sql(&uri, &warehouse, "n.t");
     lake.make(&table, &format!("SELECT {VALUES}"), Foreign::default()).await;
