@@ -2,6 +2,7 @@
 //! every codec.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 use culvert_tests::database::Shown;
@@ -156,6 +157,15 @@ async fn asked_rows(source: &Database<'_>, table: &str, columns: &[(String, (Str
     rows
 }
 
+/// An address has several spellings, of which MariaDB has one and a text another. Afterwards both have one.
+fn respell(rows: &mut [Row], place: Option<usize>) {
+    let place = place.expect("the column is there");
+    for text in rows.iter_mut().filter_map(|row| row[place].as_mut()) {
+        *text = text.parse::<Ipv6Addr>().expect("an address").to_string();
+    }
+    rows.sort_unstable();
+}
+
 async fn mysql(server: &Server) {
     let lake = lake_shared().await;
     let source = Database::fresh(server, "parquet").await;
@@ -182,8 +192,12 @@ async fn mysql(server: &Server) {
         for (engine, columns, read) in
             [("pyarrow", all, lake.parquet(&folder).await), ("DuckDB", short, by_duckdb(lake, &folder).await)]
         {
-            let rows = asked_rows(&source, table.name, &columns).await;
+            let (mut rows, mut read) = (asked_rows(&source, table.name, &columns).await, read);
             assert_eq!(rows.len(), table.rows(), "{}", table.name);
+            for column in table.columns.iter().filter(|column| column.declared == "INET6") {
+                respell(&mut rows, columns.iter().position(|(name, _)| *name == column.name));
+                respell(&mut read.rows, read.columns.iter().position(|(name, _)| *name == column.name));
+            }
             let forms: Vec<_> = columns.into_iter().map(|(name, (_, shown))| (name, shown)).collect();
             assert_read(&format!("{} by {engine}", table.name), &rows, &read, &forms);
         }
