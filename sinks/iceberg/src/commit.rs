@@ -80,6 +80,11 @@ struct Mark {
 
 /// A step of a commit: what is done to one table.
 enum Step<'a> {
+    /// Whoever has an older epoch commits nothing from here on. The run counts where there is none yet.
+    Fence {
+        epoch: u64,
+        run: &'a str,
+    },
     Decide(&'a Standing),
     Give(&'a Journal, &'a TableFiles),
 }
@@ -120,16 +125,26 @@ impl Commits {
 
     /// What holds now, with its journal.
     pub(crate) async fn found(&self) -> Result<Option<(Standing, Option<Journal>)>> {
-        let Some(table) = self.catalog.load(&self.table()).await? else { return Ok(None) };
-        let Some(standing) = self.standing(&table.metadata)? else { return Ok(None) };
-        let Some(location) = &standing.journal else { return Ok(Some((standing, None))) };
-        let bytes = self.storage.read(location).await?.ok_or_else(|| {
-            Error::new(ErrorKind::LogGone, "the journal of a committed checkpoint is gone")
-                .context("location", location)
-                .hint("restore it; with --fresh the job starts over, and adds its rows to what is there")
-        })?;
-        let journal = Journal::decode(&bytes).map_err(|error| error.context("location", location))?;
-        Ok(Some((standing, Some(journal))))
+        let mut missing: Option<String> = None;
+        loop {
+            let Some(table) = self.catalog.load(&self.table()).await? else { return Ok(None) };
+            let Some(standing) = self.standing(&table.metadata)? else { return Ok(None) };
+            let Some(location) = standing.journal.clone() else { return Ok(Some((standing, None))) };
+            if let Some(bytes) = self.storage.read(&location).await? {
+                let journal =
+                    Journal::decode(&bytes).map_err(|error| error.context("location", &location))?;
+                return Ok(Some((standing, Some(journal))));
+            }
+            // Another run may have gone on to the next one in between, and let go of this.
+            if missing.as_ref() == Some(&location) {
+                return Err(Error::new(ErrorKind::LogGone, "the journal of a committed checkpoint is gone")
+                    .context("location", location)
+                    .hint(
+                        "restore it; with --fresh the job starts over, and adds its rows to what is there",
+                    ));
+            }
+            missing = Some(location);
+        }
     }
 
     /// The marker that stands for what was found.
@@ -169,22 +184,11 @@ impl Commits {
 
     /// Takes the fence, and makes good what a crash left undone. What was there before, and what is now.
     pub(crate) async fn take_over(&self, epoch: u64, run: &str) -> Result<(Option<CommitMarker>, Standing)> {
-        let found = self.found().await?;
-        if found.is_none() {
+        let is_new = self.found().await?.is_none();
+        if is_new {
             self.make().await?;
         }
-        let mut standing = match &found {
-            Some((standing, _)) if standing.epoch >= epoch => {
-                return Err(fenced(&self.job, &self.sink, standing.epoch));
-            }
-            Some((standing, _)) => standing.clone(),
-            None => {
-                let committed_ms = now_ms();
-                Standing { run: run.to_owned(), epoch, checkpoint: 0, journal: None, committed_ms }
-            }
-        };
-        standing.epoch = epoch;
-        self.run(&[Step::Decide(&standing)]).await?;
+        self.run(&[Step::Fence { epoch, run }]).await?;
         // Read again behind the fence: what the run before committed last counts.
         let (standing, journal) = self.found().await?.ok_or_else(|| gone(&self.table()))?;
         if let Some(journal) = &journal {
@@ -193,7 +197,7 @@ impl Commits {
                 given.map_err(|error| error.context("checkpoint", journal.checkpoint))?;
             }
         }
-        let marker = found.is_some().then(|| self.marker(&standing, journal.as_ref())).transpose()?;
+        let marker = (!is_new).then(|| self.marker(&standing, journal.as_ref())).transpose()?;
         Ok((marker, standing))
     }
 
@@ -252,6 +256,7 @@ impl Commits {
             let (mut changes, mut written) = (Vec::new(), Written::new());
             for step in steps {
                 let change = match step {
+                    Step::Fence { epoch, run } => self.fence(*epoch, run).await?,
                     Step::Decide(standing) => self.decide(standing).await?,
                     Step::Give(journal, files) => self.give(journal, files).await?,
                 };
@@ -298,24 +303,41 @@ impl Commits {
             if found.epoch > standing.epoch {
                 return Err(fenced(&self.job, &self.sink, found.epoch));
             }
-            let is_known = found.epoch == standing.epoch && found.checkpoint >= standing.checkpoint;
-            if is_known && found.run == standing.run {
+            if found.run == standing.run && found.checkpoint >= standing.checkpoint {
                 return Ok(None);
             }
         }
+        self.stand(&base, standing).await.map(Some)
+    }
+
+    /// The change that takes the fence. What holds is taken over as it is at this very step.
+    async fn fence(&self, epoch: u64, run: &str) -> Result<Option<(Change, Written)>> {
+        let base = self.catalog.load(&self.table()).await?.ok_or_else(|| gone(&self.table()))?;
+        let standing = match self.standing(&base.metadata)? {
+            Some(found) if found.epoch >= epoch => return Err(fenced(&self.job, &self.sink, found.epoch)),
+            Some(found) => Standing { epoch, ..found },
+            None => {
+                Standing { run: run.to_owned(), epoch, checkpoint: 0, journal: None, committed_ms: now_ms() }
+            }
+        };
+        self.stand(&base, &standing).await.map(Some)
+    }
+
+    /// The change of the commit table that says what holds.
+    async fn stand(&self, base: &Table, standing: &Standing) -> Result<(Change, Written)> {
         let text = serde_json::to_string(standing).map_err(|cause| {
             Error::new(ErrorKind::Internal, "a standing was not written").caused_by(cause)
         })?;
         let summary = vec![(self.property(), text.clone())];
         let purpose = Purpose { branch: MAIN_BRANCH, summary, properties: vec![(self.property(), text)] };
-        let (mut change, written) = append(&self.files, &base, (&[], 0), purpose).await?;
-        let old = old_snapshots(&base, HISTORY);
+        let (mut change, written) = append(&self.files, base, (&[], 0), purpose).await?;
+        let old = old_snapshots(base, HISTORY);
         if !old.is_empty() {
             let (snapshot_ids, lists) = old.into_iter().unzip();
             change.updates.push(TableUpdate::RemoveSnapshots { snapshot_ids });
             change.obsolete = lists;
         }
-        Ok(Some((change, written)))
+        Ok((change, written))
     }
 
     /// The change that gives a table its files; `None` when it has them.

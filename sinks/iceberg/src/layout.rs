@@ -9,7 +9,9 @@ use arrow_schema::{DataType, SchemaRef as ArrowSchemaRef, TimeUnit};
 use culvert_api::{ChangeBatch, Error, ErrorKind, Result, RowKind, TableSchema};
 use iceberg::TableIdent;
 use iceberg::arrow::{RecordBatchPartitionSplitter, schema_to_arrow_schema};
-use iceberg::spec::{NestedField, PartitionKey, PartitionSpecRef, PrimitiveType, Schema, SchemaRef, Type};
+use iceberg::spec::{
+    FormatVersion, NestedField, PartitionKey, PartitionSpecRef, PrimitiveType, Schema, SchemaRef, Type,
+};
 
 use crate::catalog::Table;
 use crate::error::failed;
@@ -133,6 +135,7 @@ impl Layout {
         target: Table,
         run: &str,
     ) -> Result<Layout> {
+        refuse_version(&target)?;
         let schema = Arc::clone(target.metadata.current_schema());
         let located = |error: Error| error.context("table", &table.id).context("target", &target.ident);
         let find = |name: &str| match settings.case_sensitive {
@@ -299,6 +302,16 @@ impl Layout {
             }
         }
     }
+}
+
+/// Refuses a table whose form is not written.
+fn refuse_version(target: &Table) -> Result<()> {
+    if target.metadata.format_version() == FormatVersion::V2 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, "the table is not of format version 2")
+        .context("target", &target.ident)
+        .hint("tables of version 1 can be upgraded by their engine; version 3 is not written yet"))
 }
 
 /// The property of a table that says which run made it: no row was in it before.

@@ -12,9 +12,8 @@ use culvert_api::{Error, ErrorKind, Result};
 use culvert_storage::join;
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataContentType, DataFile, FormatVersion, MAIN_BRANCH, ManifestFile, ManifestList, ManifestListWriter,
-    ManifestWriter, ManifestWriterBuilder, Operation, Snapshot, SnapshotReference, SnapshotRetention,
-    Summary, TableMetadata,
+    DataContentType, DataFile, MAIN_BRANCH, ManifestFile, ManifestList, ManifestListWriter, ManifestWriter,
+    ManifestWriterBuilder, Operation, Snapshot, SnapshotReference, SnapshotRetention, Summary, TableMetadata,
 };
 use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
@@ -60,11 +59,6 @@ impl<'a> Draft<'a> {
     /// Begins a snapshot on top of a branch.
     pub(crate) fn begin(files: &'a FileIO, base: &'a Table, branch: &str) -> Result<Draft<'a>> {
         let metadata = &base.metadata;
-        if metadata.format_version() != FormatVersion::V2 {
-            return Err(Error::new(ErrorKind::Unsupported, "the table is not of format version 2")
-                .context("table", &base.ident)
-                .hint("tables of version 1 can be upgraded by their engine; version 3 is not written yet"));
-        }
         let parent =
             metadata.snapshot_for_ref(branch).or_else(|| metadata.snapshot_for_ref(MAIN_BRANCH)).cloned();
         let unique = Uuid::new_v4();
