@@ -95,9 +95,10 @@ pub(crate) fn cells(phase: Phase, target: Target, all: bool) -> Vec<Cell> {
     };
     let mut cells = Vec::new();
     let elsewhere = match target {
-        Target::MySql | Target::Postgres => ["kafka.", "local_file."],
-        Target::Kafka => ["jdbc.", "local_file."],
-        Target::Files => ["jdbc.", "kafka."],
+        Target::MySql | Target::Postgres => ["kafka.", "local_file.", "iceberg."],
+        Target::Kafka => ["jdbc.", "local_file.", "iceberg."],
+        Target::Files => ["jdbc.", "kafka.", "iceberg."],
+        Target::Lake | Target::LakeOnS3 => ["jdbc.", "kafka.", "local_file."],
     };
     for step in STEPS {
         if elsewhere.iter().any(|sink| step.starts_with(sink))

@@ -10,13 +10,16 @@
 mod cells;
 pub(crate) mod files;
 pub(crate) mod judge;
+mod lake;
 mod report;
 pub(crate) mod scene;
 
 use std::time::Instant;
 
 use culvert_tests::database::Kind;
-use culvert_tests::{Flavor, PgVersion, kafka_shared, postgres_shared, random, seed, shared};
+use culvert_tests::{
+    Flavor, PgVersion, kafka_shared, lake_shared, postgres_shared, random, s3_shared, seed, shared,
+};
 use futures_util::{StreamExt as _, stream};
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -62,7 +65,7 @@ async fn matrix() {
     for (at, pair) in Pair::all().enumerate() {
         let mut random = random::generator(seed.wrapping_add(at as u64));
         // A slice has every pair, but of files one, and every phase somewhere.
-        if !all && matches!(pair.target, Target::Files) && pair.source.name() != only_files_of {
+        if !all && pair.target.is_files() && pair.source.name() != only_files_of {
             continue;
         }
         let phases: Vec<Phase> =
@@ -110,9 +113,14 @@ async fn run(pair: Pair, phase: Phase, cells: Vec<Cell>, seed: u64) -> Line {
         let target: Option<Kind<'static>> = match pair.target {
             Target::MySql => Some(shared(Flavor::MySql).await.into()),
             Target::Postgres => Some(postgres_shared(PgVersion::V17).await.into()),
-            Target::Kafka | Target::Files => None,
+            _ => None,
         };
-        left = play((source, target, kafka), phase, left, seed + number, &mut line).await;
+        let lake = match pair.target {
+            Target::Lake => Some((lake_shared().await, None)),
+            Target::LakeOnS3 => Some((lake_shared().await, Some(s3_shared().await))),
+            _ => None,
+        };
+        left = play((source, target, kafka, lake), phase, left, seed + number, &mut line).await;
         number += 1;
     }
     line.seconds = begun.elapsed().as_secs_f64();

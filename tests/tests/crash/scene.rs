@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use culvert_tests::database::Kind as ServerKind;
+use culvert_tests::oracle::Row;
 use culvert_tests::process::Running;
-use culvert_tests::{Database, Isolation, Kafka, random, scratch, wait};
+use culvert_tests::{Database, Isolation, Kafka, Lake, S3, random, scratch, wait};
 use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::Value;
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::cells::{Action, Cell, Phase};
 use super::files;
 use super::judge::{Change, Kind, Values, Verdict};
+use super::lake::Tables;
 use super::report::Line;
 use crate::postgres::job::{JobSpec, LIMIT, TestJob, tail};
 
@@ -48,10 +50,13 @@ pub(crate) enum Target {
     Postgres,
     Kafka,
     Files,
+    Lake,
+    LakeOnS3,
 }
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 4] = [Target::MySql, Target::Postgres, Target::Kafka, Target::Files];
+pub(crate) const TARGETS: [Target; 6] =
+    [Target::MySql, Target::Postgres, Target::Kafka, Target::Files, Target::Lake, Target::LakeOnS3];
 
 impl Target {
     pub(crate) fn name(self) -> &'static str {
@@ -60,11 +65,18 @@ impl Target {
             Target::Postgres => "PostgreSQL",
             Target::Kafka => "Kafka",
             Target::Files => "files",
+            Target::Lake => "Iceberg",
+            Target::LakeOnS3 => "Iceberg on S3",
         }
     }
 
     pub(crate) fn is_kafka(self) -> bool {
         matches!(self, Target::Kafka)
+    }
+
+    /// Whether it is none that a server has.
+    pub(crate) fn is_files(self) -> bool {
+        matches!(self, Target::Files | Target::Lake | Target::LakeOnS3)
     }
 }
 
@@ -100,21 +112,29 @@ pub(crate) struct Scene {
     kafka: Option<&'static Kafka>,
     prefix: String,
     files: PathBuf,
+    /// `None`: the files are none of a lake.
+    lake: Option<Tables>,
     pub(crate) job: TestJob,
     fail_point: PathBuf,
     rows: i64,
 }
 
+/// What a lake is read with, and the service its bucket is in, where it is in one.
+type LakeServers = (&'static Lake, Option<&'static S3>);
+/// The source, and one of the targets; none of them is files.
+pub(crate) type Servers =
+    (ServerKind<'static>, Option<ServerKind<'static>>, Option<&'static Kafka>, Option<LakeServers>);
+
 /// Plays cells in one scene and judges it; returns those that it had no room for.
 pub(crate) async fn play(
-    (source, target, kafka): (ServerKind<'static>, Option<ServerKind<'static>>, Option<&'static Kafka>),
+    (source, target, kafka, lake): Servers,
     phase: Phase,
     mut cells: Vec<Cell>,
     seed: u64,
     line: &mut Line,
 ) -> Vec<Cell> {
     let (rows, chunk, most) = size(phase);
-    let scene = Scene::new(source, target, kafka, rows, chunk).await;
+    let scene = Scene::new((source, target, kafka, lake), rows, chunk).await;
     let mut random = random::generator(seed);
     let mut running: Option<Running> = None;
     if matches!(phase, Phase::Stream | Phase::Ddl) {
@@ -143,13 +163,7 @@ pub(crate) async fn play(
 
 impl Scene {
     /// Creates the tables, fills them with rows, and writes the job file.
-    pub(crate) async fn new(
-        source: ServerKind<'static>,
-        target: Option<ServerKind<'static>>,
-        kafka: Option<&'static Kafka>,
-        rows: i64,
-        chunk: u32,
-    ) -> Scene {
+    pub(crate) async fn new((source, target, kafka, lake): Servers, rows: i64, chunk: u32) -> Scene {
         let source = Database::fresh(source, "crash").await;
         source
             .run(&[
@@ -183,10 +197,12 @@ impl Scene {
         let prefix = kafka.map_or_else(String::new, |kafka| kafka.fresh_name(&name.replace(' ', "-")));
         let files = scratch::folder("files");
         let topics = kafka.map(|kafka| (kafka, prefix.as_str()));
-        let text = job_text(&name, &source, log.as_ref(), topics, &files, chunk);
+        let lake = lake.map(|(lake, s3)| Tables::new(lake, s3, &files));
+        let to_files = lake.as_ref().map_or_else(|| files::sink_block(&files), Tables::sink_block);
+        let text = job_text(&name, &source, log.as_ref(), topics, &to_files, chunk);
         let job = TestJob::new(&name, &text);
         let fail_point = job.file.with_file_name("failpoint");
-        Scene { source: Arc::new(source), log, kafka, prefix, files, job, fail_point, rows }
+        Scene { source: Arc::new(source), log, kafka, prefix, files, lake, job, fail_point, rows }
     }
 
     /// The folder of the files, where they are the target.
@@ -281,6 +297,11 @@ impl Scene {
 
     /// Whether every row of the start has left the snapshot.
     async fn is_through(&self) -> bool {
+        if let Some(lake) = &self.lake {
+            let rows = lake.rows("m", &["row_kind", "n"]).await;
+            let first = |row: &&Row| row[0].as_deref() == Some("+I") && row[1].as_deref() == Some("0");
+            return rows.iter().filter(first).count() as i64 >= self.rows - 1000;
+        }
         let rows = match (&self.log, self.kafka) {
             (Some(log), _) => {
                 let query =
@@ -363,6 +384,13 @@ impl Scene {
 
     /// What a user of the target finds of both tables.
     async fn found(&self) -> (Vec<Change>, Vec<i64>) {
+        if let Some(lake) = &self.lake {
+            let rows = lake.rows("e", &["n"]).await;
+            return (
+                lake.history("m", JUDGED).await,
+                rows.iter().map(|row| number(row[0].as_deref())).collect(),
+            );
+        }
         match (&self.log, self.kafka) {
             (Some(log), _) => {
                 let query = format!("SELECT row_kind, id, n, v FROM {} ORDER BY seq", log.table("m"));
@@ -432,7 +460,7 @@ fn job_text(
     source: &Database<'_>,
     log: Option<&Database<'_>>,
     kafka: Option<(&Kafka, &str)>,
-    files: &Path,
+    to_files: &str,
     chunk: u32,
 ) -> String {
     let tables = ["m", "e"];
@@ -450,7 +478,7 @@ fn job_text(
                 kafka.bootstrap()
             ),
         ),
-        (None, None) => ("", files::sink_block(files)),
+        (None, None) => ("", to_files.to_owned()),
     };
     format!(
         "env {{ job.mode = \"STREAMING\", checkpoint.interval = 40, job.retry.interval.seconds = 0 }}\n\

@@ -19,7 +19,7 @@ const KILLS: u32 = 4;
 
 async fn killed(flavor: Flavor, seed: u64) {
     let mut random = random::generator(seed);
-    let scene = Scene::new(shared(flavor).await.into(), None, None, ROWS, 50).await;
+    let scene = Scene::new((shared(flavor).await.into(), None, None, None), ROWS, 50).await;
     let mut kill = async |wait: std::ops::Range<u64>| {
         let running = scene.start();
         // The moment is random on purpose; nothing is waited for.

@@ -104,7 +104,7 @@ async fn survives(
     target: Option<Kind<'static>>,
     kafka: Option<&'static culvert_tests::Kafka>,
 ) {
-    let scene = Scene::new(source, target, kafka, ROWS, 1000).await;
+    let scene = Scene::new((source, target, kafka, None), ROWS, 1000).await;
     let mut job = scene.start();
     scene.caught_up(-1, &mut job).await;
     job.terminate(LIMIT).assert_code(0);

@@ -59,7 +59,7 @@ impl Drop for Small {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_waits_for_room_and_goes_on() {
     let (source, target) = (shared(Flavor::MariaDb).await, postgres_shared(PgVersion::V17).await);
-    let scene = Scene::new(source.into(), Some(target.into()), None, 40, 1000).await;
+    let scene = Scene::new((source.into(), Some(target.into()), None, None), 40, 1000).await;
     let small = Small::new(&scene.job.state);
     let mut job = scene.start();
     scene.caught_up(-1, &mut job).await;
