@@ -81,7 +81,7 @@ fn follow_column(
             column.name, wanted, field.field_type
         );
         return Err(Error::new(ErrorKind::Schema, what).context("table", &table.id).hint(
-            "keep the old type with the transform Sql (CAST), or give the column another name; with schema-changes.include the source leaves such a change out",
+            "keep the old type with the transform Sql (CAST), or give the column another name; without schema-changes.enabled the source leaves such changes out",
         ));
     }
     *field = NestedField { field_type: Box::new(wanted), ..NestedField::clone(field) }.into();

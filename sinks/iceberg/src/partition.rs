@@ -92,7 +92,8 @@ fn pieces(text: &str) -> Vec<&str> {
 
 /// The spec of a table that is made.
 pub(crate) fn spec(parts: &[Part], schema: &Schema, case_sensitive: bool) -> Result<UnboundPartitionSpec> {
-    let mut builder = UnboundPartitionSpec::builder();
+    // A table's first spec. Servers that are written in Java do not take one without its number.
+    let mut builder = UnboundPartitionSpec::builder().with_spec_id(0);
     for part in parts {
         let field = match case_sensitive {
             true => schema.field_by_name(&part.column),

@@ -1,3 +1,5 @@
 //! Lakes as others see them: what is written is read back by engines that no one here wrote.
 
+mod iceberg_crash;
 mod parquet;
+mod warehouse;

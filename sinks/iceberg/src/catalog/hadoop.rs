@@ -75,9 +75,14 @@ fn version_of(location: &str) -> Option<u64> {
 #[async_trait]
 impl Catalog for Hadoop {
     async fn load(&self, ident: &TableIdent) -> Result<Option<Table>> {
-        let Some(mut version) = self.begin(ident).await? else { return Ok(None) };
+        let Some(begun) = self.begin(ident).await? else { return Ok(None) };
+        let mut version = begun;
         while self.storage.head(&self.version_path(ident, version + 1)).await?.is_some() {
             version += 1;
+        }
+        if version > begun {
+            // Whoever committed that version died in front of the hint, and many readers look no further.
+            self.hint(ident, version).await;
         }
         let metadata_location = self.version_path(ident, version);
         let metadata = read(&self.storage, &metadata_location).await?.ok_or_else(|| {
