@@ -258,6 +258,10 @@ class Engines:
         found = self.table(table)
         found.append(fitting(rows, found))
 
+    def expire(self, table):
+        found = self.table(table)
+        found.maintenance.expire_snapshots().older_than(datetime.now() + timedelta(days=1)).commit()
+
     def delete(self, table, condition):
         self.table(table).delete(condition)
 

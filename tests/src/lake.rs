@@ -145,6 +145,23 @@ impl Lake {
         self.ask("append", json!({ "table": table.place(), "sql": sql })).await;
     }
 
+    /// [`Lake::append`] that tells when somebody else was first, which pyiceberg does not try again.
+    ///
+    /// # Errors
+    /// The engine's words.
+    pub async fn try_append(&self, table: &LakeTable, sql: &str) -> Result<(), String> {
+        self.try_ask("append", json!({ "table": table.place(), "sql": sql })).await.map(drop)
+    }
+
+    /// Has pyiceberg let go of all snapshots of a table but the current one; tells when somebody else was
+    /// first.
+    ///
+    /// # Errors
+    /// The engine's words.
+    pub async fn try_expire(&self, table: &LakeTable) -> Result<(), String> {
+        self.try_ask("expire", json!({ "table": table.place() })).await.map(drop)
+    }
+
     /// Has pyiceberg delete the rows for which a condition holds, such as `id = 1`.
     pub async fn delete(&self, table: &LakeTable, condition: &str) {
         self.ask("delete", json!({ "table": table.place(), "condition": condition })).await;

@@ -14,11 +14,11 @@ use super::warehouse::Warehouse;
 use crate::postgres::job::{LIMIT, TestJob, tail};
 
 /// Rows of a table.
-const ROWS: u64 = 6000;
+pub(super) const ROWS: u64 = 6000;
 /// Kills at a moment of no choice, for each warehouse.
 const KILLS: usize = 3;
 /// The tables of a job: a crash comes between them as well.
-const TABLES: [&str; 2] = ["orders", "customers"];
+pub(super) const TABLES: [&str; 2] = ["orders", "customers"];
 
 /// Where a job fails, in the order of a checkpoint.
 const POINTS: &[&str] = &[
@@ -45,7 +45,7 @@ enum Fault {
 }
 
 /// Two tables, in many checkpoints.
-fn job(sink: &str) -> String {
+pub(super) fn job(sink: &str) -> String {
     let table = |name: &str| {
         format!(
             "{{ row.num = {ROWS}, split.num = 60, split.read-interval = 20, seed = 7, auto.increment.enabled = true\n\
@@ -119,7 +119,7 @@ async fn run(job: &TestJob, faults: &[Fault]) -> usize {
 }
 
 /// Each row once, and each checkpoint.
-async fn assert_once(lake: &Lake, what: &str, table: &LakeTable) {
+pub(super) async fn assert_once(lake: &Lake, what: &str, table: &LakeTable) {
     let read = lake.rows(table).await;
     let id = |row: &Vec<Option<String>>| -> u64 {
         row[0].as_deref().and_then(|id| id.parse().ok()).expect("a number")
