@@ -42,8 +42,10 @@ pub const STEPS: &[&str] = &[
     "iceberg.journal",
     "iceberg.marker",
     "iceberg.table",
-    "local_file.marker",
-    "local_file.placed",
+    "file.staged",
+    "file.marker",
+    "file.placed",
+    "s3_file.begun",
 ];
 
 /// Passes a fail point.

@@ -1,6 +1,5 @@
 //! Rows into a file.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
@@ -22,15 +21,15 @@ const GROUP_ROWS_MAX: usize = 128 << 10;
 /// Bytes that a Parquet file may gather before it writes a group.
 const GROUP_BYTES_MAX: usize = 16 << 20;
 
-/// A file that is being written.
-pub struct RowFile {
+/// A file that is being written, wherever its bytes go.
+pub struct RowFile<W: Write + Send> {
     layout: Arc<Layout>,
-    body: Body,
+    body: Body<W>,
 }
 
-enum Body {
-    Lines(BufWriter<File>),
-    Parquet(Box<ArrowWriter<File>>),
+enum Body<W: Write + Send> {
+    Lines(BufWriter<W>),
+    Parquet(Box<ArrowWriter<W>>),
 }
 
 /// Whether every column of a schema can be written; an operator error that names the first that cannot.
@@ -81,9 +80,9 @@ pub fn refuse_unwritable(layout: &Layout) -> Result<()> {
     Err(option("encoding", &format!("is {}, which can be read and not written", layout.encoding.name())))
 }
 
-impl RowFile {
-    /// Begins a file. Blocks.
-    pub fn begin(layout: &Arc<Layout>, file: File, schema: &SchemaRef) -> Result<RowFile> {
+impl<W: Write + Send> RowFile<W> {
+    /// Begins a file. Blocks as its bytes do.
+    pub fn begin(layout: &Arc<Layout>, file: W, schema: &SchemaRef) -> Result<RowFile<W>> {
         let layout = Arc::clone(layout);
         if layout.format == Format::Parquet {
             let properties = WriterProperties::builder()
@@ -109,7 +108,7 @@ impl RowFile {
         Ok(begun)
     }
 
-    /// Adds rows. Blocks.
+    /// Adds rows. Blocks as its bytes do.
     ///
     /// # Errors
     /// A data error that names the column, when a value cannot stand in a line: where it holds a delimiter of the
@@ -137,13 +136,21 @@ impl RowFile {
         self.put(&text)
     }
 
-    /// Writes what is gathered and makes it last. Blocks.
-    pub fn end(self) -> Result<()> {
-        let file = match self.body {
-            Body::Lines(writer) => writer.into_inner().map_err(|failed| io_failed(failed.into_error()))?,
-            Body::Parquet(writer) => writer.into_inner().map_err(parquet_failed)?,
-        };
-        file.sync_all().map_err(io_failed)
+    /// What the bytes go to; some of them may not have gone there yet.
+    pub fn target(&mut self) -> &mut W {
+        match &mut self.body {
+            Body::Lines(writer) => writer.get_mut(),
+            Body::Parquet(writer) => writer.inner_mut(),
+        }
+    }
+
+    /// Writes what is gathered and gives back what it went to, for whoever knows how to make it last. Blocks as its
+    /// bytes do.
+    pub fn end(self) -> Result<W> {
+        match self.body {
+            Body::Lines(writer) => writer.into_inner().map_err(|failed| io_failed(failed.into_error())),
+            Body::Parquet(writer) => writer.into_inner().map_err(parquet_failed),
+        }
     }
 
     fn put(&mut self, text: &str) -> Result<()> {

@@ -11,7 +11,6 @@ use culvert_sink_iceberg::IcebergSink;
 use culvert_sink_in_memory::InMemorySink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
-use culvert_sink_local_file::LocalFileSink;
 use culvert_source_fake::FakeSource;
 use culvert_source_jdbc::JdbcSource;
 use culvert_source_kafka::KafkaSource;
@@ -147,10 +146,16 @@ pub(crate) const PLUGINS: &[Plugin] = &[
         build: Build::Sink(|options| Ok(Arc::new(KafkaSink::from_options(options)?))),
     },
     Plugin {
-        name: culvert_sink_local_file::PLUGIN,
-        options: culvert_sink_local_file::OPTIONS,
+        name: culvert_sink_file::LOCAL_FILE,
+        options: culvert_sink_file::LOCAL_FILE_OPTIONS,
         rules: &[],
-        build: Build::Sink(|options| Ok(Arc::new(LocalFileSink::from_options(options)?))),
+        build: Build::Sink(culvert_sink_file::local_file),
+    },
+    Plugin {
+        name: culvert_sink_file::S3_FILE,
+        options: culvert_sink_file::S3_FILE_OPTIONS,
+        rules: &[],
+        build: Build::Sink(culvert_sink_file::s3_file),
     },
     Plugin {
         name: culvert_sink_iceberg::PLUGIN,

@@ -227,6 +227,13 @@ const PAGES: &[Page] = &[
     ),
     page!(
         Sink,
+        "S3File",
+        "sink-s3-file",
+        "Rows into objects of a bucket, in csv, text, json or parquet, each row once.",
+        &[""]
+    ),
+    page!(
+        Sink,
         "InMemory",
         "sink-in-memory",
         "Takes every row and keeps none, for trying a job without a target.",

@@ -9,10 +9,12 @@
 //! | `local` | files |
 //! | `s3` | objects, through the crate `object_store`; what its errors mean |
 //! | `upload` | an object that is written piece by piece |
+//! | `parts` | the same, completed by whoever knows the pieces, also after a crash |
 //!
 //! Why files do not go through `object_store` as well: `docs/decisions/0035-storage.md`.
 
 mod local;
+mod parts;
 mod s3;
 mod upload;
 
@@ -24,8 +26,9 @@ use culvert_api::{Error, ErrorKind, Result};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
+pub use parts::PARTS_MAX;
 pub use s3::{Buckets, S3Options};
-pub use upload::Upload;
+pub use upload::{PART_BYTES, Upload};
 
 /// Where locations lead.
 #[derive(Clone, Debug)]

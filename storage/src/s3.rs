@@ -75,19 +75,27 @@ impl Buckets {
             base: 2.0,
         };
         let retry = RetryConfig { backoff, max_retries: RETRIES, retry_timeout: RETRY_TIME };
-        let mut builder = AmazonS3Builder::from_env()
+        let keys = options.access_key.as_ref().zip(options.secret_key.as_ref());
+        // Keys of ours do not go with a token of the environment's.
+        let builder = if keys.is_some() { AmazonS3Builder::new() } else { AmazonS3Builder::from_env() };
+        let mut builder = builder
             .with_bucket_name(bucket)
             .with_client_options(client)
             .with_allow_http(http)
             .with_retry(retry)
             .with_virtual_hosted_style_request(options.virtual_hosted);
         if let Some(endpoint) = &options.endpoint {
-            builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+            let endpoint = endpoint.trim_end_matches('/');
+            builder = builder.with_endpoint(match endpoint.split_once("://") {
+                Some((scheme, host)) if options.virtual_hosted => format!("{scheme}://{bucket}.{host}"),
+                _ => endpoint.to_owned(),
+            });
         }
-        if let Some(region) = &options.region {
+        let region = || std::env::var("AWS_REGION").or_else(|_| std::env::var("AWS_DEFAULT_REGION")).ok();
+        if let Some(region) = options.region.clone().or_else(region) {
             builder = builder.with_region(region);
         }
-        if let (Some(key), Some(secret)) = (&options.access_key, &options.secret_key) {
+        if let Some((key, secret)) = keys {
             builder = builder.with_access_key_id(key).with_secret_access_key(secret);
         }
         if let Some(token) = &options.session_token {
@@ -190,10 +198,10 @@ fn object(folder: &str, meta: &ObjectMeta) -> Object {
 }
 
 /// The answer, or `None` where nothing is. A bucket that is missing is more than that.
-fn found<T>(location: &str, result: object_store::Result<T>) -> Result<Option<T>> {
+pub(crate) fn found<T>(location: &str, result: object_store::Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(Failed::NotFound { source, path }) if !chain(&*source).contains("NoSuchBucket") => {
+        Err(Failed::NotFound { source, path }) if !words(&*source).contains("NoSuchBucket") => {
             tracing::trace!(path, "no object");
             Ok(None)
         }
@@ -201,20 +209,29 @@ fn found<T>(location: &str, result: object_store::Result<T>) -> Result<Option<T>
     }
 }
 
-/// An error and what it came from, as one text.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+/// What an error and what it came from say, once each. Of a service's answer only its code and words: the rest repeats
+/// the request, with the access key.
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(&format!(": {more}"));
+        }
         next = cause.source();
     }
-    text
+    let Some((before, answer)) = text.split_once("<Error>") else { return text };
+    let between = |open: &str, close: &str| {
+        answer.split_once(open).and_then(|(_, rest)| rest.split_once(close)).map_or("", |(inside, _)| inside)
+    };
+    let before = before.split("<?xml").next().unwrap_or_default().trim_end();
+    format!("{before} {}: {}", between("<Code>", "</Code>"), between("<Message>", "</Message>"))
 }
 
 /// What an error of the service means.
 pub(crate) fn failed(location: &str, cause: Failed) -> Error {
-    let text = chain(&cause);
+    let text = words(&cause);
     let denied = "check the access key, its secret, and what its policy allows for this bucket";
     let (kind, what, hint) = match &cause {
         _ if text.contains("NoSuchBucket") => {
@@ -223,7 +240,8 @@ pub(crate) fn failed(location: &str, cause: Failed) -> Error {
         Failed::PermissionDenied { .. } | Failed::Unauthenticated { .. } => {
             (ErrorKind::Permission, "the S3 service refuses access", denied)
         }
-        _ if ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken"]
+        // What a listing says comes as text alone.
+        _ if ["status code: 401", "status code: 403", "ExpiredToken"]
             .iter()
             .any(|code| text.contains(code)) =>
         {

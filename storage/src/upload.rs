@@ -12,7 +12,7 @@ use crate::local::{self, blocking};
 use crate::{Storage, s3};
 
 /// Bytes of a part of an upload. S3 takes up to 10,000 of them, so this is an object of 80 GB at most.
-pub(crate) const PART_BYTES: usize = 8 << 20;
+pub const PART_BYTES: usize = 8 << 20;
 
 /// An object that is not there before [`Upload::finish`]. Left alone, it never is; what it took is found by whoever
 /// looks for orphans, or by the rule of the bucket for uploads that were not completed.

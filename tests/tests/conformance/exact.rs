@@ -88,8 +88,9 @@ async fn whoever_leaves_before_the_commit_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_is_told_by_the_marker() {
     on_all(async |stand, sink| {
-        if matches!(stand, Stand::Files { .. }) {
-            // A rename is asked of nobody far away.
+        if matches!(stand, Stand::Files { .. } | Stand::Objects { .. }) {
+            // A rename is asked of nobody far away. The commit to a bucket asks first what is there, so nothing takes effect
+            // where no answer comes; answers that are lost request by request are in `lake::s3_faults`.
             return;
         }
         let table = log_table("t");

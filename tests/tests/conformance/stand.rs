@@ -14,7 +14,7 @@ use culvert_config::{Block, Entry, OptionDef, Options, Place, Role, Value};
 use culvert_sink_console::ConsoleSink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
-use culvert_sink_local_file::LocalFileSink;
+use culvert_tests::s3::{KEY, S3, SECRET};
 use culvert_tests::{
     Database, Flavor, Isolation, Kafka, KafkaOptions, PgVersion, Proxy, postgres_shared, scratch, shared,
 };
@@ -31,6 +31,7 @@ pub(crate) enum Stand {
     Sql { database: Database<'static>, proxy: Proxy },
     Topics { kafka: &'static Kafka, prefix: String, semantics: &'static str },
     Files { folder: PathBuf },
+    Objects { s3: S3, proxy: Proxy },
     Lines(Lines),
 }
 
@@ -54,6 +55,18 @@ impl Rows {
         let there = self.0.entry(id).or_default();
         let place = there.iter().position(|known| *known == text);
         there.remove(place.unwrap_or_else(|| panic!("no such row: {row}")));
+    }
+
+    /// What changes leave, each with what happened.
+    fn of(changes: Vec<serde_json::Value>) -> Rows {
+        let mut rows = Rows::default();
+        for row in changes {
+            match row["op"].as_str() {
+                Some("+I" | "+U") => rows.comes(&row),
+                _ => rows.goes(&row),
+            }
+        }
+        rows
     }
 
     fn list(self) -> Vec<(i64, String)> {
@@ -116,6 +129,10 @@ pub(crate) async fn stands() -> Vec<Stand> {
     }
     stands.push(topics("EXACTLY_ONCE").await);
     stands.push(Stand::Files { folder: scratch::folder("conform") });
+    let s3 = S3::start();
+    s3.bucket("conform");
+    let proxy = Proxy::start(s3.port()).await;
+    stands.push(Stand::Objects { s3, proxy });
     stands
 }
 
@@ -131,6 +148,7 @@ impl Stand {
             Stand::Sql { database, .. } => format!("Jdbc at port {}", database.port()),
             Stand::Topics { semantics, .. } => format!("Kafka {semantics}"),
             Stand::Files { .. } => "LocalFile".to_owned(),
+            Stand::Objects { .. } => "S3File".to_owned(),
             Stand::Lines(_) => "Console".to_owned(),
         }
     }
@@ -143,9 +161,10 @@ impl Stand {
                 let path = format!("{}/${{table_name}}", folder.display());
                 let pairs =
                     [("path", path.as_str()), ("file_format_type", "json"), ("row_kind_column", "op")];
-                let options = options("LocalFile", culvert_sink_local_file::OPTIONS, &pairs);
-                Arc::new(LocalFileSink::from_options(&options).expect("sound options"))
+                let options = options("LocalFile", culvert_sink_file::LOCAL_FILE_OPTIONS, &pairs);
+                culvert_sink_file::local_file(&options).expect("sound options")
             }
+            Stand::Objects { s3, .. } => objects(s3.port()),
             Stand::Lines(lines) => {
                 let options = options("Console", culvert_sink_console::OPTIONS, &[]);
                 Arc::new(ConsoleSink::to(&options, Box::new(lines.clone())))
@@ -158,13 +177,14 @@ impl Stand {
         match self {
             Stand::Sql { proxy, .. } => self.jdbc(proxy.port()),
             Stand::Topics { kafka, .. } => self.kafka_at(&kafka.proxied_bootstrap()),
+            Stand::Objects { proxy, .. } => objects(proxy.port()),
             Stand::Files { .. } | Stand::Lines(_) => self.sink(),
         }
     }
 
     pub(crate) fn proxy(&self) -> &Proxy {
         match self {
-            Stand::Sql { proxy, .. } => proxy,
+            Stand::Sql { proxy, .. } | Stand::Objects { proxy, .. } => proxy,
             Stand::Topics { kafka, .. } => kafka.proxy(),
             Stand::Files { .. } | Stand::Lines(_) => panic!("there is no way to cut"),
         }
@@ -238,15 +258,15 @@ impl Stand {
                 }
                 rows.list()
             }
-            Stand::Files { folder } => {
-                let mut rows = Rows::default();
-                for row in files::rows(folder, table) {
-                    match row["op"].as_str() {
-                        Some("+I" | "+U") => rows.comes(&row),
-                        _ => rows.goes(&row),
-                    }
-                }
-                rows.list()
+            Stand::Files { folder } => Rows::of(files::rows(folder, table)).list(),
+            Stand::Objects { s3, .. } => {
+                let text = |key: String| {
+                    let object = s3.object("conform", &key).expect("it was listed");
+                    (key, String::from_utf8(object).expect("lines of text"))
+                };
+                let files: Vec<_> =
+                    s3.keys("conform", &format!("out/{table}/")).into_iter().map(text).collect();
+                Rows::of(files::rows_of(&files)).list()
             }
         }
     }
@@ -273,6 +293,22 @@ impl Stand {
     ) -> Result<Run> {
         Run::open(sink, (JOB, SINK, 0), epoch, table).await
     }
+}
+
+/// The sink of the bucket `conform` of a server at this port.
+fn objects(port: u16) -> Arc<dyn Sink> {
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let pairs = [
+        ("bucket", "s3a://conform"),
+        ("path", "/out/${table_name}"),
+        ("fs.s3a.endpoint", endpoint.as_str()),
+        ("access_key", KEY),
+        ("secret_key", SECRET),
+        ("file_format_type", "json"),
+        ("row_kind_column", "op"),
+    ];
+    let options = options("S3File", culvert_sink_file::S3_FILE_OPTIONS, &pairs);
+    culvert_sink_file::s3_file(&options).expect("sound options")
 }
 
 fn options(plugin: &str, known: &'static [OptionDef], pairs: &[(&str, &str)]) -> Options {

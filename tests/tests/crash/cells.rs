@@ -94,16 +94,15 @@ pub(crate) fn cells(phase: Phase, target: Target, all: bool) -> Vec<Cell> {
         _ => KILLS_PER_CELL,
     };
     let mut cells = Vec::new();
-    let elsewhere = match target {
-        Target::MySql | Target::Postgres => ["kafka.", "local_file.", "iceberg."],
-        Target::Kafka => ["jdbc.", "local_file.", "iceberg."],
-        Target::Files => ["jdbc.", "kafka.", "iceberg."],
-        Target::Lake | Target::LakeOnS3 => ["jdbc.", "kafka.", "local_file."],
+    let own = match target {
+        Target::MySql | Target::Postgres => "jdbc.",
+        Target::Kafka => "kafka.",
+        Target::Files => "file.",
+        Target::Lake | Target::LakeOnS3 => "iceberg.",
     };
     for step in STEPS {
-        if elsewhere.iter().any(|sink| step.starts_with(sink))
-            || (*step == "engine.schema" && phase != Phase::Ddl)
-        {
+        let elsewhere = !step.starts_with("engine.") && !step.starts_with(own);
+        if elsewhere || (*step == "engine.schema" && phase != Phase::Ddl) {
             continue;
         }
         for (side, failure) in [("before", Action::Error), ("after", Action::LostAnswer)] {

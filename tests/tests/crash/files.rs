@@ -17,23 +17,31 @@ pub(crate) fn sink_block(folder: &Path) -> String {
     )
 }
 
-/// The rows of a table, in the order of their checkpoints. The names of files have it: `…_CHECKPOINT_NUMBER.json`.
+/// The rows of a table's files, in the order they were begun.
 pub(crate) fn rows(folder: &Path, table: &str) -> Vec<Value> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder.join(table)).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(entry.path()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        files.push((name, text));
+    }
+    rows_of(&files)
+}
+
+/// The rows of files by their names and texts, in the order they were begun. The names have it: `…_EPOCH_NUMBER.json`.
+pub(crate) fn rows_of(files: &[(String, String)]) -> Vec<Value> {
+    let mut sorted = Vec::new();
+    for (name, text) in files {
         let mut parts = name.trim_end_matches(".json").rsplit('_').map(str::parse::<u64>);
         match (parts.next(), parts.next()) {
-            (Some(Ok(number)), Some(Ok(checkpoint))) => files.push((checkpoint, number, entry.path())),
+            (Some(Ok(number)), Some(Ok(epoch))) => sorted.push((epoch, number, name, text)),
             _ => panic!("{name} is no file of the sink"),
         }
     }
-    files.sort();
+    sorted.sort();
     let mut rows = Vec::new();
-    for (_, _, path) in files {
-        let text =
-            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        assert!(text.ends_with('\n'), "half a file: {}", path.display());
+    for (_, _, name, text) in sorted {
+        assert!(text.ends_with('\n'), "half a file: {name}");
         let parsed = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         rows.extend(text.lines().map(parsed));
     }

@@ -1,6 +1,8 @@
-//! Lakes as others see them: what is written is read back by engines that no one here wrote.
+//! Lakes as others see them: objects of buckets, and what is written is read back by engines that no one here wrote.
 
 mod iceberg_crash;
 mod iceberg_faults;
 mod parquet;
+mod s3_faults;
+mod s3_file;
 mod warehouse;

@@ -11,11 +11,11 @@ use rand::Rng;
 
 use super::{LIMIT, Local};
 
-pub(super) const ROWS: u64 = 60_000;
+pub(crate) const ROWS: u64 = 60_000;
 const KILLS: u32 = 8;
 
-/// Many rows in many checkpoints.
-pub(super) fn job(sink: &str) -> String {
+/// Many rows in many checkpoints, into a sink.
+pub(crate) fn rows_into(sink: &str) -> String {
     format!(
         r#"
 env {{ job.mode = "BATCH", checkpoint.interval = 20, job.retry.interval.seconds = 0 }}
@@ -30,9 +30,33 @@ source {{
     schema = {{ table = "d.t", fields {{ id = bigint, part = string, n = int }}, primaryKey {{ columnNames = [id] }} }}
   }}
 }}
-sink {{ LocalFile {{ path = "FOLDER/out", {sink} }} }}
+sink {{ {sink} }}
 "#
     )
+}
+
+/// The same into a folder.
+pub(super) fn job(sink: &str) -> String {
+    rows_into(&format!("LocalFile {{ path = \"FOLDER/out\", {sink} }}"))
+}
+
+/// Looks at what a reader sees of a job's target: lines, with how often each is there.
+pub(crate) type Look = Box<dyn Fn(&Local) -> BTreeMap<String, u32>>;
+
+/// Where a job of many rows writes to.
+pub(crate) struct Target {
+    /// The sink's block.
+    pub(crate) sink: String,
+    /// What a reader of it sees.
+    pub(crate) lines: Look,
+}
+
+/// A folder of the job's own.
+fn folder() -> Target {
+    Target {
+        sink: "LocalFile { path = \"FOLDER/out\" }".to_owned(),
+        lines: Box::new(|job| lines(&job.folder.join("out"))),
+    }
 }
 
 /// Lines of all files that a reader sees, with how often each is there.
@@ -58,7 +82,7 @@ pub(crate) fn lines(folder: &Path) -> BTreeMap<String, u32> {
 }
 
 /// Each row once, by its number in front.
-pub(super) fn assert_once(found: &BTreeMap<String, u32>) {
+pub(crate) fn assert_once(found: &BTreeMap<String, u32>) {
     assert_numbered_once(found, ROWS);
 }
 
@@ -74,12 +98,11 @@ pub(crate) fn assert_numbered_once(found: &BTreeMap<String, u32>, rows: u64) {
     assert!(ids.into_iter().eq(1..=rows));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_that_is_killed_again_and_again_writes_each_row_once() {
+/// Kills a job at random moments; in the end each row is there once.
+pub(crate) async fn kill_again_and_again(target: Target) {
     let seed = seed();
     let mut random = random::generator(seed);
-    let job = Local::new(&job(""));
-    let out = job.folder.join("out");
+    let job = Local::new(&rows_into(&target.sink));
     for _ in 0..KILLS {
         let running = job.start();
         // The moment is random on purpose; nothing is waited for.
@@ -87,26 +110,31 @@ async fn a_job_that_is_killed_again_and_again_writes_each_row_once() {
         running.kill();
     }
     job.run().assert_code(0);
-    let found = lines(&out);
+    let found = (target.lines)(&job);
     assert_once(&found);
     println!("fake to files: {KILLS} kills, {} rows, 0 lost, 0 twice", found.len());
 }
 
-#[test]
-fn a_failure_in_front_of_or_behind_every_step_of_a_commit_writes_each_row_once() {
-    for point in [
+/// Fails in front of and behind every step of a commit, and at the points of the target's own; in the end each row
+/// is there once.
+pub(crate) fn fail_at_every_step(own: &[&str], target: impl Fn() -> Target) {
+    let shared = [
         "engine.prepare.after",
         "engine.save.before",
         "engine.save.after",
         "engine.commit.before",
-        "local_file.marker.before",
-        "local_file.marker.after",
-        "local_file.placed.before",
-        "local_file.placed.after",
+        "file.staged.before",
+        "file.staged.after",
+        "file.marker.before",
+        "file.marker.after",
+        "file.placed.before",
+        "file.placed.after",
         "engine.commit.after",
-    ] {
+    ];
+    for point in shared.iter().chain(own) {
         for action in ["error", "kill"] {
-            let job = Local::new(&job(""));
+            let target = target();
+            let job = Local::new(&rows_into(&target.sink));
             let file = job.folder.join("failpoint");
             std::fs::write(&file, format!("{point} {action} 3\n")).expect("the file is written");
             let done = job.program(&[]).env("CULVERT_FAILPOINT", &file).run(LIMIT);
@@ -116,9 +144,19 @@ fn a_failure_in_front_of_or_behind_every_step_of_a_commit_writes_each_row_once()
             } else {
                 done.assert_code(0);
             }
-            assert_once(&lines(&job.folder.join("out")));
+            assert_once(&(target.lines)(&job));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_killed_again_and_again_writes_each_row_once() {
+    kill_again_and_again(folder()).await;
+}
+
+#[test]
+fn a_failure_in_front_of_or_behind_every_step_of_a_commit_writes_each_row_once() {
+    fail_at_every_step(&[], folder);
 }
 
 #[test]

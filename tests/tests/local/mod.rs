@@ -15,22 +15,25 @@ mod read;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use file::{assert_numbered_once, lines};
+pub(crate) use file::{
+    ROWS, Target, assert_numbered_once, assert_once, fail_at_every_step, kill_again_and_again, lines,
+    rows_into,
+};
 
 use culvert_tests::process::{Finished, Running};
 use culvert_tests::{Culvert, scratch};
 
 /// How long anything may take before a test fails.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// A job file made for a test, and the folder it and its state lie in.
-struct Local {
-    folder: PathBuf,
+pub(crate) struct Local {
+    pub(crate) folder: PathBuf,
 }
 
 impl Local {
     /// A job of these sections. `FOLDER` in them is the job's own folder.
-    fn new(text: &str) -> Local {
+    pub(crate) fn new(text: &str) -> Local {
         let local = Local { folder: scratch::folder("local") };
         local.write(text);
         local
@@ -42,7 +45,7 @@ impl Local {
         std::fs::write(self.folder.join("job.conf"), text).expect("the job file is written");
     }
 
-    fn program(&self, more: &[&str]) -> Culvert {
+    pub(crate) fn program(&self, more: &[&str]) -> Culvert {
         let path = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
         let (file, state) = (path("job.conf"), path("state"));
         let mut arguments = vec!["run", "-c", &file, "-n", "local", "--state", &state];
@@ -50,17 +53,17 @@ impl Local {
         Culvert::new(&arguments)
     }
 
-    fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         self.program(&[]).start()
     }
 
     /// Runs it to its end.
-    fn run(&self) -> Finished {
+    pub(crate) fn run(&self) -> Finished {
         self.program(&[]).run(LIMIT)
     }
 
     /// `culvert check --strict`.
-    fn check(&self) -> Finished {
+    pub(crate) fn check(&self) -> Finished {
         let file = self.folder.join("job.conf").to_string_lossy().into_owned();
         Culvert::new(&["check", "--strict", "-c", &file]).run(LIMIT)
     }

@@ -4,12 +4,16 @@
 //! {"version":1,"job":"j","sink":"s","writer":0,"run":"5f3a…","epoch":3,"checkpoint":7,"source":{…},"files":[…],"placed":false}
 //! crc32 0badcafe
 //! ```
+//!
+//! A file is `{"from":…,"to":"/out/T_j.csv"}`; `from` is the path where it is staged, or in a bucket
+//! `{"upload":"…","parts":["…"]}`.
 
 use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use culvert_api::{CommitMarker, Error, ErrorKind, Result, SourceState};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The version that is written. Older ones are read for good.
@@ -17,7 +21,7 @@ const VERSION: u32 = 1;
 
 /// What a writer holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Manifest {
+pub(crate) struct Manifest<S> {
     version: u32,
     pub(crate) job: String,
     pub(crate) sink: String,
@@ -28,16 +32,16 @@ pub(crate) struct Manifest {
     pub(crate) checkpoint: u64,
     source: Option<Stored>,
     /// The files of the checkpoint.
-    pub(crate) files: Vec<Placed>,
+    pub(crate) files: Vec<Placed<S>>,
     /// Whether all of them have their names.
     pub(crate) placed: bool,
 }
 
 /// A file that takes its place with a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Placed {
+pub(crate) struct Placed<S> {
     /// Where it is staged.
-    pub(crate) from: PathBuf,
+    pub(crate) from: S,
     /// Its place.
     pub(crate) to: PathBuf,
 }
@@ -48,9 +52,9 @@ struct Stored {
     reader: String,
 }
 
-impl Manifest {
+impl<S: Serialize + DeserializeOwned> Manifest<S> {
     /// One of nothing.
-    pub(crate) fn fresh(job: &str, sink: &str, writer: u32, run: String, epoch: u64) -> Manifest {
+    pub(crate) fn fresh(job: &str, sink: &str, writer: u32, run: String, epoch: u64) -> Manifest<S> {
         Manifest {
             version: VERSION,
             job: job.to_owned(),
@@ -66,7 +70,7 @@ impl Manifest {
     }
 
     /// One of a checkpoint, whose files are staged.
-    pub(crate) fn of(marker: &CommitMarker, run: &str, files: Vec<Placed>) -> Manifest {
+    pub(crate) fn of(marker: &CommitMarker, run: &str, files: Vec<Placed<S>>) -> Manifest<S> {
         let stored = |state: &SourceState| Stored {
             enumerator: STANDARD.encode(&state.enumerator),
             reader: STANDARD.encode(&state.reader),
@@ -108,7 +112,7 @@ impl Manifest {
         Ok(bytes)
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Manifest> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Manifest<S>> {
         let text = std::str::from_utf8(bytes).map_err(|_| damaged())?;
         let (body, checksum) = text.trim_end().rsplit_once('\n').ok_or_else(damaged)?;
         if checksum != format!("crc32 {:08x}", crc32fast::hash(body.as_bytes())) {
@@ -130,7 +134,7 @@ impl Manifest {
 }
 
 fn damaged() -> Error {
-    Error::new(ErrorKind::Corrupt, "the manifest of the sink LocalFile is damaged")
+    Error::new(ErrorKind::Corrupt, "the manifest of a sink of files is damaged")
         .hint("restore it from a backup of the folder; with --fresh the job starts over, and adds its rows to what is there")
 }
 
@@ -143,7 +147,7 @@ mod tests {
     const GOLDEN: &str = "{\"version\":1,\"job\":\"j\",\"sink\":\"s\",\"writer\":2,\"run\":\"r\",\"epoch\":3,\"checkpoint\":7,\
         \"source\":{\"enumerator\":\"YWI=\",\"reader\":\"\"},\"files\":[{\"from\":\"/a/0\",\"to\":\"/b/T_0.csv\"}],\"placed\":false}\ncrc32 ";
 
-    fn manifest() -> Manifest {
+    fn manifest() -> Manifest<PathBuf> {
         let marker = CommitMarker {
             job: "j".to_owned(),
             sink: "s".to_owned(),
@@ -169,8 +173,8 @@ mod tests {
         for at in 0..written.len() - 1 {
             let mut damaged = written.clone();
             damaged[at] ^= 1;
-            assert!(Manifest::decode(&damaged).is_err(), "byte {at}");
-            assert!(Manifest::decode(&written[..at]).is_err(), "cut at {at}");
+            assert!(Manifest::<PathBuf>::decode(&damaged).is_err(), "byte {at}");
+            assert!(Manifest::<PathBuf>::decode(&written[..at]).is_err(), "cut at {at}");
         }
     }
 
@@ -181,6 +185,9 @@ mod tests {
             .replace("\"version\":1", "\"version\":2");
         let body = text.lines().next().unwrap();
         let signed = format!("{body}\ncrc32 {:08x}\n", crc32fast::hash(body.as_bytes()));
-        assert_eq!(Manifest::decode(signed.as_bytes()).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            Manifest::<PathBuf>::decode(signed.as_bytes()).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
     }
 }

@@ -91,12 +91,12 @@ fn columns_are_those_that_are_asked_for() {
 
 #[test]
 fn names_are_unique_whatever_the_expression() {
-    let naming = Naming { transaction: "T_j_r_0_7".to_owned(), now_us: 0, unique: "u".to_owned() };
-    assert_eq!(naming.file(&settings(""), 2), "T_j_r_0_7_2.csv");
+    let naming = Naming { transaction: "T_j_r_0_7".to_owned(), unique: "u".to_owned() };
+    assert_eq!(naming.file(&settings(""), 2, 0), "T_j_r_0_7_2.csv");
     let custom = settings(
         "custom_filename = true, file_name_expression = \"x_${now}/${uuid}\", filename_extension = dat",
     );
-    assert_eq!(naming.file(&custom, 0), "T_j_r_0_7_x_1970.01.01_u_0.dat");
+    assert_eq!(naming.file(&custom, 0, 0), "T_j_r_0_7_x_1970.01.01_u_0.dat");
 }
 
 #[test]

@@ -6,19 +6,25 @@ use culvert_config::{Format as FileFormat, JobFile, Problem, Variables, definiti
 
 use super::*;
 
-/// The options of a block.
+/// The options of a block of the sink `LocalFile`.
 pub(crate) fn options(block: &str) -> Options {
-    let text = format!("source {{ A {{}} }}\nsink {{ LocalFile {{ {block} }} }}");
+    resolved("LocalFile", LOCAL_FILE_OPTIONS, block)
+}
+
+/// The options of a block.
+pub(super) fn resolved(plugin: &str, defs: &[OptionDef], block: &str) -> Options {
+    let text = format!("source {{ A {{}} }}\nsink {{ {plugin} {{ {block} }} }}");
     let job =
         JobFile::parse(&text, Path::new("j.conf"), FileFormat::Hocon, &Variables::new(&[]).unwrap()).unwrap();
-    let (options, problems) = Options::resolve(&job.sinks[0], OPTIONS);
+    let (options, problems) = Options::resolve(&job.sinks[0], defs);
     assert!(!problems.iter().any(Problem::is_error), "{problems:?}");
     options
 }
 
 #[test]
 fn the_options_are_sound() {
-    assert_eq!(definition_mistakes(OPTIONS), Vec::<String>::new());
+    assert_eq!(definition_mistakes(LOCAL_FILE_OPTIONS), Vec::<String>::new());
+    assert_eq!(definition_mistakes(S3_FILE_OPTIONS), Vec::<String>::new());
 }
 
 #[test]

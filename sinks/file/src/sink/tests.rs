@@ -10,7 +10,10 @@ use culvert_api::{
 };
 
 use super::*;
+use crate::local::Folder;
+use crate::manifest::Manifest;
 use crate::options::tests::options;
+use crate::place::Seen;
 
 fn table() -> Arc<TableSchema> {
     let columns = vec![Column::derived("id", DataType::Int32, true)];
@@ -32,11 +35,16 @@ fn batch(ids: std::ops::Range<i32>) -> ChangeBatch {
     }
 }
 
-fn sink(folder: &Path, more: &str) -> LocalFileSink {
-    LocalFileSink::from_options(&options(&format!("path = \"{}\", {more}", folder.display()))).unwrap()
+fn sink(folder: &Path, more: &str) -> Arc<dyn Sink> {
+    local_file(&options(&format!("path = \"{}\", {more}", folder.display()))).unwrap()
 }
 
-async fn open(sink: &LocalFileSink, epoch: u64) -> Result<OpenSink> {
+/// The hidden folder of the sink's writer.
+fn place(folder: &Path) -> Folder {
+    Folders { root: folder.to_path_buf(), tmp_path: None }.place("j", "s", 0)
+}
+
+async fn open(sink: &Arc<dyn Sink>, epoch: u64) -> Result<OpenSink> {
     let progress = Arc::new(JobProgress::default());
     let context = WriterContext { job: "j".into(), sink: "s".into(), writer: 0, epoch, progress };
     let mut open = sink.open(&context).await?;
@@ -90,9 +98,8 @@ async fn a_commit_that_was_cut_off_is_made_good() {
     run.writer.write(batch(0..10)).await.unwrap();
     let staged = prepare(&mut run, 1, 1).await;
     // The manifest is in its place, and one of three files.
-    let work = sink.folder("j", "s", 0);
-    let manifest = Manifest::decode(&staged.body[8..]).unwrap();
-    work.write(&manifest).unwrap();
+    let manifest: Manifest<PathBuf> = Manifest::decode(&staged.body[8..]).unwrap();
+    place(folder.path()).write(&manifest, &Seen::Locked).unwrap();
     std::fs::rename(&manifest.files[1].from, &manifest.files[1].to).unwrap();
     drop(run);
     assert_eq!(sink.committed("j", "s", 0).await.unwrap().unwrap().checkpoint, 1);
@@ -112,8 +119,8 @@ async fn a_staged_file_that_is_gone_is_no_silence() {
     let mut run = open(&sink, 1).await.unwrap();
     run.writer.write(batch(0..3)).await.unwrap();
     let staged = prepare(&mut run, 1, 1).await;
-    let manifest = Manifest::decode(&staged.body[8..]).unwrap();
-    sink.folder("j", "s", 0).write(&manifest).unwrap();
+    let manifest: Manifest<PathBuf> = Manifest::decode(&staged.body[8..]).unwrap();
+    place(folder.path()).write(&manifest, &Seen::Locked).unwrap();
     std::fs::remove_file(&manifest.files[0].from).unwrap();
     let error = open(&sink, 2).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::LogGone, "{error}");
@@ -171,6 +178,7 @@ async fn staging_on_another_file_system_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     // The memory file system is another one than that of the folder.
     let far = Path::new("/dev/shm").join(format!("culvert-far-{}", std::process::id()));
+    std::fs::create_dir(&far).unwrap();
     let error =
         open(&sink(folder.path(), &format!("tmp_path = \"{}\"", far.display())), 1).await.err().unwrap();
     std::fs::remove_dir_all(&far).unwrap();

@@ -1,6 +1,7 @@
-//! The sink's options, and what they mean once they are checked.
+//! The options of both sinks, and what they mean once they are checked.
 
-use std::path::PathBuf;
+mod s3;
+
 use std::sync::Arc;
 
 use culvert_api::Result;
@@ -12,13 +13,36 @@ use culvert_files::{Format, Layout, Pattern};
 const NOT_WRITTEN: &str = "it is of a format that is not written";
 const NO_INT96: &str = "timestamps are written as whole microseconds, which every reader of today knows";
 
+pub(crate) use s3::{SERVICE, bucket, service};
+
 /// The options of the sink `LocalFile`.
-pub const OPTIONS: &[OptionDef] = &[
+pub const LOCAL_FILE_OPTIONS: &[OptionDef] = &joined::<{ FILES.len() }, 1, { FILES.len() + 1 }>(
+    FILES,
+    [OptionDef::string("tmp_path").doc(
+        "Where files are staged: a folder of the same file system. Without it, and best, a hidden folder of `path`.",
+    )],
+);
+
+/// The options of the sink `S3File`.
+pub const S3_FILE_OPTIONS: &[OptionDef] =
+    &joined::<{ SERVICE.len() }, { FILES.len() }, { SERVICE.len() + FILES.len() }>(SERVICE, FILES);
+
+/// Two lists as one.
+const fn joined<const A: usize, const B: usize, const ALL: usize>(
+    first: [OptionDef; A],
+    second: [OptionDef; B],
+) -> [OptionDef; ALL] {
+    let mut all = [OptionDef::string(""); ALL];
+    let (head, tail) = all.split_at_mut(A);
+    head.copy_from_slice(&first);
+    tail.copy_from_slice(&second);
+    all
+}
+
+/// What both sinks have.
+const FILES: [OptionDef; 36] = [
     OptionDef::string("path").required().placeholders()
         .doc("The folder of the files; `${database_name}`, `${schema_name}` and `${table_name}` are filled in."),
-    OptionDef::string("tmp_path").doc(
-        "Where files are staged: a folder of the same file system. Without it, and best, a hidden folder of `path`.",
-    ),
     OptionDef::choice("file_format_type", FORMATS).default("csv")
         .doc("The format: csv, text, json or parquet. The others are refused."),
     OptionDef::string("filename_extension").doc("The ending of the files instead of their format's own."),
@@ -85,7 +109,6 @@ pub(crate) enum SaveMode {
 pub(crate) struct Settings {
     /// With placeholders.
     pub(crate) path: String,
-    pub(crate) tmp_path: Option<PathBuf>,
     pub(crate) layout: Arc<Layout>,
     pub(crate) ending: String,
     pub(crate) name: String,
@@ -114,7 +137,6 @@ impl Settings {
         let time = options.str("filename_time_format");
         Ok(Settings {
             path: path(options.str("path"))?,
-            tmp_path: set("tmp_path").map(PathBuf::from),
             ending: set("filename_extension").map_or_else(
                 || layout.format.ending().to_owned(),
                 |ending| format!(".{}", ending.trim_start_matches('.')),
@@ -153,10 +175,7 @@ impl Settings {
 fn path(written: &str) -> Result<String> {
     let path = written.strip_prefix("file://").unwrap_or(written);
     if !path.starts_with('/') {
-        return Err(option(
-            "path",
-            "is not absolute: it would mean another folder wherever the job is started",
-        ));
+        return Err(option("path", "is not absolute: it begins with a stroke"));
     }
     if let Some((fixed, _)) = path.split_once("${")
         && fixed.trim_end_matches(|c| c != '/').trim_matches('/').is_empty()

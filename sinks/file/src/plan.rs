@@ -207,24 +207,22 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// A name for files, unique for ever.
+/// Names for files, unique for ever. A file has its name from the beginning, so no checkpoint is in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Naming {
-    /// `T_JOB_RUN_WRITER_CHECKPOINT`.
+    /// `T_JOB_RUN_WRITER_EPOCH`.
     pub(crate) transaction: String,
-    /// The moment of the checkpoint, in microseconds since 1970.
-    pub(crate) now_us: i64,
-    /// Another one for every checkpoint.
+    /// Another one for every attempt.
     pub(crate) unique: String,
 }
 
 impl Naming {
-    /// The name of the n-th file of a folder, without its ending.
-    pub(crate) fn file(&self, settings: &Settings, number: usize) -> String {
+    /// The name of the n-th file of an attempt, begun at a moment in microseconds since 1970.
+    pub(crate) fn file(&self, settings: &Settings, number: u64, now_us: i64) -> String {
         let filled = settings
             .name
             .replace("${transactionId}", &self.transaction)
-            .replace("${now}", &settings.name_time.write(self.now_us))
+            .replace("${now}", &settings.name_time.write(now_us))
             .replace("${uuid}", &self.unique)
             .replace('/', "_");
         let front =
