@@ -47,7 +47,7 @@ fn all_files(folder: &Path) -> String {
 
 /// Compares rows that were read with those of the source, column by column in the form of each.
 #[track_caller]
-fn assert_read(what: &str, expected: &[Row], read: &Read, columns: &[(String, Shown)]) {
+pub(super) fn assert_read(what: &str, expected: &[Row], read: &Read, columns: &[(String, Shown)]) {
     let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let mut found = read.only(&names).rows;
     for row in &mut found {
@@ -122,7 +122,7 @@ async fn every_type_of_postgres_is_read_back() {
 }
 
 /// What MySQL is asked for so that its answer is what the file has, and the form of both.
-fn asked(column: &mysql_corpus::Column) -> (String, Shown) {
+pub(super) fn asked(column: &mysql_corpus::Column) -> (String, Shown) {
     let name = oracle::quoted(&column.name);
     let declared = column.declared.to_ascii_uppercase();
     let is = |kind: &str| declared.starts_with(kind);
@@ -145,7 +145,11 @@ fn asked(column: &mysql_corpus::Column) -> (String, Shown) {
 }
 
 /// The rows of a table with these columns, sorted.
-async fn asked_rows(source: &Database<'_>, table: &str, columns: &[(String, (String, Shown))]) -> Vec<Row> {
+pub(super) async fn asked_rows(
+    source: &Database<'_>,
+    table: &str,
+    columns: &[(String, (String, Shown))],
+) -> Vec<Row> {
     let list: Vec<&str> = columns.iter().map(|(_, (expression, _))| expression.as_str()).collect();
     let mut rows = source.rows(&format!("SELECT {} FROM {}", list.join(", "), source.table(table))).await;
     for row in &mut rows {
@@ -158,7 +162,7 @@ async fn asked_rows(source: &Database<'_>, table: &str, columns: &[(String, (Str
 }
 
 /// An address has several spellings, of which MariaDB has one and a text another. Afterwards both have one.
-fn respell(rows: &mut [Row], place: Option<usize>) {
+pub(super) fn respell(rows: &mut [Row], place: Option<usize>) {
     let place = place.expect("the column is there");
     for text in rows.iter_mut().filter_map(|row| row[place].as_mut()) {
         *text = text.parse::<Ipv6Addr>().expect("an address").to_string();
