@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use culvert_api::{JobProgress, Sink, Source, Transform};
 use culvert_config::{Block, JobMode, OptionDef, Options, Problem, load};
 use culvert_engine::{FailurePolicy, Job, JobGraph, Node, NodeKind, Settings};
+use culvert_sink_iceberg::IcebergSink;
 use culvert_sink_jdbc::JdbcSink;
 use culvert_sink_kafka::KafkaSink;
 use culvert_source_fake::FakeSource;
@@ -57,6 +58,9 @@ pub(crate) fn build(text: &str, state: &Path, instead: Option<Arc<dyn Sink>>) ->
         None => {
             let block = file.sinks.first().context("the job has a sink")?;
             match block.plugin.to_lowercase().as_str() {
+                "iceberg" => {
+                    Arc::new(IcebergSink::from_options(&options(block, culvert_sink_iceberg::OPTIONS)?)?)
+                }
                 "kafka" => Arc::new(KafkaSink::from_options(&options(block, culvert_sink_kafka::OPTIONS)?)?),
                 _ => Arc::new(JdbcSink::from_options(&options(block, culvert_sink_jdbc::OPTIONS)?)?),
             }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::checkpoint::{Checkpoints, STATE_BYTES};
 use crate::exactly_once::{Exactness, Pair};
+use crate::lake::LakeFigures;
 use crate::machine;
 use crate::measure::{Measured, Usage};
 use crate::spread::Spread;
@@ -142,6 +143,30 @@ pub(crate) fn text(
         let table = comparison_table(transforms);
         let _ = write!(text, "\n### What transforms cost\n\n{}\n\n{table}", transforms.about);
     }
+    text
+}
+
+/// Figures of the lake as Markdown.
+pub(crate) fn of_lake(lake: &LakeFigures) -> String {
+    let mut text = String::from(
+        "\n### Into tables of Iceberg\n\nMariaDB into a folder, by the layout hadoop. The bare writer is given the same batches, and writes Parquet of the \
+         same codec and row groups.\n\n",
+    );
+    for comparison in &lake.comparisons {
+        text.push_str(&comparison_table(comparison));
+        text.push('\n');
+    }
+    let trickle = &lake.trickle;
+    let [smallest, middle, largest] = trickle.bytes;
+    let _ = writeln!(
+        text,
+        "A trickle of {:.1} minutes, {} rows, a checkpoint every 5 s: {:.1} commits a minute, {} files of {smallest} to {largest} bytes, \
+         {middle} in the middle.",
+        trickle.minutes,
+        thousands(trickle.rows),
+        trickle.commits as f64 / trickle.minutes,
+        trickle.files,
+    );
     text
 }
 

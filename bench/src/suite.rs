@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use culvert_tests::{Flavor, PgVersion};
 
 use crate::report::{self, Environment};
-use crate::{checkpoint, exactly_once, machine, mysql, postgres, say, transforms};
+use crate::{checkpoint, exactly_once, lake, machine, mysql, postgres, say, transforms};
 
 /// Environment variable with the number of inserted rows.
 pub(crate) const ROWS_VARIABLE: &str = "CULVERT_BENCH_ROWS";
@@ -29,6 +29,7 @@ enum Part {
     Checkpoints,
     ExactlyOnce,
     Transforms,
+    Lake,
 }
 
 impl Part {
@@ -39,6 +40,7 @@ impl Part {
         parts.push(Part::Checkpoints);
         parts.push(Part::ExactlyOnce);
         parts.push(Part::Transforms);
+        parts.push(Part::Lake);
         parts
     }
 
@@ -49,6 +51,7 @@ impl Part {
             Part::Checkpoints => "checkpoints",
             Part::ExactlyOnce => "exactly-once",
             Part::Transforms => "transforms",
+            Part::Lake => "lake",
         }
     }
 
@@ -72,6 +75,7 @@ pub(crate) async fn run(names: &[String]) -> Result<()> {
     };
     let busy_before = machine::others_busy().await;
     let (mut servers, mut checkpoints, mut exactness, mut transformed) = (Vec::new(), None, None, None);
+    let mut lakes = None;
     for part in parts {
         match part {
             Part::MySql(flavor) => servers.push(mysql::measure(flavor, rows).await?),
@@ -82,12 +86,16 @@ pub(crate) async fn run(names: &[String]) -> Result<()> {
             }
             Part::ExactlyOnce => exactness = Some(exactly_once::measure(rows).await?),
             Part::Transforms => transformed = Some(transforms::measure(rows).await?),
+            Part::Lake => lakes = Some(lake::measure(rows).await?),
         }
     }
     let busy_after = machine::others_busy().await;
     let environment = Environment { busy: (busy_before, busy_after) };
-    let text =
+    let mut text =
         report::text(&environment, &servers, checkpoints.as_ref(), exactness.as_ref(), transformed.as_ref());
+    if let Some(lakes) = &lakes {
+        text.push_str(&report::of_lake(lakes));
+    }
     say(&text);
     if rows < ROWS || transaction < TRANSACTION_ROWS || !names.is_empty() {
         say("not everything, or with fewer rows: not written to docs/benchmarks.md");

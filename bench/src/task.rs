@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use culvert_api::RowKind;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::drain;
 use crate::mysql::decode;
+use crate::parquet::ParquetSink;
 
 /// The first argument of a process that performs a task.
 pub(crate) const COMMAND: &str = "perform";
@@ -42,6 +44,15 @@ pub(crate) enum Task {
         job: String,
         /// Whether rows are dropped instead of going to the job's sink.
         discard: bool,
+        /// The folder of its state.
+        state: PathBuf,
+    },
+    /// A job until its source ends, its rows into files of Parquet instead of its own sink.
+    Parquet {
+        /// The job file.
+        job: String,
+        /// The folder of the files.
+        folder: PathBuf,
         /// The folder of its state.
         state: PathBuf,
     },
@@ -85,6 +96,9 @@ pub(crate) async fn perform(task: &str) -> Result<()> {
     let outcome = match task {
         Task::Decode { files, columns, verify } => decode::run(&files, &columns, verify)?,
         Task::Drain { job, discard, state } => drain::run(&job, discard, &state).await?,
+        Task::Parquet { job, folder, state } => {
+            drain::into(&job, Arc::new(ParquetSink { folder }), &state).await?
+        }
     };
     serde_json::to_writer(std::io::stdout(), &outcome)?;
     std::io::stdout().flush()?;
