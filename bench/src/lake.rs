@@ -24,6 +24,9 @@ const TRICKLE_MINUTES: u64 = 1;
 /// Time between two checkpoints of the trickle, and between two rows.
 const TRICKLE_CHECKPOINT: Duration = Duration::from_secs(5);
 const TRICKLE_PAUSE: Duration = Duration::from_millis(20);
+/// What the sink does beside the usual.
+const UPSERT: &str = "iceberg.table.upsert-mode-enabled = true";
+const COMPACTED: &str = "upkeep.compaction.enabled = true";
 /// Numbers of its rows are behind those of the backlog.
 const FIRST: u64 = 1_000_000_000;
 
@@ -93,7 +96,7 @@ impl Bench<'_> {
 
     async fn run(&self, modes: (&str, &str), way: &Way) -> Result<(Usage, Outcome)> {
         let folder = scratch::folder("lake");
-        let job = self.text(modes, &folder, matches!(way, Way::Upsert), CHECKPOINT);
+        let job = self.text(modes, &folder, CHECKPOINT, if matches!(way, Way::Upsert) { UPSERT } else { "" });
         let state = folder.join("state");
         let done = match way {
             Way::Parquet => {
@@ -129,14 +132,14 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn text(&self, (start, stop): (&str, &str), folder: &Path, upsert: bool, checkpoint: Duration) -> String {
+    fn text(&self, (start, stop): (&str, &str), folder: &Path, checkpoint: Duration, more: &str) -> String {
         format!(
             "env {{ parallelism = 1, job.mode = STREAMING, checkpoint.interval = {} }}\n\
              source {{ MySQL-CDC {{ url = \"{}\", username = root, password = root, server-id = 5402\n\
              table-names = [\"{DATABASE}.{TABLE}\"], startup.mode = \"{start}\", stop.mode = \"{stop}\" }} }}\n\
              sink {{ Iceberg {{ catalog_name = bench, namespace = {DATABASE}\n\
              iceberg.catalog.config {{ type = hadoop, warehouse = \"{}\" }}\n\
-             iceberg.table.upsert-mode-enabled = {upsert} }} }}\n",
+             {more} }} }}\n",
             checkpoint.as_millis(),
             self.server.url(DATABASE),
             folder.join("warehouse").display(),
@@ -152,7 +155,7 @@ impl Bench<'_> {
             Err(_) => TRICKLE_MINUTES,
         };
         let folder = scratch::folder("lake");
-        let text = self.text(("LATEST", "NEVER"), &folder, false, TRICKLE_CHECKPOINT);
+        let text = self.text(("LATEST", "NEVER"), &folder, TRICKLE_CHECKPOINT, COMPACTED);
         let begun = Instant::now();
         let rows = latency::while_running(&text, async || {
             let (mut conn, mut rows) = (self.server.conn().await, 0);

@@ -160,7 +160,7 @@ pub(crate) fn of_lake(lake: &LakeFigures) -> String {
     let [smallest, middle, largest] = trickle.bytes;
     let _ = writeln!(
         text,
-        "A trickle of {:.1} minutes, {} rows, a checkpoint every 5 s: {:.1} commits a minute, {} files of {smallest} to {largest} bytes, \
+        "A trickle of {:.1} minutes, {} rows, a checkpoint every 5 s, with compaction: {:.1} commits a minute, {} files of {smallest} to {largest} bytes, \
          {middle} in the middle.",
         trickle.minutes,
         thousands(trickle.rows),
