@@ -4,7 +4,7 @@
 //! the table already; so every wave has a sequence number of its own (table spec, "Sequence Numbers"), and all of them
 //! are in one snapshot, whose number is the last wave's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,14 +12,20 @@ use culvert_api::{Error, ErrorKind, Result};
 use culvert_storage::join;
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataContentType, DataFile, MAIN_BRANCH, ManifestFile, ManifestList, ManifestListWriter, ManifestWriter,
-    ManifestWriterBuilder, Operation, Snapshot, SnapshotReference, SnapshotRetention, Summary, TableMetadata,
+    DataContentType, DataFile, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestList,
+    ManifestListWriter, ManifestWriter, ManifestWriterBuilder, Operation, Snapshot, SnapshotReference,
+    SnapshotRetention, Summary, TableMetadata,
 };
 use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
 
 use crate::catalog::{Change, Table};
 use crate::error::failed;
+
+/// So many small manifests of a kind are put together into one by the commit that finds them.
+const MANIFESTS_MIN: usize = 100;
+/// A manifest of more bytes is not small.
+const SMALL_BYTES: i64 = 8 << 20;
 
 /// Files that belong together.
 #[derive(Clone, Debug, Default)]
@@ -114,9 +120,58 @@ impl<'a> Draft<'a> {
         manifests(self.files, &self.base.metadata, parent).await
     }
 
-    /// Makes a manifest of before one of the snapshot's.
-    pub(crate) fn keep(&mut self, manifest: ManifestFile) {
-        self.manifests.push(manifest);
+    /// Takes manifests of before over as they are; many small ones of a kind are put together, so that neither their
+    /// number nor the list of them grows with every commit for ever.
+    pub(crate) async fn keep_all(&mut self, before: Vec<ManifestFile>) -> Result<()> {
+        let mut small: BTreeMap<(i32, bool), Vec<ManifestFile>> = BTreeMap::new();
+        for manifest in before {
+            if !manifest.has_added_files() && !manifest.has_existing_files() {
+                continue;
+            }
+            if manifest.manifest_length < SMALL_BYTES {
+                let deletes = manifest.content == ManifestContentType::Deletes;
+                small.entry((manifest.partition_spec_id, deletes)).or_default().push(manifest);
+            } else {
+                self.manifests.push(manifest);
+            }
+        }
+        for (kind, group) in small {
+            if group.len() < MANIFESTS_MIN {
+                self.manifests.extend(group);
+            } else {
+                self.merge(kind, &group, &HashSet::new()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the live files of manifests of one kind into one, without those that are gone.
+    pub(crate) async fn merge(
+        &mut self,
+        (spec_id, deletes): (i32, bool),
+        group: &[ManifestFile],
+        gone: &HashSet<String>,
+    ) -> Result<()> {
+        let mut merged = self.manifest(spec_id, deletes)?;
+        let writing = failed("a manifest does not take a file");
+        for manifest in group {
+            let loaded =
+                manifest.load_manifest(self.files).await.map_err(failed("a manifest was not read"))?;
+            for entry in loaded.entries().iter().filter(|entry| entry.is_alive()) {
+                let file = entry.data_file().clone();
+                let sequence = entry.sequence_number().unwrap_or(manifest.sequence_number);
+                // What was added with its manifest has the manifest's number.
+                let file_sequence = Some(entry.file_sequence_number.unwrap_or(manifest.sequence_number));
+                if gone.contains(entry.file_path()) {
+                    self.count_removed(&file);
+                    merged.add_delete_file(file, sequence, file_sequence).map_err(writing)?;
+                } else {
+                    let snapshot = entry.snapshot_id().unwrap_or(manifest.added_snapshot_id);
+                    merged.add_existing_file(file, snapshot, sequence, file_sequence).map_err(writing)?;
+                }
+            }
+        }
+        self.add(merged).await
     }
 
     /// Lets go of everything that was in the table.
@@ -291,11 +346,8 @@ pub(crate) async fn append(
     purpose: Purpose<'_>,
 ) -> Result<(Change, Written)> {
     let mut draft = Draft::begin(files, base, purpose.branch)?;
-    for manifest in draft.before().await? {
-        if manifest.has_added_files() || manifest.has_existing_files() {
-            draft.keep(manifest);
-        }
-    }
+    let before = draft.before().await?;
+    draft.keep_all(before).await?;
     let first = base.metadata.last_sequence_number() + 1;
     draft.add_waves(waves, spec_id, first).await?;
     let waves_more = i64::try_from(waves.len().saturating_sub(1)).unwrap_or(0);

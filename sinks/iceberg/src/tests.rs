@@ -106,6 +106,7 @@ impl Scene {
         let mut settings = settings("namespace = n");
         settings.catalog = self.catalog();
         settings.upkeep = rules;
+        settings.upsert = self.sink.settings().upsert;
         Keeper::new(self.sink.commits("j", "s", 0), Arc::new(settings))
     }
 }
@@ -345,4 +346,21 @@ async fn many_partitions_share_a_budget() {
     let folders = std::fs::read_dir(scene.folder.path().join("n/t/data")).unwrap();
     let files: usize = folders.map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count()).sum();
     assert!((190..=200).contains(&files), "{files} files: the coldest ones were ended early");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_number_of_manifests_is_bounded() {
+    let scene = Scene::new("row_kind_column = op", 64 << 20);
+    let mut open = scene.open(1).await;
+    let most = 250;
+    for number in 1..=most {
+        open.writer.write(batch(&scene.table, &[(RowKind::Insert, number as i64, None)])).await.unwrap();
+        checkpoint(&mut open, 1, number, true).await;
+    }
+    assert_eq!(scene.rows().await.len() as u64, most);
+    let found = scene.catalog().load(&scene.ident()).await.unwrap().unwrap();
+    let snapshot = found.metadata.current_snapshot().unwrap();
+    let files = file_io(&culvert_storage::Storage::Local);
+    let manifests = crate::snapshot::manifests(&files, &found.metadata, snapshot).await.unwrap();
+    assert!(manifests.len() <= 101, "{} manifests", manifests.len());
 }

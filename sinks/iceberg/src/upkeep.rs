@@ -75,6 +75,8 @@ pub(crate) struct Keeper {
     settings: Arc<Settings>,
     /// When a table's orphans were last looked for.
     swept: Mutex<HashMap<TableIdent, Instant>>,
+    /// Files of a table when they were last looked at.
+    looked: Mutex<HashMap<TableIdent, usize>>,
 }
 
 impl Upkeep {
@@ -116,12 +118,12 @@ impl Drop for Upkeep {
 
 impl Keeper {
     pub(crate) fn new(commits: Commits, settings: Arc<Settings>) -> Keeper {
-        Keeper { commits, settings, swept: Mutex::new(HashMap::new()) }
+        Keeper { commits, settings, swept: Mutex::new(HashMap::new()), looked: Mutex::new(HashMap::new()) }
     }
 
     /// A round over one table.
     pub(crate) async fn look_after(&self, ident: &TableIdent) -> Result<()> {
-        let rules = self.settings.upkeep;
+        let rules = self.rules();
         if rules.compacts || rules.deletes_max > 0 {
             compact::round(self, ident).await?;
         }
@@ -134,6 +136,24 @@ impl Keeper {
             orphans::round(self, ident, age).await?;
         }
         Ok(())
+    }
+
+    /// What is kept up. In append mode nothing is deleted, and there is nothing to merge.
+    fn rules(&self) -> Rules {
+        let rules = self.settings.upkeep;
+        Rules { deletes_max: if self.settings.upsert { rules.deletes_max } else { 0 }, ..rules }
+    }
+
+    /// Whether a table has so many files more than at the last look.
+    fn has_grown(&self, ident: &TableIdent, files: usize, by: usize) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = looked.entry(ident.clone()).or_default();
+        // Fewer than at the last look: they were put together meanwhile.
+        if files >= *last && files - *last < by {
+            return false;
+        }
+        *last = files;
+        true
     }
 
     fn is_time_to_sweep(&self, ident: &TableIdent) -> bool {

@@ -14,7 +14,8 @@ use iceberg::TableIdent;
 use iceberg::arrow::ArrowReaderBuilder;
 use iceberg::scan::{FileScanTask, FileScanTaskDeleteFile};
 use iceberg::spec::{
-    DataContentType, DataFile, ManifestContentType, ManifestFile, Operation, PartitionKey, Snapshot, Struct,
+    DataContentType, DataFile, ManifestContentType, ManifestEntryRef, Operation, PartitionKey, Snapshot,
+    Struct,
 };
 
 use super::{CONFLICTS_MAX, Keeper};
@@ -90,12 +91,26 @@ pub(super) async fn round(keeper: &Keeper, ident: &TableIdent) -> Result<()> {
     }
 }
 
+/// Whether there may be something to do, by the totals of the snapshot: a table's manifests are not read for nothing.
+fn is_worth_a_look(keeper: &Keeper, ident: &TableIdent, snapshot: &Snapshot) -> bool {
+    let rules = keeper.rules();
+    let total = |name: &str| snapshot.summary().additional_properties.get(name)?.parse::<usize>().ok();
+    let Some((files, deletes)) = total("total-data-files").zip(total("total-delete-files")) else {
+        return true;
+    };
+    let merges = rules.deletes_max > 0 && deletes > rules.deletes_max;
+    merges || (rules.compacts && keeper.has_grown(ident, files, rules.files_min))
+}
+
 /// Writes the files that are to stand for others; `None` where there is nothing to do.
 pub(crate) async fn rewrite_all(keeper: &Keeper, ident: &TableIdent) -> Result<Option<Rewritten>> {
     let table = keeper.load(ident).await?;
     let Some(snapshot) = table.metadata.snapshot_for_ref(&keeper.settings.branch).cloned() else {
         return Ok(None);
     };
+    if !is_worth_a_look(keeper, ident, &snapshot) {
+        return Ok(None);
+    }
     let state = read_state(keeper, &table, &snapshot).await?;
     let groups = choose(keeper, &table, &state);
     if groups.is_empty() {
@@ -113,7 +128,7 @@ pub(crate) async fn rewrite_all(keeper: &Keeper, ident: &TableIdent) -> Result<O
 /// What is rewritten: small files of a partition when there are enough of them; files with deletes when the table has
 /// more deletes than it may.
 fn choose(keeper: &Keeper, table: &Table, state: &State) -> Vec<Group> {
-    let rules = keeper.settings.upkeep;
+    let rules = keeper.rules();
     let merges = rules.deletes_max > 0 && state.deletes.len() > rules.deletes_max;
     let small = keeper.settings.target_bytes(&table.metadata) as u64 / 2;
     let mut partitions: BTreeMap<(i32, String), Group> = BTreeMap::new();
@@ -264,8 +279,20 @@ pub(crate) async fn put_in_place(
 
         let mut draft = Draft::begin(&keeper.commits.files, &table, &keeper.settings.branch)?;
         let before = draft.before().await?;
+        let (mut touched, mut others) = (BTreeMap::new(), Vec::new());
         for manifest in before {
-            without(keeper, &mut draft, manifest, &gone).await?;
+            let loaded = keeper.manifest(&manifest).await?;
+            let loses = |entry: &ManifestEntryRef| entry.is_alive() && gone.contains(entry.file_path());
+            if loaded.entries().iter().any(loses) {
+                let deletes = manifest.content == ManifestContentType::Deletes;
+                touched.entry((manifest.partition_spec_id, deletes)).or_insert_with(Vec::new).push(manifest);
+            } else {
+                others.push(manifest);
+            }
+        }
+        draft.keep_all(others).await?;
+        for (kind, group) in touched {
+            draft.merge(kind, &group, &gone).await?;
         }
         let mut by_spec: HashMap<i32, Vec<&DataFile>> = HashMap::new();
         for (file, spec_id) in &added {
@@ -292,39 +319,4 @@ pub(crate) async fn put_in_place(
     }
     keeper.commits.remove(added.iter().map(|(file, _)| file.file_path().to_owned()).collect()).await;
     Ok(())
-}
-
-/// Takes a manifest over without files that are gone.
-async fn without(
-    keeper: &Keeper,
-    draft: &mut Draft<'_>,
-    manifest: ManifestFile,
-    gone: &HashSet<String>,
-) -> Result<()> {
-    let loaded = keeper.manifest(&manifest).await?;
-    let alive: Vec<_> = loaded.entries().iter().filter(|entry| entry.is_alive()).collect();
-    if alive.is_empty() {
-        return Ok(());
-    }
-    if !alive.iter().any(|entry| gone.contains(entry.file_path())) {
-        draft.keep(manifest);
-        return Ok(());
-    }
-    let deletes = manifest.content == ManifestContentType::Deletes;
-    let mut rest = draft.manifest(manifest.partition_spec_id, deletes)?;
-    let writing = failed("a manifest does not take a file");
-    for entry in alive {
-        let file = entry.data_file().clone();
-        let sequence = entry.sequence_number().unwrap_or(manifest.sequence_number);
-        // What was added with its manifest has the manifest's number.
-        let file_sequence = Some(entry.file_sequence_number.unwrap_or(manifest.sequence_number));
-        if gone.contains(entry.file_path()) {
-            draft.count_removed(&file);
-            rest.add_delete_file(file, sequence, file_sequence).map_err(writing)?;
-        } else {
-            let snapshot = entry.snapshot_id().unwrap_or(manifest.added_snapshot_id);
-            rest.add_existing_file(file, snapshot, sequence, file_sequence).map_err(writing)?;
-        }
-    }
-    draft.add(rest).await
 }
