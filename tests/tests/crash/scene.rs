@@ -91,6 +91,8 @@ const PASSES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(8);
 /// Transactions between two changes of shape.
 const DDL_EVERY: u64 = 25;
+/// The same into a lake, where each is several commits of metadata.
+const DDL_OF_LAKES_EVERY: u64 = 250;
 /// The columns that the judge looks at, behind the key.
 const JUDGED: [&str; 2] = ["n", "v"];
 
@@ -142,7 +144,9 @@ pub(crate) async fn play(
         scene.caught_up(-1, &mut started).await;
         running = Some(started);
     }
-    let writer = Writer::start(Arc::clone(&scene.source), phase == Phase::Ddl, rows, seed);
+    let every = if scene.lake.is_some() { DDL_OF_LAKES_EVERY } else { DDL_EVERY };
+    let ddl_every = (phase == Phase::Ddl).then_some(every);
+    let writer = Writer::start(Arc::clone(&scene.source), ddl_every, rows, seed);
     let mut played = 0;
     while played < most && !cells.is_empty() {
         if phase == Phase::Snapshot && scene.is_through().await {
@@ -494,7 +498,12 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(source: Arc<Database<'static>>, ddl: bool, rows: i64, seed: u64) -> Writer {
+    pub(crate) fn start(
+        source: Arc<Database<'static>>,
+        ddl_every: Option<u64>,
+        rows: i64,
+        seed: u64,
+    ) -> Writer {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
         let task = tokio::spawn(async move {
@@ -510,7 +519,7 @@ impl Writer {
                     source.run(&[&statement]).await;
                 }
                 source.run(&[&format!("INSERT INTO e VALUES ({transactions})"), "COMMIT"]).await;
-                if ddl && transactions % DDL_EVERY == 0 {
+                if ddl_every.is_some_and(|every| transactions % every == 0) {
                     source.run(&[&alteration(source.is_postgres(), &mut alterations)]).await;
                 }
             }
