@@ -154,6 +154,13 @@ impl Settings {
     pub(crate) fn from_options(options: &Options) -> Result<Settings> {
         let set = |name: &str| Some(options.str(name)).filter(|text| !text.is_empty()).map(str::to_owned);
         let (storage, catalog) = catalog(options)?;
+        for name in ["iceberg.table.write-props", "iceberg.table.auto-create-props"] {
+            let format = setting(options.map(name), &["write.format.default"]).unwrap_or("parquet");
+            if !format.eq_ignore_ascii_case("parquet") {
+                let what = format!("asks for files of the format {format}: Parquet is what is written");
+                return Err(option(name, &what));
+            }
+        }
         let names = ["row_kind_column", "row_position_column", "row_commit_time_column"];
         Ok(Settings {
             catalog,

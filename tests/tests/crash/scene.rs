@@ -90,7 +90,7 @@ const PASSES: u32 = 3;
 /// to the job.
 const PAUSE: Duration = Duration::from_millis(8);
 /// Transactions between two changes of shape.
-const DDL_EVERY: u64 = 25;
+pub(crate) const DDL_EVERY: u64 = 25;
 /// The same into a lake, where each is several commits of metadata.
 const DDL_OF_LAKES_EVERY: u64 = 250;
 /// The columns that the judge looks at, behind the key.

@@ -11,7 +11,7 @@ use rand::Rng;
 use super::LIMIT;
 use crate::crash::files;
 use crate::crash::judge::Verdict;
-use crate::crash::scene::{Scene, Writer};
+use crate::crash::scene::{DDL_EVERY, Scene, Writer};
 
 const ROWS: i64 = 2_000;
 const SNAPSHOT_KILLS: u32 = 2;
@@ -33,7 +33,7 @@ async fn killed(flavor: Flavor, seed: u64) {
     let mut running = scene.start();
     scene.caught_up(-1, &mut running).await;
     running.kill();
-    let writer = Writer::start(Arc::clone(&scene.source), true, ROWS, seed);
+    let writer = Writer::start(Arc::clone(&scene.source), Some(DDL_EVERY), ROWS, seed);
     for _ in 0..KILLS {
         kill(100..900).await;
     }

@@ -50,6 +50,10 @@ fn what_is_wrong_is_named() {
         let error = built.unwrap_err().to_string();
         assert!(error.contains(CATALOG) && error.contains(named), "{config}: {error}");
     }
+    let orc =
+        "iceberg.table.write-props { write.format.default = orc, write.target-file-size-bytes = 536870912 }";
+    let built = Settings::from_options(&options(&format!("{HADOOP}, {orc}")));
+    assert!(built.unwrap_err().to_string().contains("format orc"));
     let built = Settings::from_options(&options(&format!("{HADOOP}, data_save_mode = CUSTOM_PROCESSING")));
     assert!(built.unwrap_err().to_string().contains("'data_save_mode' is CUSTOM_PROCESSING"));
 }
