@@ -139,6 +139,8 @@ impl RestCatalog {
         java.env("HOME", &self.folder).env("AWS_EC2_METADATA_DISABLED", "true");
         java.env("CATALOG_URI", format!("jdbc:sqlite:file:{}", self.folder.join("catalog.db").display()));
         java.env("CATALOG_WAREHOUSE", &self.warehouse).env("CATALOG_REST_PORT", self.port.to_string());
+        // With one connection to SQLite nothing waits for a lock of itself: of two, each can hold what the other needs.
+        java.env("CATALOG_CLIENTS", "1");
         java.envs(self.settings.iter().map(|(name, value)| (name, value)));
         java.stdin(Stdio::null()).stdout(log.try_clone().expect("one more file handle")).stderr(log);
         java
