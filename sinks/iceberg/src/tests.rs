@@ -290,7 +290,7 @@ async fn rewritten_files_and_the_streams_own_meet() {
     }
     // Read before the stream goes on, committed behind it: the younger delete is still about the rewritten row.
     let keeper = scene.keeper(compacting());
-    let rewritten = crate::upkeep::rewrite_all(&keeper, &scene.ident()).await.unwrap();
+    let rewritten = crate::upkeep::rewrite_all(&keeper, &scene.ident()).await.unwrap().unwrap();
     let change = [
         (RowKind::UpdateBefore, 1, Some("old".to_owned())),
         (RowKind::UpdateAfter, 1, Some("new".to_owned())),

@@ -86,7 +86,7 @@ pub(crate) struct Rewritten {
 /// Looks whether a table needs it, and does it.
 pub(super) async fn round(keeper: &Keeper, ident: &TableIdent) -> Result<()> {
     match rewrite_all(keeper, ident).await? {
-        Some(rewritten) => put_in_place(keeper, ident, Some(rewritten)).await,
+        Some(rewritten) => put_in_place(keeper, ident, rewritten).await,
         None => Ok(()),
     }
 }
@@ -161,7 +161,8 @@ fn choose(keeper: &Keeper, table: &Table, state: &State) -> Vec<Group> {
                 fits
             });
         }
-        if !group.files.is_empty() {
+        // One file alone is put together with nothing, unless deletes are merged into it.
+        if group.files.len() > usize::from(!merges) {
             chosen.push(group);
         }
     }
@@ -244,12 +245,8 @@ async fn rewrite(keeper: &Keeper, table: &Table, state: &State, group: &Group) -
 }
 
 /// Puts files in the place of others.
-pub(crate) async fn put_in_place(
-    keeper: &Keeper,
-    ident: &TableIdent,
-    rewritten: Option<Rewritten>,
-) -> Result<()> {
-    let Some(Rewritten { added, removed, sequence }) = rewritten else { return Ok(()) };
+pub(crate) async fn put_in_place(keeper: &Keeper, ident: &TableIdent, rewritten: Rewritten) -> Result<()> {
+    let Rewritten { added, removed, sequence } = rewritten;
     for _ in 0..CONFLICTS_MAX {
         let table = keeper.load(ident).await?;
         let Some(head) = table.metadata.snapshot_for_ref(&keeper.settings.branch).cloned() else { break };
