@@ -76,6 +76,26 @@ pub(crate) trait Catalog: Send + Sync + Debug {
     async fn drop_table(&self, ident: &TableIdent) -> Result<()>;
 }
 
+/// Commits, and looks into a conflict: where something on the way sends a request again, the second is refused because of
+/// the first, and what was written for it is part of the table.
+pub(crate) async fn commit(catalog: &dyn Catalog, changes: &[Change]) -> Result<Outcome> {
+    if catalog.commit(changes).await? == Outcome::Done {
+        return Ok(Outcome::Done);
+    }
+    for change in changes {
+        let added = change.updates.iter().find_map(|update| match update {
+            TableUpdate::AddSnapshot { snapshot } => Some(snapshot.snapshot_id()),
+            _ => None,
+        });
+        let Some(added) = added else { continue };
+        let now = catalog.load(&change.base.ident).await?;
+        if now.is_some_and(|now| now.metadata.snapshot_by_id(added).is_some()) {
+            return Ok(Outcome::Done);
+        }
+    }
+    Ok(Outcome::Conflict)
+}
+
 /// A table's metadata behind a change; `None` when a requirement does not hold.
 pub(crate) fn next(change: &Change, current: &Table) -> Result<Option<TableMetadata>> {
     for requirement in &change.requirements {

@@ -32,7 +32,7 @@ use iceberg::spec::{
 use iceberg::{NamespaceIdent, TableCreation, TableIdent, TableUpdate};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, Change, Outcome, Table, gone};
+use crate::catalog::{self, Catalog, Change, Outcome, Table, gone};
 use crate::error::failed;
 use crate::journal::{Journal, TableFiles};
 use crate::snapshot::{Purpose, Written, append, now_ms};
@@ -269,7 +269,7 @@ impl Commits {
                 return Ok(());
             }
             // An error leaves open whether it happened, and so the files stay: orphans, at worst.
-            match self.catalog.commit(&changes).await? {
+            match catalog::commit(self.catalog.as_ref(), &changes).await? {
                 Outcome::Done => {
                     for change in changes {
                         self.remove(change.obsolete).await;

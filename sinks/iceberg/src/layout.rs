@@ -80,6 +80,22 @@ fn key_names(settings: &Settings, table: &TableSchema) -> Result<Vec<String>> {
     Ok(names.clone())
 }
 
+/// Whether an update can leave its row behind under an old key: by a key that is not the source's, and without the row
+/// in front of the update.
+pub(crate) fn leaves_rows_behind(settings: &Settings, table: &TableSchema) -> bool {
+    let sees_moves =
+        table.kinds.contains(RowKind::UpdateBefore) || !table.kinds.contains(RowKind::UpdateAfter);
+    let is_sources = || {
+        let names = &settings.primary_keys;
+        names.is_empty()
+            || (names.len() == table.primary_key.len()
+                && names
+                    .iter()
+                    .all(|name| table.primary_key.iter().any(|key| key.eq_ignore_ascii_case(name))))
+    };
+    settings.upsert && !sees_moves && !is_sources()
+}
+
 /// The schema of a table that is made.
 pub(crate) fn new_schema(settings: &Settings, table: &TableSchema) -> Result<Schema> {
     let key = if settings.upsert { key_names(settings, table)? } else { Vec::new() };

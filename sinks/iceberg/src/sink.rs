@@ -12,6 +12,7 @@ use crate::commit::Commits;
 use crate::committer::IcebergCommitter;
 use crate::error::option;
 use crate::io::file_io;
+use crate::layout::leaves_rows_behind;
 use crate::options::{DataMode, SchemaMode, Settings};
 use crate::tables::Tables;
 use crate::upkeep::Upkeep;
@@ -80,6 +81,14 @@ impl Sink for IcebergSink {
         let tool = Tables { settings: Arc::clone(&self.settings), commits, run: String::new() };
         let mut findings = Vec::new();
         for table in tables {
+            if leaves_rows_behind(&self.settings, table) {
+                let what = "iceberg.table.primary-keys is another key than the source's, and rows before updates do not \
+                            arrive (a filter takes them away, or the source does not log them): an update of that key \
+                            leaves the old row behind";
+                findings.push(Finding::warning(table.id.to_string(), what).hint(
+                    "let UPDATE_BEFORE pass, set REPLICA IDENTITY FULL on a PostgreSQL source, or use the source's key",
+                ));
+            }
             if let Err(error) = tool.check(table).await {
                 let finding = Finding::error(table.id.to_string(), error.without_hint());
                 findings.push(match error.hint_text() {

@@ -7,7 +7,7 @@ use culvert_api::{Error, ErrorKind, Result, SchemaChange, TableSchema};
 use iceberg::spec::{FormatVersion, Operation};
 use iceberg::{NamespaceIdent, TableCreation, TableIdent, TableRequirement, TableUpdate};
 
-use crate::catalog::{Change, Outcome, Table};
+use crate::catalog::{self, Change, Outcome, Table};
 use crate::commit::Commits;
 use crate::error::{failed, option};
 use crate::evolve;
@@ -141,12 +141,12 @@ impl Tables {
                 Purpose { branch: &self.settings.branch, summary: Vec::new(), properties: Vec::new() };
             let sequence = found.metadata.last_sequence_number() + 1;
             let (change, written) = draft.cleared().finish(Operation::Delete, sequence, purpose).await?;
-            if self.commits.catalog.commit(&[change]).await? == Outcome::Done {
+            if catalog::commit(self.commits.catalog.as_ref(), &[change]).await? == Outcome::Done {
                 return Ok(());
             }
             self.commits.remove(written).await;
             let ident = found.ident.clone();
-            found = self.commits.catalog.load(&ident).await?.ok_or_else(|| crate::catalog::gone(&ident))?;
+            found = self.commits.catalog.load(&ident).await?.ok_or_else(|| catalog::gone(&ident))?;
         }
         Err(Error::new(ErrorKind::Contention, "other writers were always first to commit")
             .context("table", &found.ident))

@@ -10,19 +10,21 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
+use async_trait::async_trait;
 use culvert_api::{
-    ChangeBatch, Column, CommitMarker, Committer, JobProgress, OpenSink, RowKind, RowKindSet, RowPosition,
-    Sink, SinkWriter, TableId, TableSchema, Transaction, WriterContext,
+    ChangeBatch, Column, CommitMarker, Committer, JobProgress, OpenSink, Result, RowKind, RowKindSet,
+    RowPosition, Sink, SinkWriter, TableId, TableSchema, Transaction, WriterContext,
 };
 use futures_util::TryStreamExt;
-use iceberg::TableIdent;
 use iceberg::table::Table as Scanned;
+use iceberg::{TableCreation, TableIdent};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::IcebergSink;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Change, Outcome, Table};
 use crate::io::file_io;
+use crate::options::Settings;
 use crate::options::tests::settings;
 use crate::upkeep::{Keeper, Rules};
 
@@ -231,6 +233,65 @@ async fn a_table_in_upsert_mode_is_its_source_through_waves_upkeep_and_crashes()
     }
 }
 
+/// Updates change the key that rows are written by, which is not the source's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_leaves_the_key_that_an_update_takes_from_it() {
+    let seed = seed();
+    let mut random = StdRng::seed_from_u64(seed);
+    let options = "iceberg.table.upsert-mode-enabled = true, iceberg.table.primary-keys = name";
+    for memory_max in [6 << 10, 64 << 20] {
+        let scene = Scene::new(options, memory_max);
+        let mut model: BTreeMap<i64, String> = BTreeMap::new();
+        let mut open = scene.open(1).await;
+        for number in 1..=10 {
+            for _ in 0..random.random_range(1..5) {
+                let mut rows = Vec::new();
+                for _ in 0..random.random_range(1..25) {
+                    let id = random.random_range(0..8);
+                    let old = model.get(&id).cloned();
+                    let free: Vec<String> = (0..10)
+                        .map(|name| format!("n{name}"))
+                        .filter(|name| Some(name) == old.as_ref() || !model.values().any(|used| used == name))
+                        .collect();
+                    let name = free[random.random_range(0..free.len())].clone();
+                    match old {
+                        None => rows.push((RowKind::Insert, id, Some(name.clone()))),
+                        Some(old) if random.random_bool(0.2) => {
+                            rows.push((RowKind::Delete, id, Some(old)));
+                            model.remove(&id);
+                            continue;
+                        }
+                        Some(old) => {
+                            rows.push((RowKind::UpdateBefore, id, Some(old)));
+                            rows.push((RowKind::UpdateAfter, id, Some(name.clone())));
+                        }
+                    }
+                    model.insert(id, name);
+                }
+                open.writer.write(batch(&scene.table, &rows)).await.unwrap();
+            }
+            checkpoint(&mut open, 1, number, true).await;
+            assert_eq!(scene.rows().await, as_rows(&model), "seed {seed}, checkpoint {number}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_its_own_without_rows_before_updates_is_warned_of() {
+    let options = "iceberg.table.upsert-mode-enabled = true, iceberg.table.primary-keys = ";
+    let blind = table(&[RowKind::Insert, RowKind::UpdateAfter, RowKind::Delete]);
+    for (key, table, warned) in [
+        ("name", blind.clone(), true),
+        ("ID", blind, false),
+        ("name", table(&all_kinds()), false),
+        ("name", table(&[RowKind::Insert]), false),
+    ] {
+        let findings = Scene::new(&format!("{options}{key}"), 1 << 20).sink.check(&[table]).await.unwrap();
+        let is_warned = findings.iter().any(|finding| finding.message.contains("leaves the old row behind"));
+        assert_eq!(is_warned, warned, "{key}: {findings:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upkeep_of_a_log_of_changes_keeps_every_row() {
     let scene = Scene::new("row_kind_column = op", 64 << 20);
@@ -329,6 +390,52 @@ async fn a_run_that_was_taken_over_commits_nothing() {
         progress: Arc::new(JobProgress::default()),
     };
     assert_eq!(scene.sink.open(&late).await.err().unwrap().kind(), culvert_api::ErrorKind::Fenced);
+}
+
+/// A catalog behind something that sends a request again: the second is refused because of the first.
+#[derive(Debug)]
+struct SentTwice(Arc<dyn Catalog>);
+
+#[async_trait]
+impl Catalog for SentTwice {
+    async fn load(&self, ident: &TableIdent) -> Result<Option<Table>> {
+        self.0.load(ident).await
+    }
+
+    async fn create(&self, ident: &TableIdent, creation: TableCreation) -> Result<()> {
+        self.0.create(ident, creation).await
+    }
+
+    async fn commit(&self, changes: &[Change]) -> Result<Outcome> {
+        self.0.commit(changes).await?;
+        Ok(Outcome::Conflict)
+    }
+
+    fn is_atomic(&self) -> bool {
+        self.0.is_atomic()
+    }
+
+    async fn drop_table(&self, ident: &TableIdent) -> Result<()> {
+        self.0.drop_table(ident).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_arrives_twice_is_no_conflict() {
+    let options = "iceberg.table.upsert-mode-enabled = true";
+    let mut scene = Scene::new(options, 64 << 20);
+    let catalog = Arc::new(SentTwice(scene.catalog()));
+    scene.sink = IcebergSink::of(Settings { catalog, ..settings(&format!("namespace = n, {options}")) });
+    let mut open = scene.open(1).await;
+    for number in 1..=3 {
+        let row = (RowKind::Insert, number as i64, Some("there".to_owned()));
+        open.writer.write(batch(&scene.table, &[row])).await.unwrap();
+        checkpoint(&mut open, 1, number, true).await;
+    }
+    scene.keeper(compacting()).look_after(&scene.ident()).await.unwrap();
+    assert_eq!(scene.rows().await.into_keys().collect::<Vec<_>>(), [1, 2, 3]);
+    let found = scene.catalog().load(&scene.ident()).await.unwrap().unwrap();
+    assert_eq!(found.metadata.snapshots().count(), 4, "three checkpoints and one compaction");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

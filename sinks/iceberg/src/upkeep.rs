@@ -19,7 +19,7 @@ use iceberg::TableIdent;
 use iceberg::spec::{Manifest, ManifestFile};
 use tokio::task::JoinHandle;
 
-use crate::catalog::{Change, Outcome, Table};
+use crate::catalog::{self, Change, Outcome, Table};
 use crate::commit::Commits;
 use crate::error::failed;
 use crate::options::Settings;
@@ -166,12 +166,12 @@ impl Keeper {
     }
 
     async fn load(&self, ident: &TableIdent) -> Result<Table> {
-        self.commits.catalog.load(ident).await?.ok_or_else(|| crate::catalog::gone(ident))
+        self.commits.catalog.load(ident).await?.ok_or_else(|| catalog::gone(ident))
     }
 
     /// Commits a change; true when it took place. What was written for one that did not is removed.
     async fn commit(&self, change: Change, written: Written) -> Result<bool> {
-        if self.commits.catalog.commit(&[change]).await? == Outcome::Done {
+        if catalog::commit(self.commits.catalog.as_ref(), &[change]).await? == Outcome::Done {
             return Ok(true);
         }
         self.commits.remove(written).await;

@@ -63,25 +63,30 @@ impl Pending {
         let key: Vec<_> = layout.key.iter().filter_map(|(at, _)| rows.columns().get(*at)).cloned().collect();
         let keys = self.converter.convert_columns(&key).map_err(internal)?;
         let batch = self.batches.len();
-        for (at, (key, kind)) in keys.iter().zip(kinds).enumerate() {
+        for (at, kind) in kinds.iter().enumerate() {
             let row = (batch, at);
+            let key = keys.row(at);
+            // An update under one key is what comes behind it. Under another, by a key that is not the source's, the
+            // row goes from where it was.
+            let stays = || kinds.get(at + 1) == Some(&RowKind::UpdateAfter) && keys.row(at + 1) == key;
+            if *kind == RowKind::UpdateBefore && stays() {
+                continue;
+            }
             let key = key.owned();
             let known = self.last.get(&key).copied();
             // A row of this wave alone was never in the table.
             let was_new = known.is_some_and(|known| !known.deletes);
             let last = match kind {
-                // The row behind it has the same key.
-                RowKind::UpdateBefore => continue,
                 RowKind::Insert => {
                     let deletes = known.map_or(layout.inserts_replace, |known| known.deletes);
                     Last { row, is_gone: false, deletes }
                 }
                 RowKind::UpdateAfter => Last { row, is_gone: false, deletes: !was_new },
-                RowKind::Delete if was_new => {
+                RowKind::UpdateBefore | RowKind::Delete if was_new => {
                     self.last.remove(&key);
                     continue;
                 }
-                RowKind::Delete => Last { row, is_gone: true, deletes: true },
+                RowKind::UpdateBefore | RowKind::Delete => Last { row, is_gone: true, deletes: true },
             };
             if known.is_none() {
                 self.bytes += key.as_ref().len() + ENTRY_BYTES;

@@ -94,14 +94,15 @@ pub(crate) fn cells(phase: Phase, target: Target, all: bool) -> Vec<Cell> {
         _ => KILLS_PER_CELL,
     };
     let mut cells = Vec::new();
-    let own = match target {
-        Target::MySql | Target::Postgres => "jdbc.",
-        Target::Kafka => "kafka.",
-        Target::Files => "file.",
-        Target::Lake | Target::LakeOnS3 => "iceberg.",
+    let own: &[&str] = match target {
+        Target::MySql | Target::Postgres => &["jdbc."],
+        Target::Kafka => &["kafka."],
+        Target::Files | Target::Parquet => &["file."],
+        Target::ParquetOnS3 => &["file.", "s3_file."],
+        Target::Lake | Target::LakeOnS3 => &["iceberg."],
     };
     for step in STEPS {
-        let elsewhere = !step.starts_with("engine.") && !step.starts_with(own);
+        let elsewhere = !step.starts_with("engine.") && !own.iter().any(|own| step.starts_with(own));
         if elsewhere || (*step == "engine.schema" && phase != Phase::Ddl) {
             continue;
         }

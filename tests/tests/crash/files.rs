@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::judge::{Change, Kind};
 
 /// The column that says what happened.
-const KIND: &str = "row_kind";
+pub(super) const KIND: &str = "row_kind";
 
 /// The sink that writes them: a folder per table.
 pub(crate) fn sink_block(folder: &Path) -> String {
@@ -30,22 +30,24 @@ pub(crate) fn rows(folder: &Path, table: &str) -> Vec<Value> {
 
 /// The rows of files by their names and texts, in the order they were begun. The names have it: `…_EPOCH_NUMBER.json`.
 pub(crate) fn rows_of(files: &[(String, String)]) -> Vec<Value> {
-    let mut sorted = Vec::new();
-    for (name, text) in files {
-        let mut parts = name.trim_end_matches(".json").rsplit('_').map(str::parse::<u64>);
-        match (parts.next(), parts.next()) {
-            (Some(Ok(number)), Some(Ok(epoch))) => sorted.push((epoch, number, name, text)),
-            _ => panic!("{name} is no file of the sink"),
-        }
-    }
+    let mut sorted: Vec<_> = files.iter().map(|(name, text)| (order(name, ".json"), name, text)).collect();
     sorted.sort();
     let mut rows = Vec::new();
-    for (_, _, name, text) in sorted {
+    for (_, name, text) in sorted {
         assert!(text.ends_with('\n'), "half a file: {name}");
         let parsed = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         rows.extend(text.lines().map(parsed));
     }
     rows
+}
+
+/// The epoch and the number of a file.
+pub(super) fn order(name: &str, end: &str) -> (u64, u64) {
+    let mut parts = name.strip_suffix(end).unwrap_or_default().rsplit('_').map(str::parse::<u64>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(number)), Some(Ok(epoch))) => (epoch, number),
+        _ => panic!("{name} is no file of the sink"),
+    }
 }
 
 /// What a row says happened.

@@ -25,6 +25,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use cells::{Cell, PHASES, Phase, cells};
+use lake::LakeServers;
 use report::{Line, Report};
 use scene::{SOURCES, Server, TARGETS, Target, play};
 
@@ -115,10 +116,12 @@ async fn run(pair: Pair, phase: Phase, cells: Vec<Cell>, seed: u64) -> Line {
             Target::Postgres => Some(postgres_shared(PgVersion::V17).await.into()),
             _ => None,
         };
-        let lake = match pair.target {
-            Target::Lake => Some((lake_shared().await, None)),
-            Target::LakeOnS3 => Some((lake_shared().await, Some(s3_shared().await))),
-            _ => None,
+        let lake = match pair.target.lake() {
+            Some((layout, on_s3)) => {
+                let s3 = if on_s3 { Some(s3_shared().await) } else { None };
+                Some(LakeServers { lake: lake_shared().await, s3, layout })
+            }
+            None => None,
         };
         left = play((source, target, kafka, lake), phase, left, seed + number, &mut line).await;
         number += 1;

@@ -198,10 +198,10 @@ takes, again and again, while its source is written to. In the end the target is
 (`api/src/failpoint.rs`). At each of them the step fails (*error*, before it), takes effect without an answer (*lost answer*, behind it), the task panics, or the process
 is ended by SIGKILL. Each of these happens while a snapshot is read, at the hand-over from snapshot to stream, in the stream, and
 while tables change their shape; from MySQL, MariaDB and PostgreSQL, into MySQL, PostgreSQL, Kafka,
-files of a folder, and tables of Iceberg in a folder and in a bucket. Kills come three times each, at another
+files of JSON in a folder, files of Parquet and tables of Iceberg, both in a folder and in a bucket. Kills come three times each, at another
 pass of their point; once at the hand-over into Kafka.
 
-**The judge.** The job appends every change, with its kind, to log tables (SQL), topics (Kafka, read as `read_committed`), files, or tables of a
+**The judge.** The job appends every change, with its kind, to log tables (SQL), topics (Kafka, read as `read_committed`), files (Parquet read by DuckDB), or tables of a
 lake (read by pyiceberg). Each change of a source row is
 unique, so the judge can tell for each whether it is missing or there twice, and whether the history of every row is in order and
 ends with what the source has. Tables with and without a key are judged.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use culvert_tests::database::Kind as ServerKind;
 use culvert_tests::oracle::Row;
 use culvert_tests::process::Running;
-use culvert_tests::{Database, Isolation, Kafka, Lake, S3, random, scratch, wait};
+use culvert_tests::{Database, Isolation, Kafka, random, scratch, wait};
 use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::cells::{Action, Cell, Phase};
 use super::files;
 use super::judge::{Change, Kind, Values, Verdict};
-use super::lake::Tables;
+use super::lake::{LakeServers, Layout, Tables};
 use super::report::Line;
 use crate::postgres::job::{JobSpec, LIMIT, TestJob, tail};
 
@@ -50,13 +50,23 @@ pub(crate) enum Target {
     Postgres,
     Kafka,
     Files,
+    Parquet,
+    ParquetOnS3,
     Lake,
     LakeOnS3,
 }
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 6] =
-    [Target::MySql, Target::Postgres, Target::Kafka, Target::Files, Target::Lake, Target::LakeOnS3];
+pub(crate) const TARGETS: [Target; 8] = [
+    Target::MySql,
+    Target::Postgres,
+    Target::Kafka,
+    Target::Files,
+    Target::Parquet,
+    Target::ParquetOnS3,
+    Target::Lake,
+    Target::LakeOnS3,
+];
 
 impl Target {
     pub(crate) fn name(self) -> &'static str {
@@ -65,6 +75,8 @@ impl Target {
             Target::Postgres => "PostgreSQL",
             Target::Kafka => "Kafka",
             Target::Files => "files",
+            Target::Parquet => "Parquet",
+            Target::ParquetOnS3 => "Parquet on S3",
             Target::Lake => "Iceberg",
             Target::LakeOnS3 => "Iceberg on S3",
         }
@@ -76,7 +88,18 @@ impl Target {
 
     /// Whether it is none that a server has.
     pub(crate) fn is_files(self) -> bool {
-        matches!(self, Target::Files | Target::Lake | Target::LakeOnS3)
+        !matches!(self, Target::MySql | Target::Postgres | Target::Kafka)
+    }
+
+    /// What there is of a lake, and whether it is in a bucket.
+    pub(crate) fn lake(self) -> Option<(Layout, bool)> {
+        match self {
+            Target::Parquet => Some((Layout::Parquet, false)),
+            Target::ParquetOnS3 => Some((Layout::Parquet, true)),
+            Target::Lake => Some((Layout::Iceberg, false)),
+            Target::LakeOnS3 => Some((Layout::Iceberg, true)),
+            Target::MySql | Target::Postgres | Target::Kafka | Target::Files => None,
+        }
     }
 }
 
@@ -91,7 +114,7 @@ const PASSES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(8);
 /// Transactions between two changes of shape.
 pub(crate) const DDL_EVERY: u64 = 25;
-/// The same into a lake, where each is several commits of metadata.
+/// The same into tables of Iceberg, where each is several commits of metadata.
 const DDL_OF_LAKES_EVERY: u64 = 250;
 /// The columns that the judge looks at, behind the key.
 const JUDGED: [&str; 2] = ["n", "v"];
@@ -121,8 +144,6 @@ pub(crate) struct Scene {
     rows: i64,
 }
 
-/// What a lake is read with, and the service its bucket is in, where it is in one.
-type LakeServers = (&'static Lake, Option<&'static S3>);
 /// The source, and one of the targets; none of them is files.
 pub(crate) type Servers =
     (ServerKind<'static>, Option<ServerKind<'static>>, Option<&'static Kafka>, Option<LakeServers>);
@@ -144,7 +165,8 @@ pub(crate) async fn play(
         scene.caught_up(-1, &mut started).await;
         running = Some(started);
     }
-    let every = if scene.lake.is_some() { DDL_OF_LAKES_EVERY } else { DDL_EVERY };
+    let is_iceberg = lake.is_some_and(|lake| lake.layout == Layout::Iceberg);
+    let every = if is_iceberg { DDL_OF_LAKES_EVERY } else { DDL_EVERY };
     let ddl_every = (phase == Phase::Ddl).then_some(every);
     let writer = Writer::start(Arc::clone(&scene.source), ddl_every, rows, seed);
     let mut played = 0;
@@ -201,7 +223,7 @@ impl Scene {
         let prefix = kafka.map_or_else(String::new, |kafka| kafka.fresh_name(&name.replace(' ', "-")));
         let files = scratch::folder("files");
         let topics = kafka.map(|kafka| (kafka, prefix.as_str()));
-        let lake = lake.map(|(lake, s3)| Tables::new(lake, s3, &files));
+        let lake = lake.map(|lake| Tables::new(lake, &files));
         let to_files = lake.as_ref().map_or_else(|| files::sink_block(&files), Tables::sink_block);
         let text = job_text(&name, &source, log.as_ref(), topics, &to_files, chunk);
         let job = TestJob::new(&name, &text);
@@ -302,7 +324,7 @@ impl Scene {
     /// Whether every row of the start has left the snapshot.
     async fn is_through(&self) -> bool {
         if let Some(lake) = &self.lake {
-            let rows = lake.rows("m", &["row_kind", "n"]).await;
+            let rows = lake.rows("m", &[files::KIND, "n"]).await;
             let first = |row: &&Row| row[0].as_deref() == Some("+I") && row[1].as_deref() == Some("0");
             return rows.iter().filter(first).count() as i64 >= self.rows - 1000;
         }

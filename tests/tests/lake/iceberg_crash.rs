@@ -189,3 +189,10 @@ async fn each_row_is_there_once_behind_every_crash_with_a_rest_catalog() {
     let catalog = RestCatalog::start().await;
     crashes(&Warehouse::rest(&catalog)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_row_is_there_once_behind_every_crash_with_a_rest_catalog_over_a_bucket() {
+    let s3 = s3_shared().await;
+    let catalog = RestCatalog::start_on(s3, &s3.fresh_bucket("lake")).await;
+    crashes(&Warehouse::rest_on(&catalog, s3)).await;
+}

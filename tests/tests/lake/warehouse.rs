@@ -114,6 +114,16 @@ impl Warehouse {
         }
     }
 
+    /// A REST catalog whose tables lie in a bucket, which the server reaches as the job does.
+    pub(crate) fn rest_on(catalog: &RestCatalog, s3: &S3) -> Warehouse {
+        Warehouse {
+            name: "a REST catalog over a bucket",
+            config: format!("type = rest, uri = \"{}\", {}", catalog.url(), s3_config(s3)),
+            folder: PathBuf::new(),
+            ..Warehouse::rest(catalog)
+        }
+    }
+
     /// The table `NAMESPACE.NAME`, for the engines.
     pub(crate) fn table(&self, name: &str) -> LakeTable {
         match &self.found {
