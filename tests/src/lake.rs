@@ -92,6 +92,14 @@ impl Lake {
         Read::of(self.ask("rows_by_duckdb", json!({ "table": table.place() })).await)
     }
 
+    /// [`Lake::rows_by_duckdb`] that tells what went wrong: no such table yet, for example.
+    ///
+    /// # Errors
+    /// The engine's words.
+    pub async fn try_rows_by_duckdb(&self, table: &LakeTable) -> Result<Read, String> {
+        self.try_ask("rows_by_duckdb", json!({ "table": table.place() })).await.map(Read::of)
+    }
+
     /// What DuckDB answers to a query, `SELECT * FROM read_parquet('…/**/*.parquet')` for example. It reaches
     /// the objects of `s3` when that is given, as `s3://bucket/key`.
     pub async fn duckdb(&self, sql: &str, s3: Option<&crate::S3>) -> Read {

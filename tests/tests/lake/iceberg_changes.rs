@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use culvert_tests::database::Kind;
-use culvert_tests::lake::{self, Read};
+use culvert_tests::lake::{self, LakeTable, Read};
 use culvert_tests::oracle::{self, AppendLog, Row};
 use culvert_tests::{
     Database, Flavor, Lake, PgVersion, lake_shared, postgres_shared, random, seed, shared, wait,
@@ -25,6 +25,9 @@ const KILLS: u32 = 3;
 /// Transactions that are committed between two kills at least.
 const TRANSACTIONS: u64 = 60;
 
+/// Time between two checkpoints.
+const CHECKPOINT: Duration = Duration::from_millis(200);
+
 /// The tables whose history is kept, and those that are kept as they are now.
 const LOGGED: [&str; 3] = ["item", "label", "event"];
 const MIRRORED: [&str; 2] = ["item", "label"];
@@ -36,13 +39,20 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn new(name: &str, source: &'a Database<'a>, tables: &[&str], sink: &str) -> Stream<'a> {
+    fn new(
+        name: &str,
+        source: &'a Database<'a>,
+        tables: &[&str],
+        checkpoint: Duration,
+        sink: &str,
+    ) -> Stream<'a> {
         let name = format!("{name} {} {}", source.name(), source.port());
         let spec = JobSpec::mirror(&name, source, tables, source);
         let text = format!(
-            "env {{ job.mode = \"STREAMING\", checkpoint.interval = 200, parallelism = 2, \
+            "env {{ job.mode = \"STREAMING\", checkpoint.interval = {}, parallelism = 2, \
              job.retry.interval.seconds = 0 }}\n\
              source {{ {}\n  snapshot.split.size = 300\n}} }}\nsink {{ {sink} }}\n",
+            checkpoint.as_millis(),
             spec.source_block(),
         );
         Stream { job: TestJob::new(&name, &text), source }
@@ -144,6 +154,12 @@ async fn assert_history(lake: &Lake, warehouse: &Warehouse, source: &Database<'_
     oracle::assert_same((name, &rows), ("the replayed table", &replayed));
 }
 
+/// The rows of a table in upsert mode, and whether the mark is there.
+async fn rows_now(lake: &Lake, table: &LakeTable) -> Result<(i64, bool), String> {
+    let read = lake.try_rows_by_duckdb(table).await?;
+    Ok((read.rows.len() as i64, has_mark(&read)))
+}
+
 /// Both modes at once, from one source.
 async fn both_modes(server: Kind<'static>) {
     let lake = lake_shared().await;
@@ -155,23 +171,14 @@ async fn both_modes(server: Kind<'static>) {
         Kind::Postgres(_) => create_source(&source, ROWS).await,
     }
     let warehouse = Warehouse::sqlite();
-    let log = Stream::new("log", &source, &LOGGED, &warehouse.sink("log", ""));
+    let log = Stream::new("log", &source, &LOGGED, CHECKPOINT, &warehouse.sink("log", ""));
     let upsert = warehouse.sink("now", "iceberg.table.upsert-mode-enabled = true");
-    let now = Stream::new("now", &source, &MIRRORED, &upsert);
+    let now = Stream::new("now", &source, &MIRRORED, CHECKPOINT, &upsert);
     let logged = async |name: &str| {
         let read = lake.try_rows(&warehouse.table(&format!("log.{name}"))).await;
         read.map(|read| (net(&read), has_mark(&read)))
     };
-    let mirrored = async |name: &str| {
-        let table = warehouse.table(&format!("now.{name}"));
-        // It has to be there, and to have rows, before DuckDB can be asked.
-        if !lake.tables(&table).await.contains(&format!("now.{name}")) || lake.files(&table).await.is_empty()
-        {
-            return Err("there is nothing yet".to_owned());
-        }
-        let read = lake.rows_by_duckdb(&table).await;
-        Ok((read.rows.len() as i64, has_mark(&read)))
-    };
+    let mirrored = async |name: &str| rows_now(lake, &warehouse.table(&format!("now.{name}"))).await;
     // What was there before; changes of it follow.
     log.catch_up(&LOGGED, &logged).await;
     now.catch_up(&MIRRORED, &mirrored).await;
@@ -212,4 +219,41 @@ async fn the_history_and_the_present_of_mysql_and_mariadb_are_whole_behind_kills
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_history_and_the_present_of_postgres_are_whole_behind_kills() {
     both_modes(postgres_shared(PgVersion::V17).await.into()).await;
+}
+
+/// More than may wait in memory: the changes of one checkpoint are several waves, each about the one before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_of_more_changes_than_fit_is_several_waves_of_one_snapshot() {
+    const UPDATES: usize = 24;
+    let lake = lake_shared().await;
+    let source = Database::fresh(shared(Flavor::MariaDb).await, "waves").await;
+    source.run(&["CREATE TABLE item (id BIGINT PRIMARY KEY, n INT NOT NULL, pad VARCHAR(1000))"]).await;
+    let fill = "INSERT INTO item SELECT seq, 0, REPEAT('a', 1000) FROM seq_1_to_2000";
+    source.run(&[fill]).await;
+    let warehouse = Warehouse::folder();
+    let options = "iceberg.table.upsert-mode-enabled = true, write.memory.max = 67108864";
+    let rare = Duration::from_secs(5);
+    let now = Stream::new("waves", &source, &["item"], rare, &warehouse.sink("now", options));
+    let table = warehouse.table("now.item");
+    let rows = async |_: &str| rows_now(lake, &table).await;
+    now.catch_up(&["item"], &rows).await;
+    for update in 1..=UPDATES {
+        let change = format!("UPDATE item SET n = {update}, pad = REPEAT(CHAR({}), 1000)", 97 + update);
+        // Rows come and go in between.
+        let gone = format!("DELETE FROM item WHERE id % {UPDATES} = {update}");
+        let back = format!("INSERT INTO item VALUES ({}, {update}, 'back')", 1000 * UPDATES + update);
+        source.run(&[&change, &gone, &back]).await;
+    }
+    source.run(&["INSERT INTO item VALUES (-1, 0, 'mark')"]).await;
+    now.catch_up(&["item"], &rows).await;
+    lake::assert_same((&source, "item"), &lake.rows_by_duckdb(&table).await).await;
+    let described = lake.describe(&table).await;
+    let snapshots = described["snapshots"].as_array().expect("snapshots");
+    let deletes =
+        |snapshot: &serde_json::Value| snapshot["summary"]["added-delete-files"].as_str().map(str::to_owned);
+    let deletes: Vec<String> = snapshots.iter().filter_map(deletes).collect();
+    assert!(
+        deletes.iter().any(|files| files.parse::<u32>().is_ok_and(|files| files > 1)),
+        "no snapshot has several waves: {deletes:?}"
+    );
 }
