@@ -70,7 +70,7 @@ impl Tables {
                 format!("LocalFile {{ path = \"{}/${{table_name}}\", {parquet} }}", self.folder.display())
             }
             (Layout::Parquet, Some(s3)) => format!(
-                "S3File {{ bucket = \"s3a://{}\", path = \"/${{table_name}}\", {parquet}\n\
+                "S3File {{ bucket = \"s3a://{}\", path = \"/out/${{table_name}}\", {parquet}\n\
                  fs.s3a.endpoint = \"{}\", access_key = {KEY}, secret_key = {SECRET}\n\
                  fs.s3a.aws.credentials.provider = \"org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider\"\n\
                  hadoop_s3_properties {{ fs.s3a.path.style.access = true }} }}",
@@ -128,7 +128,7 @@ impl Tables {
     /// Copies what a bucket has of a table into a folder: thousands of small files are read sooner there.
     fn copy(&self, s3: &S3, table: &str) -> PathBuf {
         let folder = scratch::folder("objects");
-        for key in s3.keys(&self.bucket, &format!("{table}/")) {
+        for key in s3.keys(&self.bucket, &format!("out/{table}/")) {
             let name = key.rsplit('/').next().expect("a key has a last part");
             let object = s3.object(&self.bucket, &key).unwrap_or_else(|| panic!("{key} is gone again"));
             std::fs::write(folder.join(name), object).expect("the scratch folder is ours");
