@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use culvert_tests::s3::{KEY, REGION, S3, SECRET};
 use culvert_tests::{Flavor, Lake, LakeTable, Server, scratch};
 use mysql_async::prelude::Queryable;
 
@@ -63,6 +64,7 @@ pub(crate) async fn measure(rows: u64) -> Result<LakeFigures> {
         for (what, way) in [
             ("bare Parquet writer", Way::Parquet),
             ("Iceberg, append mode", Way::Append),
+            ("Iceberg on S3, append mode", Way::AppendOnS3),
             ("Iceberg, upsert mode", Way::Upsert),
         ] {
             say(&format!("lake: the {head} to {what}"));
@@ -81,7 +83,43 @@ pub(crate) async fn measure(rows: u64) -> Result<LakeFigures> {
 enum Way {
     Parquet,
     Append,
+    AppendOnS3,
     Upsert,
+}
+
+/// Where the tables are.
+struct Warehouse {
+    place: String,
+    s3: Option<S3>,
+}
+
+impl Warehouse {
+    fn folder(folder: &Path) -> Warehouse {
+        Warehouse { place: folder.join("warehouse").display().to_string(), s3: None }
+    }
+
+    fn bucket() -> Warehouse {
+        let s3 = S3::start();
+        Warehouse { place: format!("s3://{}/warehouse", s3.fresh_bucket("lake")), s3: Some(s3) }
+    }
+
+    fn config(&self) -> String {
+        let storage = self.s3.as_ref().map_or_else(String::new, |s3| {
+            format!(
+                ", s3.endpoint = \"{}\", s3.access-key-id = {KEY}, s3.secret-access-key = {SECRET}, s3.region = {REGION}",
+                s3.url()
+            )
+        });
+        format!("type = hadoop, warehouse = \"{}\"{storage}", self.place)
+    }
+
+    fn table(&self) -> LakeTable {
+        let table = LakeTable::at(&format!("{}/{DATABASE}/{TABLE}", self.place));
+        match &self.s3 {
+            Some(s3) => table.on(s3),
+            None => table,
+        }
+    }
 }
 
 struct Bench<'a> {
@@ -96,7 +134,12 @@ impl Bench<'_> {
 
     async fn run(&self, modes: (&str, &str), way: &Way) -> Result<(Usage, Outcome)> {
         let folder = scratch::folder("lake");
-        let job = self.text(modes, &folder, CHECKPOINT, if matches!(way, Way::Upsert) { UPSERT } else { "" });
+        let warehouse = match way {
+            Way::AppendOnS3 => Warehouse::bucket(),
+            Way::Parquet | Way::Append | Way::Upsert => Warehouse::folder(&folder),
+        };
+        let more = if matches!(way, Way::Upsert) { UPSERT } else { "" };
+        let job = self.text(modes, &warehouse, CHECKPOINT, more);
         let state = folder.join("state");
         let done = match way {
             Way::Parquet => {
@@ -104,9 +147,9 @@ impl Bench<'_> {
                 std::fs::create_dir_all(&files)?;
                 measure::task(&Task::Parquet { job, folder: files, state })?
             }
-            Way::Append | Way::Upsert => {
+            Way::Append | Way::AppendOnS3 | Way::Upsert => {
                 let done = measure::task(&Task::Drain { job, discard: false, state })?;
-                self.count(&folder, modes, way).await?;
+                self.count(&warehouse, modes, way).await?;
                 done
             }
         };
@@ -115,34 +158,40 @@ impl Bench<'_> {
     }
 
     /// A fast sink that loses rows is not fast: they are counted by an engine of somebody else.
-    async fn count(&self, folder: &Path, modes: (&str, &str), way: &Way) -> Result<()> {
+    async fn count(&self, warehouse: &Warehouse, modes: (&str, &str), way: &Way) -> Result<()> {
         let counts = &self.backlog.counts;
-        let table = folder.join(format!("warehouse/{DATABASE}/{TABLE}"));
         let expected = match (modes.0, way) {
             ("SNAPSHOT-ONLY", _) | (_, Way::Upsert) => counts.left(),
             // An update is two rows.
             _ => counts.changes() + counts.updated,
         };
         let lake = Lake::start();
-        let described = lake.describe(&LakeTable::at(&table.display().to_string())).await;
+        let described = lake.describe(&warehouse.table()).await;
         let metadata = described["metadata"].as_str().context("a table has metadata")?;
-        let read = lake.duckdb(&format!("SELECT count(*) AS n FROM iceberg_scan('{metadata}')"), None).await;
+        let s3 = warehouse.s3.as_ref();
+        let read = lake.duckdb(&format!("SELECT count(*) AS n FROM iceberg_scan('{metadata}')"), s3).await;
         let found = read.rows.first().and_then(|row| row.first().cloned().flatten());
         ensure!(found == Some(expected.to_string()), "{found:?} rows in the table instead of {expected}");
         Ok(())
     }
 
-    fn text(&self, (start, stop): (&str, &str), folder: &Path, checkpoint: Duration, more: &str) -> String {
+    fn text(
+        &self,
+        (start, stop): (&str, &str),
+        warehouse: &Warehouse,
+        checkpoint: Duration,
+        more: &str,
+    ) -> String {
         format!(
             "env {{ parallelism = 1, job.mode = STREAMING, checkpoint.interval = {} }}\n\
              source {{ MySQL-CDC {{ url = \"{}\", username = root, password = root, server-id = 5402\n\
              table-names = [\"{DATABASE}.{TABLE}\"], startup.mode = \"{start}\", stop.mode = \"{stop}\" }} }}\n\
              sink {{ Iceberg {{ catalog_name = bench, namespace = {DATABASE}\n\
-             iceberg.catalog.config {{ type = hadoop, warehouse = \"{}\" }}\n\
+             iceberg.catalog.config {{ {} }}\n\
              {more} }} }}\n",
             checkpoint.as_millis(),
             self.server.url(DATABASE),
-            folder.join("warehouse").display(),
+            warehouse.config(),
         )
     }
 
@@ -155,7 +204,8 @@ impl Bench<'_> {
             Err(_) => TRICKLE_MINUTES,
         };
         let folder = scratch::folder("lake");
-        let text = self.text(("LATEST", "NEVER"), &folder, TRICKLE_CHECKPOINT, COMPACTED);
+        let warehouse = Warehouse::folder(&folder);
+        let text = self.text(("LATEST", "NEVER"), &warehouse, TRICKLE_CHECKPOINT, COMPACTED);
         let begun = Instant::now();
         let rows = latency::while_running(&text, async || {
             let (mut conn, mut rows) = (self.server.conn().await, 0);
@@ -171,8 +221,7 @@ impl Bench<'_> {
         .await?;
         let elapsed = begun.elapsed();
         let lake = Lake::start();
-        let table = folder.join(format!("warehouse/{DATABASE}/{TABLE}"));
-        let table = LakeTable::at(&table.display().to_string());
+        let table = warehouse.table();
         let described = lake.describe(&table).await;
         let mut bytes: Vec<u64> = lake.files(&table).await.iter().map(|file| file.bytes).collect();
         bytes.sort_unstable();

@@ -149,8 +149,8 @@ pub(crate) fn text(
 /// Figures of the lake as Markdown.
 pub(crate) fn of_lake(lake: &LakeFigures) -> String {
     let mut text = String::from(
-        "\n### Into tables of Iceberg\n\nMariaDB into a folder, by the layout hadoop. The bare writer is given the same batches, and writes Parquet of the \
-         same codec and row groups.\n\n",
+        "\n### Into tables of Iceberg\n\nMariaDB into a folder, or into a bucket of a server beside it, by the layout hadoop. The bare writer is given the same \
+         batches, and writes Parquet of the same codec and row groups into a folder.\n\n",
     );
     for comparison in &lake.comparisons {
         text.push_str(&comparison_table(comparison));
@@ -241,7 +241,7 @@ fn comparison_table(comparison: &Comparison) -> String {
     let has_servers = figures.iter().any(|figure| figure.servers_cpu_seconds.is_some());
     let mut head = vec![*subject, "runs", "s", *per_second];
     head.extend(has_bytes.then_some("MB/s"));
-    head.push("CPU s");
+    head.extend(["CPU s", "per CPU s"]);
     head.extend(has_servers.then_some("servers' CPU s"));
     head.push("peak MiB");
     head.extend(limits.iter().map(|limit| limit.head.as_str()));
@@ -258,6 +258,7 @@ fn comparison_table(comparison: &Comparison) -> String {
             row.push(or_nothing(figure.bytes.map(|bytes| format!("{:.0}", bytes as f64 / 1e6 / seconds))));
         }
         row.push(format!("{:.2}", figure.usage.cpu_seconds));
+        row.push(thousands((figure.rows as f64 / figure.usage.cpu_seconds) as u64));
         if has_servers {
             row.push(or_nothing(figure.servers_cpu_seconds.map(|seconds| format!("{seconds:.2}"))));
         }
@@ -358,9 +359,18 @@ mod tests {
         let about = String::new();
         let text = comparison_table(&Comparison { about, head: ["log", "rows/s"], figures, limits });
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "| log    | runs |    s | rows/s | MB/s | CPU s | peak MiB | over client |");
-        assert_eq!(lines[2], "| client |    3 | 2.00 |  2,500 |    2 |  0.25 |        3 |             |");
-        assert_eq!(lines[3], "| job    |    3 | 1.00 |  5,000 |      |  0.25 |        3 |        0.50 |");
+        assert_eq!(
+            lines[0],
+            "| log    | runs |    s | rows/s | MB/s | CPU s | per CPU s | peak MiB | over client |"
+        );
+        assert_eq!(
+            lines[2],
+            "| client |    3 | 2.00 |  2,500 |    2 |  0.25 |    20,000 |        3 |             |"
+        );
+        assert_eq!(
+            lines[3],
+            "| job    |    3 | 1.00 |  5,000 |      |  0.25 |    20,000 |        3 |        0.50 |"
+        );
     }
 
     #[test]
