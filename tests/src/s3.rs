@@ -132,6 +132,17 @@ impl S3 {
         written.unwrap_or_else(|error| panic!("no object {key}: {error}"));
     }
 
+    /// Makes all objects of a bucket older by this.
+    pub fn age(&self, bucket: &str, by: Duration) {
+        collect_files(&self.folder.join(bucket), &mut |path| {
+            let aged = fs::File::options().write(true).open(path).and_then(|file| {
+                let modified = file.metadata()?.modified()?;
+                file.set_modified(modified - by)
+            });
+            aged.unwrap_or_else(|error| panic!("{} stays young: {error}", path.display()));
+        });
+    }
+
     /// Uploads in parts that were begun and neither completed nor aborted, over all buckets.
     pub fn unfinished_uploads(&self) -> usize {
         let entries = fs::read_dir(&self.folder).expect("the server's folder is readable").flatten();

@@ -72,6 +72,13 @@ pub(crate) trait Catalog: Send + Sync + Debug {
     /// Whether a commit may change several tables.
     fn is_atomic(&self) -> bool;
 
+    /// Whether a commit of several tables that is done has changed all of them. Where it is not, they are looked at
+    /// again: behind the REST protocol may be a server that takes one table after the other and drops what somebody
+    /// else's commit has crossed, as Iceberg's own handler does (pull request 7569 of apache/iceberg).
+    fn keeps_its_word(&self) -> bool {
+        true
+    }
+
     /// Takes a table out of the catalog. Its files stay, but for those of the layout without a catalog.
     async fn drop_table(&self, ident: &TableIdent) -> Result<()>;
 }

@@ -251,7 +251,7 @@ impl Commits {
 
     /// Takes steps in one commit, as often as it takes.
     async fn run(&self, steps: &[Step<'_>]) -> Result<()> {
-        let mut pause = PAUSE.0;
+        let (mut pause, mut obsolete) = (PAUSE.0, Vec::new());
         for _ in 0..CONFLICTS_MAX {
             let (mut changes, mut written) = (Vec::new(), Written::new());
             for step in steps {
@@ -266,15 +266,20 @@ impl Commits {
                 }
             }
             if changes.is_empty() {
+                self.remove(obsolete).await;
                 return Ok(());
             }
             // An error leaves open whether it happened, and so the files stay: orphans, at worst.
             match catalog::commit(self.catalog.as_ref(), &changes).await? {
                 Outcome::Done => {
-                    for change in changes {
-                        self.remove(change.obsolete).await;
+                    let is_sure = changes.len() == 1 || self.catalog.keeps_its_word();
+                    obsolete.extend(changes.into_iter().flat_map(|change| change.obsolete));
+                    if is_sure {
+                        self.remove(obsolete).await;
+                        return Ok(());
                     }
-                    return Ok(());
+                    // What the tables have is not done again; what one of them lacks is.
+                    continue;
                 }
                 Outcome::Conflict => {
                     tracing::info!(

@@ -10,23 +10,24 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
-use async_trait::async_trait;
 use culvert_api::{
-    ChangeBatch, Column, CommitMarker, Committer, JobProgress, OpenSink, Result, RowKind, RowKindSet,
-    RowPosition, Sink, SinkWriter, TableId, TableSchema, Transaction, WriterContext,
+    ChangeBatch, Column, CommitMarker, Committer, JobProgress, OpenSink, RowKind, RowKindSet, RowPosition,
+    Sink, SinkWriter, TableId, TableSchema, Transaction, WriterContext,
 };
 use futures_util::TryStreamExt;
+use iceberg::TableIdent;
 use iceberg::table::Table as Scanned;
-use iceberg::{TableCreation, TableIdent};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::IcebergSink;
-use crate::catalog::{Catalog, Change, Outcome, Table};
+use crate::catalog::Catalog;
 use crate::io::file_io;
 use crate::options::Settings;
 use crate::options::tests::settings;
 use crate::upkeep::{Keeper, Rules};
+
+mod unreliable;
 
 const KEYS: i64 = 40;
 
@@ -57,6 +58,13 @@ impl Scene {
         settings.catalog = Arc::new(crate::catalog::hadoop::Hadoop { storage, warehouse });
         settings.memory_max = memory_max;
         Scene { folder, sink: IcebergSink::of(settings), table: table(&all_kinds()) }
+    }
+
+    /// The same through another catalog.
+    fn through(mut self, options: &str, catalog: impl FnOnce(Arc<dyn Catalog>) -> Arc<dyn Catalog>) -> Scene {
+        let catalog = catalog(self.catalog());
+        self.sink = IcebergSink::of(Settings { catalog, ..settings(&format!("namespace = n, {options}")) });
+        self
     }
 
     fn catalog(&self) -> Arc<dyn Catalog> {
@@ -390,52 +398,6 @@ async fn a_run_that_was_taken_over_commits_nothing() {
         progress: Arc::new(JobProgress::default()),
     };
     assert_eq!(scene.sink.open(&late).await.err().unwrap().kind(), culvert_api::ErrorKind::Fenced);
-}
-
-/// A catalog behind something that sends a request again: the second is refused because of the first.
-#[derive(Debug)]
-struct SentTwice(Arc<dyn Catalog>);
-
-#[async_trait]
-impl Catalog for SentTwice {
-    async fn load(&self, ident: &TableIdent) -> Result<Option<Table>> {
-        self.0.load(ident).await
-    }
-
-    async fn create(&self, ident: &TableIdent, creation: TableCreation) -> Result<()> {
-        self.0.create(ident, creation).await
-    }
-
-    async fn commit(&self, changes: &[Change]) -> Result<Outcome> {
-        self.0.commit(changes).await?;
-        Ok(Outcome::Conflict)
-    }
-
-    fn is_atomic(&self) -> bool {
-        self.0.is_atomic()
-    }
-
-    async fn drop_table(&self, ident: &TableIdent) -> Result<()> {
-        self.0.drop_table(ident).await
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_arrives_twice_is_no_conflict() {
-    let options = "iceberg.table.upsert-mode-enabled = true";
-    let mut scene = Scene::new(options, 64 << 20);
-    let catalog = Arc::new(SentTwice(scene.catalog()));
-    scene.sink = IcebergSink::of(Settings { catalog, ..settings(&format!("namespace = n, {options}")) });
-    let mut open = scene.open(1).await;
-    for number in 1..=3 {
-        let row = (RowKind::Insert, number as i64, Some("there".to_owned()));
-        open.writer.write(batch(&scene.table, &[row])).await.unwrap();
-        checkpoint(&mut open, 1, number, true).await;
-    }
-    scene.keeper(compacting()).look_after(&scene.ident()).await.unwrap();
-    assert_eq!(scene.rows().await.into_keys().collect::<Vec<_>>(), [1, 2, 3]);
-    let found = scene.catalog().load(&scene.ident()).await.unwrap().unwrap();
-    assert_eq!(found.metadata.snapshots().count(), 4, "three checkpoints and one compaction");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ use culvert_tests::{
 };
 use rand::Rng;
 
+use super::iceberg_crash::UPKEEP;
 use super::warehouse::Warehouse;
 use crate::pipeline::workload as mysql;
 use crate::postgres::job::{JobSpec, LIMIT, TestJob, tail};
@@ -171,8 +172,9 @@ async fn both_modes(server: Kind<'static>) {
         Kind::Postgres(_) => create_source(&source, ROWS).await,
     }
     let warehouse = Warehouse::sqlite();
-    let log = Stream::new("log", &source, &LOGGED, CHECKPOINT, &warehouse.sink("log", ""));
-    let upsert = warehouse.sink("now", "iceberg.table.upsert-mode-enabled = true");
+    let log = Stream::new("log", &source, &LOGGED, CHECKPOINT, &warehouse.sink("log", UPKEEP));
+    let upsert = format!("iceberg.table.upsert-mode-enabled = true, upkeep.delete-files.max = 2, {UPKEEP}");
+    let upsert = warehouse.sink("now", &upsert);
     let now = Stream::new("now", &source, &MIRRORED, CHECKPOINT, &upsert);
     let logged = async |name: &str| {
         let read = lake.try_rows(&warehouse.table(&format!("log.{name}"))).await;
@@ -205,8 +207,16 @@ async fn both_modes(server: Kind<'static>) {
         let table = warehouse.table(&format!("now.{name}"));
         lake::assert_same((&source, name), &lake.rows_by_duckdb(&table).await).await;
     }
-    let files = lake.files(&warehouse.table("now.item")).await;
-    assert!(files.iter().any(|file| file.kind == "equality deletes"), "nothing was replaced: {files:?}");
+    for (name, word) in [
+        ("now.item", "added-equality-deletes"),
+        ("now.item", "removed-equality-deletes"),
+        ("log.item", "culvert.upkeep"),
+    ] {
+        let described = lake.describe(&warehouse.table(name)).await;
+        let snapshots = described["snapshots"].as_array().expect("snapshots");
+        let has_it = snapshots.iter().any(|snapshot| !snapshot["summary"][word].is_null());
+        assert!(has_it, "{name}: no snapshot has {word}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use culvert_tests::process::Running;
 use culvert_tests::s3::{Fault, Requests};
 use culvert_tests::{RestCatalog, S3, lake_shared, wait};
 
-use super::iceberg_crash::{ROWS, TABLES, assert_once, job};
+use super::iceberg_crash::{ROWS, TABLES, UPKEEP, assert_once, job};
 use super::warehouse::Warehouse;
 use crate::postgres::job::{LIMIT, TestJob, tail};
 use crate::state::full::Small;
@@ -36,7 +36,7 @@ async fn until_met(s3: &S3, running: &mut Running) {
 async fn a_service_that_fails_loses_nothing_and_makes_nothing_twice() {
     let (lake, s3) = (lake_shared().await, S3::start());
     let warehouse = Warehouse::bucket(&s3);
-    let text = job(&warehouse.sink("shop", "")).replace("read-interval = 20", "read-interval = 100");
+    let text = job(&warehouse.sink("shop", UPKEEP)).replace("read-interval = 20", "read-interval = 100");
     let mut running = TestJob::new("faulty", &text).culvert(&[]).start();
     wait::until(LIMIT, "the first commits", async || {
         s3.seen(&Requests::of("PUT").with("/orders/metadata/v3")) > 0

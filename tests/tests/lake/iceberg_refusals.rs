@@ -2,7 +2,7 @@
 //! there.
 
 use culvert_tests::lake::{Foreign, LakeTable};
-use culvert_tests::{Database, Lake, PgVersion, lake_shared, postgres_shared, s3_shared, wait};
+use culvert_tests::{Database, Lake, PgVersion, RestCatalog, lake_shared, postgres_shared, s3_shared, wait};
 
 use super::iceberg_crash::{TABLES, assert_once, job};
 use super::warehouse::{Warehouse, s3_config};
@@ -129,8 +129,14 @@ async fn ids(lake: &Lake, table: &LakeTable) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_start_does_with_tables_what_the_save_modes_say() {
+    what_the_save_modes_say(&Warehouse::sqlite()).await;
+    let s3 = s3_shared().await;
+    let catalog = RestCatalog::start_on(s3, &s3.fresh_bucket("modes")).await;
+    what_the_save_modes_say(&Warehouse::rest_on(&catalog, s3)).await;
+}
+
+async fn what_the_save_modes_say(warehouse: &Warehouse) {
     let lake = lake_shared().await;
-    let warehouse = Warehouse::sqlite();
     let (mut number, theirs) = (0, "SELECT 9::BIGINT AS id, 'theirs' AS s, 1::INTEGER AS old");
     let mut fresh = || {
         number += 1;
@@ -148,7 +154,7 @@ async fn a_first_start_does_with_tables_what_the_save_modes_say() {
         ("data_save_mode = ERROR_WHEN_DATA_EXISTS", false, Ok(&["1", "2", "3"])),
         ("data_save_mode = CUSTOM_PROCESSING", false, Err("data_save_mode")),
     ] {
-        eprintln!("{mode}, {is_there}");
+        eprintln!("{mode}, {is_there} in {}", warehouse.name);
         let (namespace, table) = fresh();
         if is_there {
             lake.make(&table, theirs, Foreign::default()).await;

@@ -6,6 +6,7 @@ mod iceberg_faults;
 mod iceberg_refusals;
 mod iceberg_shapes;
 mod iceberg_types;
+mod iceberg_upkeep;
 mod parquet;
 mod s3_faults;
 mod s3_file;

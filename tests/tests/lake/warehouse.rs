@@ -55,7 +55,12 @@ impl Warehouse {
 
     /// A bucket, without a catalog.
     pub(crate) fn bucket(s3: &S3) -> Warehouse {
-        let place = format!("s3://{}/wh", s3.fresh_bucket("lake"));
+        Warehouse::bucket_named(s3, &s3.fresh_bucket("lake"))
+    }
+
+    /// A bucket that is there, without a catalog: its tables are below `wh`.
+    pub(crate) fn bucket_named(s3: &S3, bucket: &str) -> Warehouse {
+        let place = format!("s3://{bucket}/wh");
         Warehouse {
             name: "a bucket",
             config: format!("type = hadoop, warehouse = \"{place}\", {}", s3_config(s3)),

@@ -119,6 +119,10 @@ impl Catalog for Rest {
         self.session.has_transactions()
     }
 
+    fn keeps_its_word(&self) -> bool {
+        false
+    }
+
     async fn drop_table(&self, ident: &TableIdent) -> Result<()> {
         let answer = self.session.delete(&path(ident)).await?;
         if answer.status == 404 { Ok(()) } else { answer.done() }
