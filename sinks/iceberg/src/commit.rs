@@ -31,6 +31,7 @@ use iceberg::spec::{
 };
 use iceberg::{NamespaceIdent, TableCreation, TableIdent, TableUpdate};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::catalog::{self, Catalog, Change, Outcome, Table, gone};
 use crate::error::failed;
@@ -56,6 +57,8 @@ pub(crate) struct Commits {
     pub(crate) job: String,
     pub(crate) sink: String,
     pub(crate) writer: u32,
+    /// Held while a checkpoint is committed, and by upkeep that would never come to its turn otherwise.
+    pub(crate) turn: Arc<Mutex<()>>,
 }
 
 /// What the commit table holds of a writer.
@@ -225,6 +228,7 @@ impl Commits {
         let mut steps = vec![Step::Decide(&standing)];
         steps.extend(journal.tables.iter().map(|files| Step::Give(journal, files)));
         pass("iceberg.marker.before")?;
+        let _turn = self.turn.lock().await;
         if self.catalog.is_atomic() {
             self.run(&steps).await?;
             pass("iceberg.marker.after")?;

@@ -54,6 +54,7 @@ impl IcebergSink {
             job: job.to_owned(),
             sink: sink.to_owned(),
             writer,
+            turn: Arc::default(),
         }
     }
 }

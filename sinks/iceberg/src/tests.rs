@@ -16,6 +16,7 @@ use culvert_api::{
 };
 use futures_util::TryStreamExt;
 use iceberg::TableIdent;
+use iceberg::spec::SnapshotRef;
 use iceberg::table::Table as Scanned;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -345,6 +346,29 @@ async fn upkeep_of_a_log_of_changes_keeps_every_row() {
     // The marker outlives the snapshots that bore it.
     let again = scene.open(2).await;
     assert_eq!(again.marker.unwrap().checkpoint, 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletes_are_merged_beside_a_stream_that_never_rests() {
+    let options =
+        "iceberg.table.upsert-mode-enabled = true, upkeep.delete-files.max = 1, upkeep.interval.ms = 1";
+    let scene = Scene::new(options, 64 << 20);
+    let mut open = scene.open(1).await;
+    let mut model = BTreeMap::new();
+    let mut random = StdRng::seed_from_u64(seed());
+    for number in 1..=120 {
+        let rows = changes(&mut random, &mut model, 20);
+        open.writer.write(batch(&scene.table, &rows)).await.unwrap();
+        checkpoint(&mut open, 1, number, true).await;
+    }
+    assert_eq!(scene.rows().await, as_rows(&model));
+    let found = scene.catalog().load(&scene.ident()).await.unwrap().unwrap();
+    let words = |snapshot: &SnapshotRef| snapshot.summary().additional_properties.clone();
+    let merged = found
+        .metadata
+        .snapshots()
+        .filter(|snapshot| words(snapshot).contains_key("removed-equality-deletes"));
+    assert!(merged.count() > 0, "the stream was always first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,9 @@
 //! Upkeep of the tables that a job writes to: small files are put together, deletes merged into their rows, old
 //! snapshots and orphans removed.
 //!
-//! It goes on beside the stream, one round at a time, and is never in its way: each of its changes is a
-//! compare-and-set of its own, made anew on top of whatever the stream has committed meanwhile, or given up. What
-//! fails is logged and tried again by a later round.
+//! It goes on beside the stream, one round at a time: each of its changes is a compare-and-set of its own, made anew on
+//! top of whatever the stream has committed meanwhile. Rewritten files that were late again and again have the
+//! stream's next commit wait, once. What fails is logged and tried again by a later round.
 
 mod compact;
 mod expire;

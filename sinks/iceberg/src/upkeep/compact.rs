@@ -14,8 +14,8 @@ use iceberg::TableIdent;
 use iceberg::arrow::ArrowReaderBuilder;
 use iceberg::scan::{FileScanTask, FileScanTaskDeleteFile};
 use iceberg::spec::{
-    DataContentType, DataFile, ManifestContentType, ManifestEntryRef, Operation, PartitionKey, Snapshot,
-    Struct,
+    DataContentType, DataFile, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, Operation,
+    PartitionKey, Snapshot, Struct,
 };
 
 use super::{CONFLICTS_MAX, Keeper};
@@ -46,10 +46,32 @@ struct Group {
     files: Vec<Live>,
 }
 
-async fn read_state(keeper: &Keeper, table: &Table, snapshot: &Snapshot) -> Result<State> {
+/// Manifests that were read: one that is there still is not read again.
+#[derive(Default)]
+struct Loaded(HashMap<String, Arc<Manifest>>);
+
+impl Loaded {
+    async fn get(&mut self, keeper: &Keeper, manifest: &ManifestFile) -> Result<Arc<Manifest>> {
+        if let Some(loaded) = self.0.get(&manifest.manifest_path) {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Arc::new(keeper.manifest(manifest).await?);
+        self.0.insert(manifest.manifest_path.clone(), Arc::clone(&loaded));
+        Ok(loaded)
+    }
+}
+
+async fn read_state(
+    keeper: &Keeper,
+    table: &Table,
+    snapshot: &Snapshot,
+    loaded: &mut Loaded,
+) -> Result<State> {
     let mut state = State::default();
-    for manifest in manifests(&keeper.commits.files, &table.metadata, snapshot).await? {
-        let loaded = keeper.manifest(&manifest).await?;
+    let manifests = manifests(&keeper.commits.files, &table.metadata, snapshot).await?;
+    loaded.0.retain(|path, _| manifests.iter().any(|manifest| manifest.manifest_path == *path));
+    for manifest in manifests {
+        let loaded = loaded.get(keeper, &manifest).await?;
         for entry in loaded.entries().iter().filter(|entry| entry.is_alive()) {
             let live = Live {
                 file: entry.data_file().clone(),
@@ -81,6 +103,7 @@ pub(crate) struct Rewritten {
     added: Vec<(DataFile, i32)>,
     removed: HashSet<String>,
     sequence: i64,
+    loaded: Loaded,
 }
 
 /// Looks whether a table needs it, and does it.
@@ -111,7 +134,8 @@ pub(crate) async fn rewrite_all(keeper: &Keeper, ident: &TableIdent) -> Result<O
     if !is_worth_a_look(keeper, ident, &snapshot) {
         return Ok(None);
     }
-    let state = read_state(keeper, &table, &snapshot).await?;
+    let mut loaded = Loaded::default();
+    let state = read_state(keeper, &table, &snapshot, &mut loaded).await?;
     let groups = choose(keeper, &table, &state);
     if groups.is_empty() {
         return Ok(None);
@@ -122,7 +146,7 @@ pub(crate) async fn rewrite_all(keeper: &Keeper, ident: &TableIdent) -> Result<O
         added.extend(files.into_iter().map(|file| (file, group.spec_id)));
         removed.extend(group.files.iter().map(|live| live.file.file_path().to_owned()));
     }
-    Ok(Some(Rewritten { added, removed, sequence: snapshot.sequence_number() }))
+    Ok(Some(Rewritten { added, removed, sequence: snapshot.sequence_number(), loaded }))
 }
 
 /// What is rewritten: small files of a partition when there are enough of them; files with deletes when the table has
@@ -246,11 +270,13 @@ async fn rewrite(keeper: &Keeper, table: &Table, state: &State, group: &Group) -
 
 /// Puts files in the place of others.
 pub(crate) async fn put_in_place(keeper: &Keeper, ident: &TableIdent, rewritten: Rewritten) -> Result<()> {
-    let Rewritten { added, removed, sequence } = rewritten;
-    for _ in 0..CONFLICTS_MAX {
+    let Rewritten { added, removed, sequence, mut loaded } = rewritten;
+    for attempt in 1..=CONFLICTS_MAX {
+        // The stream was first each time: its next commit waits for this one, once.
+        let _turn = if attempt == CONFLICTS_MAX { Some(keeper.commits.turn.lock().await) } else { None };
         let table = keeper.load(ident).await?;
         let Some(head) = table.metadata.snapshot_for_ref(&keeper.settings.branch).cloned() else { break };
-        let state = read_state(keeper, &table, &head).await?;
+        let state = read_state(keeper, &table, &head, &mut loaded).await?;
         let there: HashSet<&str> = state.data.iter().map(|live| live.file.file_path()).collect();
         if !removed.iter().all(|path| there.contains(path.as_str())) {
             tracing::info!(table = %ident, "files were rewritten by somebody else: ours are let go");
@@ -278,9 +304,9 @@ pub(crate) async fn put_in_place(keeper: &Keeper, ident: &TableIdent, rewritten:
         let before = draft.before().await?;
         let (mut touched, mut others) = (BTreeMap::new(), Vec::new());
         for manifest in before {
-            let loaded = keeper.manifest(&manifest).await?;
+            let manifest_loaded = loaded.get(keeper, &manifest).await?;
             let loses = |entry: &ManifestEntryRef| entry.is_alive() && gone.contains(entry.file_path());
-            if loaded.entries().iter().any(loses) {
+            if manifest_loaded.entries().iter().any(loses) {
                 let deletes = manifest.content == ManifestContentType::Deletes;
                 touched.entry((manifest.partition_spec_id, deletes)).or_insert_with(Vec::new).push(manifest);
             } else {
