@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use culvert_api::{Error, ErrorKind, Result};
 use iceberg::TableIdent;
 use iceberg::spec::{Manifest, ManifestFile};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::catalog::{self, Change, Outcome, Table};
@@ -58,14 +59,32 @@ impl Rules {
     }
 }
 
-/// The upkeep of a sink's tables.
+/// The upkeep of a sink's tables: a task that ends with it.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
-    keeper: Arc<Keeper>,
-    /// Tables that were given files since the last round began.
-    touched: HashSet<TableIdent>,
-    last: Instant,
-    round: Option<JoinHandle<()>>,
+    touched: Arc<Touched>,
+    /// `None`: there is nothing to do.
+    rounds: Option<JoinHandle<()>>,
+}
+
+/// Tables that were given files since the last round began.
+#[derive(Debug, Default)]
+struct Touched {
+    tables: Mutex<HashSet<TableIdent>>,
+    more: Notify,
+}
+
+impl Touched {
+    /// The tables of the next round, as soon as there is one.
+    async fn next(&self) -> HashSet<TableIdent> {
+        loop {
+            let tables = std::mem::take(&mut *self.tables.lock().unwrap_or_else(PoisonError::into_inner));
+            if !tables.is_empty() {
+                return tables;
+            }
+            self.more.notified().await;
+        }
+    }
 }
 
 /// What a round works with.
@@ -81,37 +100,34 @@ pub(crate) struct Keeper {
 
 impl Upkeep {
     pub(crate) fn new(commits: Commits, settings: Arc<Settings>) -> Upkeep {
-        let keeper = Arc::new(Keeper::new(commits, settings));
-        Upkeep { keeper, touched: HashSet::new(), last: Instant::now(), round: None }
-    }
-
-    /// A checkpoint has given files to these tables: begins a round if it is time for one.
-    pub(crate) fn committed(&mut self, tables: impl IntoIterator<Item = TableIdent>) {
-        let rules = self.keeper.settings.upkeep;
-        if rules.do_nothing() {
-            return;
-        }
-        self.touched.extend(tables);
-        let at_work = self.round.as_ref().is_some_and(|round| !round.is_finished());
-        if self.touched.is_empty() || at_work || self.last.elapsed() < rules.interval {
-            return;
-        }
-        self.last = Instant::now();
-        let (keeper, tables) = (Arc::clone(&self.keeper), std::mem::take(&mut self.touched));
-        self.round = Some(tokio::spawn(async move {
-            for table in tables {
-                if let Err(error) = keeper.look_after(&table).await {
-                    tracing::warn!(%table, %error, "the upkeep of a table was left to a later round");
+        let (touched, rules) = (Arc::new(Touched::default()), settings.upkeep);
+        let (keeper, next) = (Keeper::new(commits, settings), Arc::clone(&touched));
+        let rounds = async move {
+            loop {
+                tokio::time::sleep(rules.interval).await;
+                for table in next.next().await {
+                    if let Err(error) = keeper.look_after(&table).await {
+                        tracing::warn!(%table, %error, "the upkeep of a table was left to a later round");
+                    }
                 }
             }
-        }));
+        };
+        Upkeep { touched, rounds: (!rules.do_nothing()).then(|| tokio::spawn(rounds)) }
+    }
+
+    /// A checkpoint has given files to these tables.
+    pub(crate) fn committed(&self, tables: impl IntoIterator<Item = TableIdent>) {
+        if self.rounds.is_some() {
+            self.touched.tables.lock().unwrap_or_else(PoisonError::into_inner).extend(tables);
+            self.touched.more.notify_one();
+        }
     }
 }
 
 impl Drop for Upkeep {
     fn drop(&mut self) {
-        if let Some(round) = &self.round {
-            round.abort();
+        if let Some(rounds) = &self.rounds {
+            rounds.abort();
         }
     }
 }
