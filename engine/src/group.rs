@@ -19,7 +19,7 @@ use crate::settings::{Settings, StopSignal, stop_channel};
 use crate::supervisor::{Job, Tries, pause};
 
 /// Shares that one process works on; each has connections of its own.
-const SHARES_MAX: usize = 128;
+pub const SHARES_MAX: usize = 128;
 /// Bytes of batches that may wait in front of the sink of one share.
 const SHARE_QUEUE_BYTES_MAX: usize = 4 << 20;
 /// How long a fenced share waits for the group to say whose it is.

@@ -23,7 +23,7 @@ mod supervisor;
 mod watchdog;
 
 pub use graph::{Branch, FailurePolicy, JobGraph, Node, NodeKind, needs_spool, refuse_unfit_targets};
-pub use group::fit;
+pub use group::{SHARES_MAX, fit};
 pub use limit::ReadLimit;
 pub use pipeline::Ended;
 pub use route::{Path, Step};

@@ -19,8 +19,9 @@ use crate::state;
 
 /// Threads of one job that wait for the network and compute; more wait for the disk.
 const THREADS: usize = 2;
-/// Threads of one job that may wait for the disk at one time.
-const BLOCKING_THREADS_MAX: usize = 16;
+/// Threads of one job that may wait at one time: for the disk, and for names of hosts to be resolved while a writer of every
+/// share waits for the answers of a bucket. They come when they are needed.
+const BLOCKING_THREADS_MAX: usize = 16 + culvert_engine::SHARES_MAX;
 /// How long a job that has ended may take to let go of its files.
 const LET_GO: Duration = Duration::from_secs(5);
 

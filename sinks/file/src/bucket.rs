@@ -24,7 +24,7 @@ use culvert_storage::{Object, Storage, join};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use crate::local::{gone, not_empty};
+use crate::local::{not_empty, refuse_gone};
 use crate::manifest::{Manifest, Placed};
 use crate::names::{HIDDEN, prefix};
 use crate::options::SaveMode;
@@ -219,19 +219,24 @@ impl Place for Bucket {
         self.uploads.send_rest(files)
     }
 
+    /// What was sent is with the service, which is asked when it is completed.
+    fn refuse_lost(&self, _: &[Placed<Sent>]) -> Result<()> {
+        Ok(())
+    }
+
     fn publish(&self, manifest: &Manifest<Sent>) -> Result<()> {
         let (storage, bucket, files) = (self.storage.clone(), self.bucket.clone(), manifest.files.clone());
-        let checkpoint = manifest.checkpoint;
         let complete = move |Placed { from, to }: Placed<Sent>| {
             let (storage, to) = (storage.clone(), location(&bucket, &to));
             async move {
-                match storage.complete_parts(&to, &from.upload, from.parts).await? {
-                    true => Ok(()),
-                    false => Err(gone(&to, checkpoint)),
-                }
+                let done = storage.complete_parts(&to, &from.upload, from.parts).await?;
+                Ok((!done).then_some(to))
             }
         };
-        wait(stream::iter(files).map(complete).buffer_unordered(REQUESTS_AT_ONCE).try_collect::<()>())?;
+        let completed = stream::iter(files).map(complete).buffer_unordered(REQUESTS_AT_ONCE);
+        let completed: Vec<Result<Option<String>>> = wait(async { Ok(completed.collect().await) })?;
+        let lost: Vec<String> = completed.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
+        refuse_gone(&lost, manifest.checkpoint)?;
         self.uploads.forget(&manifest.files);
         Ok(())
     }

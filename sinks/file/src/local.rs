@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind as Io, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use culvert_api::{Error, ErrorKind, Result};
 use culvert_files::write::io_failed;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use crate::manifest::{Manifest, Placed};
 use crate::names::{HIDDEN, prefix};
@@ -53,6 +53,13 @@ fn at(path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {
     move |cause| io_failed(cause).context("path", &path)
 }
 
+impl Folders {
+    /// The folder below `tmp_path`, which sinks of other folders may name as well.
+    fn shared(&self) -> String {
+        format!("culvert-{:08x}", crc32fast::hash(self.root.as_os_str().as_encoded_bytes()))
+    }
+}
+
 impl Root for Folders {
     type Place = Folder;
 
@@ -62,8 +69,9 @@ impl Root for Folders {
         let name = format!("{}{writer}", prefix(job, sink));
         let hidden = self.root.join(HIDDEN);
         let tmp_path = self.tmp_path.as_ref();
-        let stage =
-            tmp_path.map_or_else(|| hidden.join("stage"), |tmp_path| tmp_path.join("culvert")).join(&name);
+        let stage = tmp_path
+            .map_or_else(|| hidden.join("stage"), |tmp_path| tmp_path.join(self.shared()))
+            .join(&name);
         Folder { hidden, name, stage }
     }
 
@@ -126,15 +134,15 @@ impl Folder {
         self.hidden.join(format!("{}.json", self.name))
     }
 
-    /// Refuses staging on another file system: there is no rename from one to the other.
+    /// Refuses staging where there is no rename to the target: on another file system, or on another mount of the same one.
     fn refuse_far(&self, target: &Path) -> Result<()> {
-        if device(&self.stage)? == device(target)? {
+        if mount(&self.stage)? == mount(target)? {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Config, "files are staged on another file system than they are to be on")
+        Err(Error::new(ErrorKind::Config, "files are staged on another file system, or another mount of it, than they are to be on")
             .context("staged", self.stage.display())
             .context("folder", target.display())
-            .hint("leave out tmp_path, or name a folder of the same file system: only there does a file take its place at once"))
+            .hint("leave out tmp_path, or name a folder of the same mount: only there does a file take its place at once"))
     }
 }
 
@@ -211,8 +219,23 @@ impl Place for Folder {
         Ok(staged)
     }
 
+    fn refuse_lost(&self, files: &[Placed<PathBuf>]) -> Result<()> {
+        for Placed { from, .. } in files {
+            if !from.try_exists().map_err(at(from))? {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "a staged file is gone before its checkpoint was committed",
+                )
+                .context("file", from.display())
+                .hint("see who removes files there; the job reads its rows again by itself"));
+            }
+        }
+        Ok(())
+    }
+
     fn publish(&self, manifest: &Manifest<PathBuf>) -> Result<()> {
         let mut folders = BTreeSet::new();
+        let (mut lost, mut taken) = (Vec::new(), None);
         for Placed { from, to } in &manifest.files {
             let folder = to.parent().unwrap_or(Path::new("/"));
             make(folder)?;
@@ -222,18 +245,20 @@ impl Place for Folder {
             match (staged, there) {
                 (true, false) => fs::rename(from, to).map_err(at(to))?,
                 (false, true) => {}
-                (true, true) => {
-                    return Err(Error::new(
-                        ErrorKind::Config,
-                        "a file has the name of one that is to take its place",
-                    )
-                    .context("file", to.display())
-                    .hint("move it away: nothing is overwritten"));
-                }
-                (false, false) => return Err(gone(&from.display(), manifest.checkpoint)),
+                (true, true) => taken = Some(to),
+                (false, false) => lost.push(to.display().to_string()),
             }
         }
-        folders.iter().try_for_each(|folder| sync(folder))
+        folders.iter().try_for_each(|folder| sync(folder))?;
+        if let Some(to) = taken {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "a file has the name of one that is to take its place",
+            )
+            .context("file", to.display())
+            .hint("move it away: nothing is overwritten"));
+        }
+        refuse_gone(&lost, manifest.checkpoint)
     }
 
     fn discard(&self, files: &[Placed<PathBuf>]) -> Result<()> {
@@ -251,12 +276,17 @@ impl Place for Folder {
     }
 }
 
-/// What was staged for a checkpoint that holds is not there.
-pub(crate) fn gone(staged: &dyn std::fmt::Display, checkpoint: u64) -> Error {
-    Error::new(ErrorKind::LogGone, "a staged file of a committed checkpoint is gone")
-        .context("file", staged)
+/// What was staged for a checkpoint that holds is not there. All else is published.
+pub(crate) fn refuse_gone(targets: &[String], checkpoint: u64) -> Result<()> {
+    let Some(first) = targets.first() else { return Ok(()) };
+    Err(Error::new(ErrorKind::LogGone, "staged files of a committed checkpoint are gone")
+        .context("file", first)
+        .context("files", targets.len())
         .context("checkpoint", checkpoint)
-        .hint("restore it; its rows cannot be read again, because the source was told that they are kept")
+        .hint(
+            "restore them under these names, or put empty files there: their rows cannot be read again, because the source \
+             was told that they are kept; with --fresh the job takes a new snapshot",
+        ))
 }
 
 /// Makes a folder and those above it last.
@@ -287,12 +317,20 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-/// The file system of a path, or of the folder it is to be in.
-fn device(path: &Path) -> Result<u64> {
+/// The file system of a path, or of the folder it is to be in, and its mount: there is no rename from one mount to
+/// another (rename(2), EXDEV), be it of one file system. Linux tells mounts apart since 5.8.
+fn mount(path: &Path) -> Result<(u32, u32, Option<u64>)> {
     let mut path = path;
     loop {
-        match fs::metadata(path) {
-            Ok(found) => return Ok(found.dev()),
+        match statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).map_err(std::io::Error::from) {
+            Ok(found) => {
+                let knows_mounts = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+                return Ok((
+                    found.stx_dev_major,
+                    found.stx_dev_minor,
+                    knows_mounts.then_some(found.stx_mnt_id),
+                ));
+            }
             Err(cause) if cause.kind() == Io::NotFound => match path.parent() {
                 Some(above) => path = above,
                 None => return Err(at(path)(cause)),

@@ -76,7 +76,12 @@ pub(crate) trait Place: Clone + Debug + Send + Sync + 'static {
     /// Ends files: they last, and nobody sees them.
     fn end(&self, files: Vec<Self::File>) -> Result<Vec<Self::Staged>>;
 
-    /// Gives the files of a manifest their places, each whole. Those that have it keep it.
+    /// Refuses a checkpoint one of whose staged files is not there any more, where that can be seen: in front of the
+    /// manifest its rows can still be read again.
+    fn refuse_lost(&self, files: &[Placed<Self::Staged>]) -> Result<()>;
+
+    /// Gives the files of a manifest their places, each whole. Those that have it keep it. One that is lost keeps none of the
+    /// others back.
     fn publish(&self, manifest: &Manifest<Self::Staged>) -> Result<()>;
 
     /// Removes staged files.
@@ -164,6 +169,7 @@ pub(crate) fn commit<P: Place>(place: &P, epoch: u64, manifest: Manifest<P::Stag
     if found.checkpoint >= manifest.checkpoint {
         return settle(place, found, &seen);
     }
+    place.refuse_lost(&manifest.files)?;
     pass("file.marker.before")?;
     let seen = put(place, &manifest, &seen)?;
     pass("file.marker.after")?;
@@ -186,7 +192,13 @@ pub(crate) fn forget<R: Root>(root: &R, job: &str, sink: &str) -> Result<()> {
         let place = root.place(job, sink, writer);
         let _held = place.hold()?;
         if let (Some(manifest), seen) = place.read()? {
-            settle(&place, manifest.clone(), &seen)?;
+            match settle(&place, manifest.clone(), &seen) {
+                // A new snapshot is the way on from here.
+                Err(error) if error.kind() == ErrorKind::LogGone => {
+                    tracing::warn!(job, sink, %error, "forgotten with what was lost");
+                }
+                settled => settled?,
+            }
             place.clean(&manifest)?;
             place.remove()?;
         }

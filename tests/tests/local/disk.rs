@@ -1,6 +1,7 @@
 //! Files where there is no room or no right: the job says so, loses nothing, and goes on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use culvert_tests::wait;
 
@@ -44,4 +45,37 @@ async fn a_folder_without_rights_ends_the_job_and_it_goes_on_with_them() {
     small.read_only(false);
     job.run().assert_code(0);
     assert_once(&lines(&out));
+}
+
+/// A folder that is to be found at another place as well; there no more when this is dropped.
+struct Bound(PathBuf);
+
+impl Bound {
+    fn new(folder: &Path, place: &Path) -> Bound {
+        for folder in [folder, place] {
+            std::fs::create_dir_all(folder).expect("a folder is made");
+        }
+        let done =
+            Command::new("mount").arg("--bind").args([folder, place]).status().expect("mount(8) is there");
+        assert!(done.success(), "a folder could not be mounted: this test needs root");
+        Bound(place.to_owned())
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Two mounts of one file system, as containers have them: no file can be renamed from one to the other.
+#[test]
+fn staging_on_another_mount_of_the_same_file_system_is_refused() {
+    let text = job("");
+    let folder = Local::new(&text).folder;
+    let bound = Bound::new(&folder.join("elsewhere"), &folder.join("mounted"));
+    let tmp_path = format!("tmp_path = \"{}\"", bound.0.join("tmp").display());
+    let refused = Local::new(&job(&tmp_path)).run();
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.stderr.contains("another mount"), "{}", refused.stderr);
 }

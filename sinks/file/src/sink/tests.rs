@@ -112,18 +112,69 @@ async fn a_commit_that_was_cut_off_is_made_good() {
     assert_eq!(open(&sink, 3).await.unwrap().marker.unwrap().checkpoint, 1);
 }
 
+/// One file of a committed checkpoint is lost: the others are published, the error names it, and there are two ways on.
 #[tokio::test]
 async fn a_staged_file_that_is_gone_is_no_silence() {
+    for starts_over in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let sink = sink(folder.path(), "batch_size = 4");
+        let mut run = open(&sink, 1).await.unwrap();
+        run.writer.write(batch(0..10)).await.unwrap();
+        let staged = prepare(&mut run, 1, 1).await;
+        let manifest: Manifest<PathBuf> = Manifest::decode(&staged.body[8..]).unwrap();
+        place(folder.path()).write(&manifest, &Seen::Locked).unwrap();
+        std::fs::remove_file(&manifest.files[0].from).unwrap();
+        let error = open(&sink, 2).await.err().unwrap();
+        let lost = &manifest.files[0].to;
+        assert_eq!(error.kind(), ErrorKind::LogGone, "{error}");
+        assert!(error.to_string().contains(&lost.display().to_string()), "{error}");
+        assert_eq!(seen(folder.path()), ((4..10).collect(), 2), "the others have their places");
+        if starts_over {
+            sink.forget("j", "s").await.unwrap();
+            assert!(open(&sink, 1).await.unwrap().marker.is_none());
+        } else {
+            std::fs::write(lost, "").unwrap();
+            assert_eq!(open(&sink, 3).await.unwrap().marker.unwrap().checkpoint, 1);
+        }
+        assert_eq!(seen(folder.path()).0, (4..10).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_lost_before_its_checkpoint_holds_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let sink = sink(folder.path(), "");
     let mut run = open(&sink, 1).await.unwrap();
     run.writer.write(batch(0..3)).await.unwrap();
     let staged = prepare(&mut run, 1, 1).await;
     let manifest: Manifest<PathBuf> = Manifest::decode(&staged.body[8..]).unwrap();
-    place(folder.path()).write(&manifest, &Seen::Locked).unwrap();
     std::fs::remove_file(&manifest.files[0].from).unwrap();
-    let error = open(&sink, 2).await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::LogGone, "{error}");
+    let error = run.committer.commit(&staged).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let mut again = open(&sink, 2).await.unwrap();
+    assert_eq!(again.marker.as_ref().unwrap().checkpoint, 0, "it does not hold");
+    again.writer.write(batch(0..3)).await.unwrap();
+    let staged = prepare(&mut again, 2, 1).await;
+    again.committer.commit(&staged).await.unwrap();
+    assert_eq!(seen(folder.path()), (vec![0, 1, 2], 1));
+}
+
+/// Two jobs of one name, with folders of their own.
+#[tokio::test]
+async fn sinks_that_share_a_folder_for_staging_do_not_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = format!("tmp_path = \"{}\"", folder.path().join("staged").display());
+    let folders = [folder.path().join("one"), folder.path().join("two")];
+    let [one, two] = [&folders[0], &folders[1]].map(|folder| sink(folder, &options));
+    let mut first = open(&one, 1).await.unwrap();
+    first.writer.write(batch(0..3)).await.unwrap();
+    let mut second = open(&two, 1).await.unwrap();
+    second.writer.write(batch(3..5)).await.unwrap();
+    let staged = prepare(&mut first, 1, 1).await;
+    first.committer.commit(&staged).await.unwrap();
+    let staged = prepare(&mut second, 1, 1).await;
+    second.committer.commit(&staged).await.unwrap();
+    assert_eq!((seen(&folders[0]), seen(&folders[1])), ((vec![0, 1, 2], 1), (vec![3, 4], 1)));
 }
 
 #[tokio::test]
