@@ -1,7 +1,7 @@
 //! Rows into a file.
 
 use std::io::{BufWriter, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::SchemaRef;
@@ -29,7 +29,53 @@ pub struct RowFile<W: Write + Send> {
 
 enum Body<W: Write + Send> {
     Lines(BufWriter<W>),
-    Parquet(Box<ArrowWriter<W>>),
+    Parquet(Box<ArrowWriter<Watched<W>>>, Failure),
+}
+
+/// The last failure of what a Parquet file's bytes go to: its writer makes a text of some of them.
+#[derive(Clone, Debug, Default)]
+struct Failure(Arc<Mutex<Option<std::io::Error>>>);
+
+impl Failure {
+    fn of(&self, cause: ParquetError) -> Error {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(failure) => io_failed(failure),
+            None => Error::new(ErrorKind::Internal, "rows could not be written as Parquet").caused_by(cause),
+        }
+    }
+}
+
+/// What remembers why it failed.
+struct Watched<W> {
+    inner: W,
+    failure: Failure,
+}
+
+impl<W> Watched<W> {
+    fn watch<T>(&self, result: std::io::Result<T>) -> std::io::Result<T> {
+        if let Err(cause) = &result
+            && cause.kind() != std::io::ErrorKind::Interrupted
+        {
+            let copy = match cause.raw_os_error() {
+                Some(code) => std::io::Error::from_raw_os_error(code),
+                None => std::io::Error::new(cause.kind(), cause.to_string()),
+            };
+            *self.failure.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+        }
+        result
+    }
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.inner.write(bytes);
+        self.watch(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let flushed = self.inner.flush();
+        self.watch(flushed)
+    }
 }
 
 /// Whether every column of a schema can be written; an operator error that names the first that cannot.
@@ -89,9 +135,11 @@ impl<W: Write + Send> RowFile<W> {
                 .set_compression(layout.compression)
                 .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
                 .build();
-            let writer =
-                ArrowWriter::try_new(file, Arc::clone(schema), Some(properties)).map_err(parquet_failed)?;
-            return Ok(RowFile { layout, body: Body::Parquet(Box::new(writer)) });
+            let failure = Failure::default();
+            let watched = Watched { inner: file, failure: failure.clone() };
+            let writer = ArrowWriter::try_new(watched, Arc::clone(schema), Some(properties))
+                .map_err(|cause| failure.of(cause))?;
+            return Ok(RowFile { layout, body: Body::Parquet(Box::new(writer), failure) });
         }
         let mut begun = RowFile { layout, body: Body::Lines(BufWriter::with_capacity(BUFFER_BYTES, file)) };
         if begun.layout.header && begun.layout.format != Format::Json {
@@ -114,10 +162,10 @@ impl<W: Write + Send> RowFile<W> {
     /// A data error that names the column, when a value cannot stand in a line: where it holds a delimiter of the
     /// format text, or a character that the encoding lacks. An I/O error is [`ErrorKind::Unavailable`].
     pub fn rows(&mut self, rows: &RecordBatch) -> Result<()> {
-        if let Body::Parquet(writer) = &mut self.body {
-            writer.write(rows).map_err(parquet_failed)?;
+        if let Body::Parquet(writer, failure) = &mut self.body {
+            writer.write(rows).map_err(|cause| failure.of(cause))?;
             if writer.in_progress_size() > GROUP_BYTES_MAX {
-                writer.flush().map_err(parquet_failed)?;
+                writer.flush().map_err(|cause| failure.of(cause))?;
             }
             return Ok(());
         }
@@ -140,7 +188,7 @@ impl<W: Write + Send> RowFile<W> {
     pub fn target(&mut self) -> &mut W {
         match &mut self.body {
             Body::Lines(writer) => writer.get_mut(),
-            Body::Parquet(writer) => writer.inner_mut(),
+            Body::Parquet(writer, _) => &mut writer.inner_mut().inner,
         }
     }
 
@@ -149,7 +197,9 @@ impl<W: Write + Send> RowFile<W> {
     pub fn end(self) -> Result<W> {
         match self.body {
             Body::Lines(writer) => writer.into_inner().map_err(|failed| io_failed(failed.into_error())),
-            Body::Parquet(writer) => writer.into_inner().map_err(parquet_failed),
+            Body::Parquet(writer, failure) => {
+                writer.into_inner().map(|watched| watched.inner).map_err(|cause| failure.of(cause))
+            }
         }
     }
 
@@ -248,16 +298,4 @@ pub fn io_failed(cause: std::io::Error) -> Error {
         _ => (ErrorKind::Unavailable, "the job tries again by itself"),
     };
     Error::new(kind, "the file system refused").hint(hint).caused_by(cause)
-}
-
-fn parquet_failed(cause: ParquetError) -> Error {
-    match cause {
-        ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
-            Ok(cause) => io_failed(*cause),
-            Err(inner) => {
-                Error::new(ErrorKind::Internal, "rows could not be written as Parquet").caused_by(inner)
-            }
-        },
-        cause => Error::new(ErrorKind::Internal, "rows could not be written as Parquet").caused_by(cause),
-    }
 }

@@ -24,7 +24,7 @@ use culvert_storage::{Object, Storage, join};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use crate::local::{not_empty, refuse_gone};
+use crate::local::{not_empty, refuse_gone, too_long};
 use crate::manifest::{Manifest, Placed};
 use crate::names::{HIDDEN, prefix};
 use crate::options::SaveMode;
@@ -33,6 +33,9 @@ use crate::upload::{Uploads, Writing, wait};
 
 /// Requests that are under way at once.
 pub(crate) const REQUESTS_AT_ONCE: usize = 8;
+
+/// Bytes of a key at most, by the service's rules.
+const KEY_BYTES_MAX: usize = 1024;
 
 /// The part of a bucket that all tables have in common.
 #[derive(Debug)]
@@ -119,7 +122,8 @@ impl Root for Buckets {
         let first = wait(async move {
             let mut objects = storage.list(&folder).await?;
             while let Some(object) = objects.next().await.transpose()? {
-                if object.location.contains(&hidden) {
+                // An object of the folder's own name marks the folder for programs that know folders.
+                if object.location.contains(&hidden) || object.location == folder.trim_end_matches('/') {
                     continue;
                 }
                 if mode == SaveMode::Refuse {
@@ -208,7 +212,12 @@ impl Place for Bucket {
     }
 
     fn begin(&self, epoch: u64, _: u64, to: &Path) -> Result<Writing> {
-        Ok(Writing::new(epoch, location(&self.bucket, to)))
+        let object = location(&self.bucket, to);
+        let key = object.len().saturating_sub("s3:///".len() + self.bucket.len());
+        if key > KEY_BYTES_MAX {
+            return Err(too_long(key, KEY_BYTES_MAX).context("object", object));
+        }
+        Ok(Writing::new(epoch, object))
     }
 
     fn pass_on(&self, file: &mut Writing) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::manifest::{Manifest, Placed};
 use crate::names::{HIDDEN, prefix};
 use crate::options::SaveMode;
 use crate::place::{Place, Root, Seen};
+use crate::plan::NAME_BYTES_MAX;
 
 /// The folder that all tables have in common.
 #[derive(Debug)]
@@ -198,6 +199,10 @@ impl Place for Folder {
         let stage = self.stage.join(epoch.to_string());
         make(&stage)?;
         self.refuse_far(to)?;
+        let name = to.file_name().unwrap_or_default();
+        if name.len() > NAME_BYTES_MAX {
+            return Err(too_long(name.len(), NAME_BYTES_MAX).context("file", to.display()));
+        }
         let path = stage.join(number.to_string());
         let file = File::create_new(&path).map_err(at(&path))?;
         Ok(StagedFile { file, path })
@@ -274,6 +279,14 @@ impl Place for Folder {
     fn clean(&self, _: &Manifest<PathBuf>) -> Result<()> {
         remove(&self.stage)
     }
+}
+
+/// A name that no file can have.
+pub(crate) fn too_long(bytes: usize, most: usize) -> Error {
+    Error::new(ErrorKind::Config, "the name of a file is too long")
+        .context("bytes", bytes)
+        .context("most", most)
+        .hint("shorten path, file_name_expression or the values of the columns that make folders")
 }
 
 /// What was staged for a checkpoint that holds is not there. All else is published.

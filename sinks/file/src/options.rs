@@ -10,6 +10,7 @@ use culvert_files::format::{FORMATS, option};
 use culvert_files::write::refuse_unwritable;
 use culvert_files::{Format, Layout, Pattern};
 
+const FOLDERS: &str = "partition_dir_expression";
 const NOT_WRITTEN: &str = "it is of a format that is not written";
 const NO_INT96: &str = "timestamps are written as whole microseconds, which every reader of today knows";
 
@@ -43,7 +44,7 @@ const fn joined<const A: usize, const B: usize, const ALL: usize>(
 const FILES: [OptionDef; 36] = [
     OptionDef::string("path").required().placeholders()
         .doc("The folder of the files; `${database_name}`, `${schema_name}` and `${table_name}` are filled in."),
-    OptionDef::choice("file_format_type", FORMATS).default("csv")
+    OptionDef::choice("file_format_type", FORMATS).alias(&["file_format"]).default("csv")
         .doc("The format: csv, text, json or parquet. The others are refused."),
     OptionDef::string("filename_extension").doc("The ending of the files instead of their format's own."),
     OptionDef::boolean("custom_filename").default("false").doc("Whether `file_name_expression` names the files."),
@@ -55,7 +56,7 @@ const FILES: [OptionDef; 36] = [
     OptionDef::string("null_format").default("").doc("What stands for NULL in the format text. With the default it cannot be told from an empty text."),
     OptionDef::boolean("have_partition").default("false").doc("Whether `partition_by` counts."),
     OptionDef::list("partition_by").doc("The columns whose values make folders."),
-    OptionDef::string("partition_dir_expression").placeholders()
+    OptionDef::string(FOLDERS).placeholders()
         .doc("The folders of the columns: `${k0}` is the name of the first, `${v0}` its value; `${k0}=${v0}/${k1}=${v1}/…` without it."),
     OptionDef::boolean("is_partition_field_write_in_file").default("false").doc("Whether these columns are in the files, too."),
     OptionDef::list("sink_columns").doc("The columns to write, in this order; all of them without it."),
@@ -134,6 +135,9 @@ impl Settings {
             if options.bool("have_partition") { options.list("partition_by").to_vec() } else { Vec::new() };
         let levels = (0..partition_by.len()).map(|at| format!("${{k{at}}}=${{v{at}}}"));
         let usual = levels.collect::<Vec<String>>().join("/");
+        let partition_folders = set(FOLDERS).unwrap_or(usual);
+        let partitions_in_file = options.bool("is_partition_field_write_in_file");
+        refuse_incomplete(&partition_folders, &partition_by, partitions_in_file)?;
         let time = options.str("filename_time_format");
         Ok(Settings {
             path: path(options.str("path"))?,
@@ -154,9 +158,9 @@ impl Settings {
                     &format!("is {time}, which is no pattern of yyyy, MM, dd, HH, mm, ss, S"),
                 )
             })?,
-            partition_folders: set("partition_dir_expression").unwrap_or(usual),
+            partition_folders,
             partition_by,
-            partitions_in_file: options.bool("is_partition_field_write_in_file"),
+            partitions_in_file,
             columns: options.list("sink_columns").to_vec(),
             row_kind_column: set("row_kind_column"),
             file_rows_max: usize::try_from(options.unsigned("batch_size")).unwrap_or(usize::MAX),
@@ -168,6 +172,26 @@ impl Settings {
             },
             needs_folder: options.enum_value("schema_save_mode") == "ERROR_WHEN_SCHEMA_NOT_EXIST",
         })
+    }
+}
+
+/// Refuses folders that leave out a column whose values would be nowhere then, or that name one that is not there.
+fn refuse_incomplete(folders: &str, columns: &[String], in_file: bool) -> Result<()> {
+    let mut left = folders.to_owned();
+    for (at, column) in columns.iter().enumerate() {
+        let value = format!("${{v{at}}}");
+        if !in_file && !left.contains(&value) {
+            return Err(option(FOLDERS, &format!("lacks {value}: the values of {column} would be nowhere"))
+                .hint("add it, or set is_partition_field_write_in_file = true"));
+        }
+        left = left.replace(&value, "").replace(&format!("${{k{at}}}"), "");
+    }
+    match left.find("${").filter(|_| !columns.is_empty()) {
+        Some(at) => {
+            let name = left.get(at..).unwrap_or_default().split_inclusive('}').next().unwrap_or_default();
+            Err(option(FOLDERS, &format!("names {name}, and partition_by has {} columns", columns.len())))
+        }
+        None => Ok(()),
     }
 }
 

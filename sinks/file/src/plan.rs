@@ -14,8 +14,8 @@ use crate::options::Settings;
 
 /// What stands for NULL in the name of a folder, as in Hive.
 const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
-/// Bytes of a folder's name at most.
-const NAME_BYTES_MAX: usize = 255;
+/// Bytes of the name of a folder or file at most, on most file systems.
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 
 /// How a table is written, in one of its shapes.
 #[derive(Debug)]
@@ -143,26 +143,43 @@ impl Plan {
             return Ok(folders);
         }
         for row in 0..batch.len() {
-            let mut folder = settings.partition_folders.clone();
-            for (level, at) in self.partitions.iter().enumerate() {
-                let Some((column, values)) = self.table.columns.get(*at).zip(batch.rows.columns().get(*at))
-                else {
-                    continue;
-                };
-                let value = text_of(values.as_ref(), row)
-                    .map_or_else(|| NULL_FOLDER.to_owned(), |text| escape(&text));
-                if value.len() + column.name.len() + 1 > NAME_BYTES_MAX {
-                    return Err(Error::new(ErrorKind::Value, "a value is too long for the name of a folder")
-                        .context("table", &self.table.id)
-                        .context("column", &column.name));
-                }
-                folder = folder
-                    .replace(&format!("${{k{level}}}"), &escape(&column.name))
-                    .replace(&format!("${{v{level}}}"), &value);
+            let mut values = Vec::with_capacity(self.partitions.len());
+            for at in &self.partitions {
+                let found = self.table.columns.get(*at).zip(batch.rows.columns().get(*at));
+                values.extend(found.map(|(column, values)| {
+                    // Hive has one folder for both, and Spark reads none without a value.
+                    let text = text_of(values.as_ref(), row).filter(|text| !text.is_empty());
+                    (escape(&column.name), text.map_or_else(|| NULL_FOLDER.to_owned(), |text| escape(&text)))
+                }));
             }
-            folders.entry(folder.trim_matches('/').to_owned()).or_default().push(row as u64);
+            let segments = settings.partition_folders.split('/').filter(|segment| !segment.is_empty());
+            let segments: Vec<String> = segments.map(|segment| fill(segment, &values)).collect();
+            if let Some(long) = segments.iter().find(|segment| segment.len() > NAME_BYTES_MAX) {
+                return Err(Error::new(ErrorKind::Value, "values are too long for the name of a folder")
+                    .context("table", &self.table.id)
+                    .context("columns", settings.partition_by.join(", "))
+                    .context("bytes", long.len())
+                    .context("most", NAME_BYTES_MAX)
+                    .hint("part the table by other columns, or shorten the values with the transform Sql"));
+            }
+            folders.entry(segments.join("/")).or_default().push(row as u64);
         }
         Ok(folders)
+    }
+}
+
+/// A folder of the expression, with names and values for its placeholders. What begins with a value is hidden from no
+/// reader: they pass over dots and underscores.
+fn fill(segment: &str, values: &[(String, String)]) -> String {
+    let mut filled = segment.to_owned();
+    for (level, (name, value)) in values.iter().enumerate() {
+        filled = filled.replace(&format!("${{k{level}}}"), name).replace(&format!("${{v{level}}}"), value);
+    }
+    match filled.as_bytes().first() {
+        Some(first @ (b'.' | b'_')) if segment.starts_with("${v") => {
+            format!("%{first:02X}{}", filled.get(1..).unwrap_or_default())
+        }
+        _ => filled,
     }
 }
 
@@ -187,15 +204,15 @@ pub(crate) fn root(path: &str) -> PathBuf {
     }
 }
 
+/// Characters that Hive writes as `%XX` in the names of folders, beside those of control, and our placeholders' own.
+const ESCAPED: &str = "\"#%'*/:=?\\{[]^$";
+
 /// A value as the name of a folder: nothing of it leads to another folder, and it can be read back.
 fn escape(text: &str) -> String {
-    if text.is_empty() {
-        return String::new();
-    }
     let dots_only = text.chars().all(|c| c == '.');
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if c == '/' || c == '%' || c == '=' || c.is_control() || dots_only || (c == '$') {
+        if ESCAPED.contains(c) || c.is_control() || dots_only {
             let mut bytes = [0; 4];
             for byte in c.encode_utf8(&mut bytes).bytes() {
                 escaped.push_str(&format!("%{byte:02X}"));

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use culvert_tests::wait;
+use culvert_tests::{lake_shared, wait};
 
 use super::file::{assert_once, job, lines};
-use super::{LIMIT, Local};
+use super::{LIMIT, Local, ROWS};
 use crate::state::full::Small;
 
 /// Whether files are there that a reader sees.
@@ -15,19 +15,38 @@ fn has_files(folder: &Path) -> bool {
     std::fs::read_dir(folder).into_iter().flatten().flatten().any(visible)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_waited_for() {
-    let job = Local::new(&job(""));
-    let out = job.folder.join("out");
-    let small = Small::new(&out);
+/// Whether the disk fills up under what a job writes: it waits, and is done when there is room.
+async fn waits_for_room(job: &Local, out: &Path) -> Small {
+    let small = Small::new(out);
     let mut running = job.start();
-    wait::until(LIMIT, "the first files", async || has_files(&out)).await;
+    wait::until(LIMIT, "the first files", async || has_files(out)).await;
     small.fill();
     running.wait_for_stderr(LIMIT, "No space left on device").await;
     assert!(running.ended().is_none() && running.stderr().contains("make room"), "{}", running.stderr());
     small.empty();
     running.wait(LIMIT).assert_code(0);
+    small
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_waited_for() {
+    let job = Local::new(&job(""));
+    let out = job.folder.join("out");
+    let _small = waits_for_room(&job, &out).await;
     assert_once(&lines(&out));
+}
+
+/// A small file of Parquet writes its first byte when it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_waited_for_by_parquet() {
+    let job = Local::new(&job("file_format_type = parquet"));
+    let out = job.folder.join("out");
+    let _small = waits_for_room(&job, &out).await;
+    let query =
+        format!("SELECT count(*), count(DISTINCT id) FROM read_parquet('{}/*.parquet')", out.display());
+    let found = lake_shared().await.duckdb(&query, None).await;
+    let rows = Some(ROWS.to_string());
+    assert_eq!(found.rows, [[rows.clone(), rows]]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

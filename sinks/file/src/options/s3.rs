@@ -12,7 +12,7 @@ const REGION: &str = "fs.s3a.endpoint.region";
 const TOKEN: &str = "fs.s3a.session.token";
 
 /// The options that lead to a bucket.
-pub(crate) const SERVICE: [OptionDef; 6] = [
+pub(crate) const SERVICE: [OptionDef; 7] = [
     OptionDef::string("bucket").required().doc("The bucket: `s3a://NAME` or `s3://NAME`."),
     OptionDef::string("fs.s3a.endpoint")
         .doc("The address of the service: `https://HOST`, which may be left out, or `http://HOST` for one without TLS. Without it that of AWS."),
@@ -21,6 +21,8 @@ pub(crate) const SERVICE: [OptionDef; 6] = [
     OptionDef::string("secret_key").alias(&["fs.s3a.secret.key"]).secret().doc("Its secret."),
     OptionDef::string(PROVIDER)
         .doc("Where credentials come from, by the class of Hadoop: SimpleAWSCredentialsProvider and TemporaryAWSCredentialsProvider ask for keys here, the others take those of the environment or the machine's role."),
+    OptionDef::string("tmp_path").ignored("what is not committed yet is with the service, and seen by nobody")
+        .doc("Where other programs stage objects."),
     OptionDef::map(PROPERTIES)
         .doc("More of Hadoop's properties: `fs.s3a.path.style.access`, `fs.s3a.endpoint.region`, `fs.s3a.session.token`. Those that only tune Hadoop have no effect, others are refused."),
 ];

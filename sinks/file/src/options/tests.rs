@@ -37,6 +37,14 @@ fn what_is_wrong_is_named() {
         ("path = \"/a\", encoding = utf-16", "can be read and not written"),
         ("path = \"/a\", filename_time_format = \"yy\"", "is yy, which is no pattern"),
         ("path = \"/a\", csv_string_quote_mode = NONE", "is NONE"),
+        (
+            "path = \"/a\", have_partition = true, partition_by = [a, b], partition_dir_expression = \"${k0}=${v0}\"",
+            "lacks ${v1}: the values of b would be nowhere",
+        ),
+        (
+            "path = \"/a\", have_partition = true, partition_by = [a], partition_dir_expression = \"${v0}/${v3}/x\"",
+            "names ${v3}, and partition_by has 1 columns",
+        ),
     ] {
         let error = Settings::from_options(&options(block)).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");

@@ -65,15 +65,30 @@ fn folders_come_from_values_and_lead_nowhere_else() {
     assert_eq!(
         found,
         [
-            ("city=", vec![5]),
             ("city=%2E%2E", vec![3]),
             ("city=..%2Fx", vec![2]),
             ("city=50%25%3D", vec![6]),
-            ("city=__HIVE_DEFAULT_PARTITION__", vec![1]),
+            ("city=__HIVE_DEFAULT_PARTITION__", vec![1, 5]),
             ("city=a", vec![0, 4]),
         ]
     );
     assert_eq!(plan.schema.fields().len(), 1, "the column is in the folder's name");
+}
+
+#[test]
+fn what_engines_take_for_something_else_is_escaped() {
+    let one = |more: &str, city: &str| {
+        let settings = settings(&format!("have_partition = true, partition_by = [city]{more}"));
+        let plan = Plan::new(&settings, &table(RowKindSet::INSERT_ONLY)).unwrap();
+        plan.partitions(&settings, &batch(&[Some(city)])).map(|folders| folders.into_keys().next().unwrap())
+    };
+    assert_eq!(one("", "a\\b?c:d").unwrap(), "city=a%5Cb%3Fc%3Ad");
+    let alone = ", partition_dir_expression = \"x/${v0}\"";
+    assert_eq!(one(alone, ".hidden").unwrap(), "x/%2Ehidden");
+    assert_eq!(one(alone, "_hidden").unwrap(), "x/%5Fhidden");
+    assert_eq!(one(alone, "").unwrap(), "x/%5F_HIVE_DEFAULT_PARTITION__");
+    let error = one(", partition_dir_expression = \"${v0}${v0}\"", &"x".repeat(200)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Value, "{error}");
 }
 
 #[test]
