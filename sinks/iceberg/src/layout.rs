@@ -223,6 +223,12 @@ impl Layout {
         }
         let spec = Arc::clone(target.metadata.default_partition_spec());
         refuse_partition(settings, &spec, &schema, &key).map_err(located)?;
+        if settings.upsert && target.metadata.partition_specs_iter().len() > 1 {
+            let what =
+                "the table was parted otherwise before, and a delete of now does not find the rows of then";
+            return Err(located(Error::new(ErrorKind::Unsupported, what))
+                .hint("have an engine write it into a new table, or leave upsert mode off"));
+        }
         let planning = failed("a table's layout was not planned");
         let splitter = match spec.is_unpartitioned() {
             true => None,

@@ -32,11 +32,16 @@ impl Hadoop {
         join(&self.metadata_folder(ident), &format!("v{version}.metadata.json"))
     }
 
+    /// The version that the hint names.
+    async fn hinted(&self, ident: &TableIdent) -> Result<Option<u64>> {
+        let text = self.storage.read(&join(&self.metadata_folder(ident), HINT)).await?;
+        Ok(text.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok()))
+    }
+
     /// The version that the hint names, where it is still there; otherwise the highest there is.
     async fn begin(&self, ident: &TableIdent) -> Result<Option<u64>> {
         let folder = self.metadata_folder(ident);
-        if let Some(text) = self.storage.read(&join(&folder, HINT)).await?
-            && let Some(version) = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok())
+        if let Some(version) = self.hinted(ident).await?
             && self.storage.head(&self.version_path(ident, version)).await?.is_some()
         {
             return Ok(Some(version));
@@ -63,6 +68,19 @@ impl Hadoop {
             return Ok(true);
         }
         Ok(self.storage.read(&path).await?.is_some_and(|found| found == bytes))
+    }
+
+    /// Whether a version that was created is in no one's past. Old metadata is removed, so a run that stood still for many
+    /// commits finds the number free that somebody else had long before.
+    async fn is_stray(&self, ident: &TableIdent, version: u64) -> Result<bool> {
+        if self.hinted(ident).await?.is_none_or(|hinted| hinted <= version) {
+            return Ok(false);
+        }
+        let path = self.version_path(ident, version);
+        let head = self.load(ident).await?;
+        let knows =
+            |head: Table| head.metadata.metadata_log().iter().any(|entry| entry.metadata_file == path);
+        Ok(!head.is_some_and(knows))
     }
 }
 
@@ -114,6 +132,10 @@ impl Catalog for Hadoop {
         // Made from what it names, so that whoever was first since then has the next number already.
         let Some(metadata) = next(change, &change.base)? else { return Ok(Outcome::Conflict) };
         if !self.create_version(ident, version + 1, Bytes::from(encode(&metadata)?)).await? {
+            return Ok(Outcome::Conflict);
+        }
+        if self.is_stray(ident, version + 1).await? {
+            self.storage.delete(&self.version_path(ident, version + 1)).await?;
             return Ok(Outcome::Conflict);
         }
         self.hint(ident, version + 1).await;

@@ -1,10 +1,12 @@
 //! Catalogs whose answers are not what happened.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use culvert_api::Result;
-use iceberg::TableCreation;
+use iceberg::{TableCreation, TableUpdate};
 
 use super::*;
 use crate::catalog::{Change, Outcome, Table};
@@ -92,4 +94,31 @@ async fn a_request_that_arrives_twice_is_no_conflict() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_catalog_says_it_did_and_did_not_is_done_again() {
     commits(Way::OneByOne(AtomicUsize::new(0))).await;
+}
+
+/// A run that stood still while others committed again and again, until the number it wants is free once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_stood_still_finds_no_free_number() {
+    let scene = Scene::new(UPSERT, 64 << 20);
+    let _open = scene.open(1).await;
+    let (catalog, ident) = (scene.catalog(), scene.ident());
+    let set = async |base: &Table, name: &str, value: &str| {
+        let updates = HashMap::from([(name.to_owned(), value.to_owned())]);
+        let updates = vec![TableUpdate::SetProperties { updates }];
+        let change = Change { base: base.clone(), requirements: Vec::new(), updates, obsolete: Vec::new() };
+        catalog.commit(&[change]).await.unwrap()
+    };
+    let load = async || catalog.load(&ident).await.unwrap().unwrap();
+    assert_eq!(set(&load().await, "write.metadata.previous-versions-max", "3").await, Outcome::Done);
+    let old = load().await;
+    for round in 0..8 {
+        assert_eq!(set(&load().await, "round", &round.to_string()).await, Outcome::Done);
+    }
+    let next = old.metadata_location.replace("v2.", "v3.");
+    assert!(!Path::new(&next).exists(), "{next} is not free: nothing is shown");
+    assert_eq!(set(&old, "late", "yes").await, Outcome::Conflict);
+    assert!(!Path::new(&next).exists());
+    let now = load().await;
+    assert_eq!(now.metadata.properties().get("round").map(String::as_str), Some("7"));
+    assert!(!now.metadata.properties().contains_key("late"));
 }

@@ -106,6 +106,16 @@ pub(crate) struct Rewritten {
     loaded: Loaded,
 }
 
+/// Whether somebody has deleted rows by their places since then: in files that were rewritten, these are other rows.
+fn is_crossed(state: &State, removed: &HashSet<String>, since: i64) -> bool {
+    let by_place = |delete: &&Live| {
+        delete.file.content_type() == DataContentType::PositionDeletes && delete.sequence > since
+    };
+    state.deletes.iter().filter(by_place).any(|delete| {
+        state.data.iter().any(|data| removed.contains(data.file.file_path()) && is_about(delete, data))
+    })
+}
+
 /// Looks whether a table needs it, and does it.
 pub(super) async fn round(keeper: &Keeper, ident: &TableIdent) -> Result<()> {
     match rewrite_all(keeper, ident).await? {
@@ -278,8 +288,9 @@ pub(crate) async fn put_in_place(keeper: &Keeper, ident: &TableIdent, rewritten:
         let Some(head) = table.metadata.snapshot_for_ref(&keeper.settings.branch).cloned() else { break };
         let state = read_state(keeper, &table, &head, &mut loaded).await?;
         let there: HashSet<&str> = state.data.iter().map(|live| live.file.file_path()).collect();
-        if !removed.iter().all(|path| there.contains(path.as_str())) {
-            tracing::info!(table = %ident, "files were rewritten by somebody else: ours are let go");
+        let is_whole = removed.iter().all(|path| there.contains(path.as_str()));
+        if !is_whole || is_crossed(&state, &removed, sequence) {
+            tracing::info!(table = %ident, "files were changed by somebody else: ours are let go");
             break;
         }
         // A delete that is about no row any more goes with the rows.
@@ -342,4 +353,43 @@ pub(crate) async fn put_in_place(keeper: &Keeper, ident: &TableIdent, rewritten:
     }
     keeper.commits.remove(added.iter().map(|(file, _)| file.file_path().to_owned()).collect()).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use iceberg::spec::{DataFileBuilder, DataFileFormat};
+
+    use super::*;
+
+    fn live(content: DataContentType, path: &str, sequence: i64) -> Live {
+        let file = DataFileBuilder::default()
+            .content(content)
+            .file_path(path.to_owned())
+            .file_format(DataFileFormat::Parquet)
+            .partition(Struct::empty())
+            .partition_spec_id(0)
+            .record_count(1)
+            .file_size_in_bytes(1)
+            .build()
+            .unwrap();
+        Live { file, spec_id: 0, sequence }
+    }
+
+    #[test]
+    fn a_delete_by_places_that_came_meanwhile_lets_go_of_the_rewritten_files() {
+        let data = vec![live(DataContentType::Data, "a", 1)];
+        let removed = HashSet::from(["a".to_owned()]);
+        for (content, sequence, crossed) in [
+            (DataContentType::PositionDeletes, 3, true),
+            // It was read with the rows.
+            (DataContentType::PositionDeletes, 2, false),
+            // It is about the rewritten rows as well: they keep the number they were read at.
+            (DataContentType::EqualityDeletes, 3, false),
+        ] {
+            let state = State { data: data.clone(), deletes: vec![live(content, "d", sequence)] };
+            assert_eq!(is_crossed(&state, &removed, 2), crossed, "{content:?} {sequence}");
+            assert!(!is_crossed(&state, &HashSet::new(), 2));
+        }
+    }
 }
