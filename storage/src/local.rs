@@ -1,9 +1,12 @@
 //! Files. Everything here may block and does so on a thread that may.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{ErrorKind as Io, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
@@ -19,6 +22,8 @@ pub(crate) const UNFINISHED: &str = "_culvert_unfinished_";
 const LISTED_AT_ONCE: usize = 1000;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
+/// A number of this process alone. Its id is not: containers that share a folder have the same one.
+static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
 
 /// The path of a location.
 pub(crate) fn path(location: &str) -> Result<PathBuf> {
@@ -112,9 +117,9 @@ pub(crate) fn unfinished(path: &Path) -> Result<(File, PathBuf)> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     make(folder)?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{UNFINISHED}{}_{number}", std::process::id());
+    let name = format!("{UNFINISHED}{:016x}_{number}", *PROCESS);
     let beside = folder.join(name);
-    let file = File::create(&beside).map_err(failed(&beside))?;
+    let file = File::create_new(&beside).map_err(failed(&beside))?;
     Ok((file, beside))
 }
 

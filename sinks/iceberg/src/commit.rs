@@ -187,8 +187,7 @@ impl Commits {
 
     /// Takes the fence, and makes good what a crash left undone. What was there before, and what is now.
     pub(crate) async fn take_over(&self, epoch: u64, run: &str) -> Result<(Option<CommitMarker>, Standing)> {
-        let is_new = self.found().await?.is_none();
-        if is_new {
+        if self.found().await?.is_none() {
             self.make().await?;
         }
         self.run(&[Step::Fence { epoch, run }]).await?;
@@ -200,7 +199,9 @@ impl Commits {
                 given.map_err(|error| error.context("checkpoint", journal.checkpoint))?;
             }
         }
-        let marker = (!is_new).then(|| self.marker(&standing, journal.as_ref())).transpose()?;
+        // What stands there may be of a run that was faster to the first fence.
+        let is_ours = standing.run == run;
+        let marker = (!is_ours).then(|| self.marker(&standing, journal.as_ref())).transpose()?;
         Ok((marker, standing))
     }
 
@@ -229,9 +230,15 @@ impl Commits {
         steps.extend(journal.tables.iter().map(|files| Step::Give(journal, files)));
         pass("iceberg.marker.before")?;
         let _turn = self.turn.lock().await;
-        if self.catalog.is_atomic() {
+        if self.catalog.is_atomic() && self.catalog.keeps_its_word() {
             self.run(&steps).await?;
             pass("iceberg.marker.after")?;
+        } else if self.catalog.is_atomic() {
+            // Tables must never be given what was not decided: the decision is a commit of one table, which is kept.
+            let (decision, gifts) = steps.split_at(1);
+            self.run(decision).await?;
+            pass("iceberg.marker.after")?;
+            self.run(gifts).await?;
         } else {
             for (number, step) in steps.iter().enumerate() {
                 self.run(std::slice::from_ref(step)).await?;
@@ -308,13 +315,14 @@ impl Commits {
     /// The change that makes a checkpoint hold; `None` when it holds already.
     async fn decide(&self, standing: &Standing) -> Result<Option<(Change, Written)>> {
         let base = self.catalog.load(&self.table()).await?.ok_or_else(|| gone(&self.table()))?;
-        if let Some(found) = self.standing(&base.metadata)? {
-            if found.epoch > standing.epoch {
-                return Err(fenced(&self.job, &self.sink, found.epoch));
-            }
-            if found.run == standing.run && found.checkpoint >= standing.checkpoint {
-                return Ok(None);
-            }
+        // The fence made it this run's and this epoch's. Whatever else stands there is another run's, even one that began
+        // from scratch, with epochs of its own.
+        let found = self.standing(&base.metadata)?.ok_or_else(|| gone(&self.table()))?;
+        if found.run != standing.run || found.epoch != standing.epoch {
+            return Err(fenced(&self.job, &self.sink, found.epoch));
+        }
+        if found.checkpoint >= standing.checkpoint {
+            return Ok(None);
         }
         self.stand(&base, standing).await.map(Some)
     }

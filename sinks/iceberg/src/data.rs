@@ -15,7 +15,7 @@ use crate::layout::Layout;
 use crate::options::Settings;
 use crate::snapshot::Wave;
 
-/// A table and one of its partitions.
+/// A table and one of its partitions, by its values: NULL and the text `null` look alike in a folder's name.
 type Place = (TableIdent, String);
 
 struct Open {
@@ -57,8 +57,8 @@ impl DataFiles {
     /// Adds rows to the files of their partitions.
     pub(crate) async fn add(&mut self, layout: &Layout, rows: &RecordBatch) -> Result<()> {
         for (partition, part) in layout.split(rows)? {
-            let path = partition.as_ref().map(PartitionKey::to_path).unwrap_or_default();
-            let place = (layout.ident().clone(), path);
+            let values = partition.as_ref().map(|key| format!("{:?}", key.data())).unwrap_or_default();
+            let place = (layout.ident().clone(), values);
             if !self.open.contains_key(&place) {
                 let file = self.begin(layout, partition, &layout.schema, "").await?;
                 self.open.insert(place.clone(), Open { file, used: 0 });

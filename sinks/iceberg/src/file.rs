@@ -22,6 +22,9 @@ const GROUP_ROWS_MAX: usize = 256 << 10;
 /// Bytes that an open file takes beside its rows: encoders, dictionaries, a part that is not sent yet.
 const FILE_BYTES: usize = 1 << 20;
 
+/// Bytes of a name or value in the name of a folder.
+const SEGMENT_BYTES_MAX: usize = 100;
+
 /// A file that rows are added to.
 pub(crate) struct OpenFile {
     writer: ParquetWriter,
@@ -44,7 +47,7 @@ impl OpenFile {
         let data = metadata.properties().get("write.data.path").cloned();
         let mut folder = data.unwrap_or_else(|| join(metadata.location(), "data"));
         if let Some(partition) = &partition {
-            folder = join(&folder, &partition.to_path());
+            folder = join(&folder, &segments(partition)?);
         }
         let beginning = failed("a file was not begun");
         let output = files.new_output(join(&folder, &format!("{name}.parquet"))).map_err(beginning)?;
@@ -96,6 +99,32 @@ impl OpenFile {
         };
         ended.into_iter().map(describe).collect()
     }
+}
+
+/// The folders of a partition. Engines read values from the metadata: these are for people, and lead nowhere else.
+fn segments(key: &PartitionKey) -> Result<String> {
+    let types = key.spec().partition_type(key.schema()).map_err(failed("a partition has no folder"))?;
+    let fields = key.spec().fields().iter().zip(types.fields()).zip(key.data().iter());
+    let segments = fields.map(|((field, kind), value)| {
+        let value = field.transform.to_human_string(&kind.field_type, value);
+        format!("{}={}", escape(&field.name), escape(&value))
+    });
+    Ok(segments.collect::<Vec<String>>().join("/"))
+}
+
+/// A name or value as part of a folder's name.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if escaped.len() >= SEGMENT_BYTES_MAX {
+            break;
+        }
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => escaped.push(char::from(byte)),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
 }
 
 /// How the files of a table are encoded: by the job's settings, otherwise by the table's own.

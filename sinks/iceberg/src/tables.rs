@@ -103,8 +103,9 @@ impl Tables {
         })
     }
 
-    /// Makes a target ready for its first row, by the save modes if the job begins anew.
-    pub(crate) async fn prepare(&self, table: &Arc<TableSchema>, fresh: bool) -> Result<()> {
+    /// Makes a target ready for its first row, by the save modes if the job begins anew; one that is missing only then, or
+    /// when the table joins.
+    pub(crate) async fn prepare(&self, table: &Arc<TableSchema>, fresh: bool, joins: bool) -> Result<()> {
         let ident = self.ident(table)?;
         let catalog = &self.commits.catalog;
         let mut found = catalog.load(&ident).await?;
@@ -113,7 +114,8 @@ impl Tables {
             found = None;
         }
         let Some(found) = found else {
-            if self.settings.schema_mode == SchemaMode::Require {
+            // What was there before is not made anew in silence, without its rows.
+            if self.settings.schema_mode == SchemaMode::Require || !(fresh || joins) {
                 return Err(missing(table, &ident));
             }
             return catalog.create(&ident, self.creation(table, &ident)?).await;
@@ -131,6 +133,23 @@ impl Tables {
             DataMode::Drop if fresh && has_rows => self.clear(found).await,
             _ => Ok(()),
         }
+    }
+
+    /// A table joins whose target is there: rows that are new to the source may have been in it before.
+    pub(crate) async fn adopt(&self, table: &Arc<TableSchema>) -> Result<()> {
+        let ident = self.ident(table)?;
+        for _ in 0..CONFLICTS_MAX {
+            let found = self.commits.catalog.load(&ident).await?;
+            let Some(found) = found.filter(|found| found.metadata.properties().contains_key(MADE_BY)) else {
+                return self.prepare(table, false, true).await;
+            };
+            let requirements = vec![TableRequirement::UuidMatch { uuid: found.metadata.uuid() }];
+            let updates = vec![TableUpdate::RemoveProperties { removals: vec![MADE_BY.to_owned()] }];
+            let change = Change { base: found, requirements, updates, obsolete: Vec::new() };
+            self.commits.catalog.commit(&[change]).await?;
+        }
+        Err(Error::new(ErrorKind::Contention, "other writers were always first to commit")
+            .context("table", &ident))
     }
 
     /// Removes all rows of a table: a snapshot without files.

@@ -28,6 +28,7 @@ use crate::options::Settings;
 use crate::options::tests::settings;
 use crate::upkeep::{Keeper, Rules};
 
+mod unlike;
 mod unreliable;
 
 const KEYS: i64 = 40;
@@ -206,7 +207,9 @@ fn as_rows(model: &BTreeMap<i64, String>) -> BTreeMap<i64, Vec<Option<String>>> 
 async fn a_table_in_upsert_mode_is_its_source_through_waves_upkeep_and_crashes() {
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
-    for parted in ["", ", iceberg.table.partition-keys = \"bucket(id, 3)\""] {
+    for parted in
+        ["", ", iceberg.table.partition-keys = \"bucket(id, 3)\"", ", iceberg.table.partition-keys = id"]
+    {
         // So little memory makes several waves of a checkpoint.
         let scene = Scene::new(&format!("iceberg.table.upsert-mode-enabled = true{parted}"), 6 << 10);
         let (mut model, mut epoch, mut number) = (BTreeMap::new(), 1, 0);

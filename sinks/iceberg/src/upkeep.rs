@@ -8,6 +8,7 @@
 mod compact;
 mod expire;
 mod orphans;
+mod read;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -137,21 +138,29 @@ impl Keeper {
         Keeper { commits, settings, swept: Mutex::new(HashMap::new()), looked: Mutex::new(HashMap::new()) }
     }
 
-    /// A round over one table.
+    /// A round over one table. What fails keeps nothing else back; the first error is told.
     pub(crate) async fn look_after(&self, ident: &TableIdent) -> Result<()> {
         let rules = self.rules();
-        if rules.compacts || rules.deletes_max > 0 {
-            compact::round(self, ident).await?;
+        let table = self.load(ident).await?;
+        let property = |name: &str| table.metadata.properties().get(name).map(String::as_str);
+        let mut done = Ok(());
+        // Files of a table that was moved here may have columns by their names alone: they stay as they are.
+        if (rules.compacts || rules.deletes_max > 0) && property("schema.name-mapping.default").is_none() {
+            done = done.and(compact::round(self, ident).await);
+        }
+        // Such a table shares its files with others.
+        if property("gc.enabled") == Some("false") {
+            return done;
         }
         if rules.age_max.is_some() {
-            expire::round(self, ident).await?;
+            done = done.and(expire::round(self, ident).await);
         }
         if let Some(age) = rules.orphan_age
             && self.is_time_to_sweep(ident)
         {
-            orphans::round(self, ident, age).await?;
+            done = done.and(orphans::round(self, ident, age).await);
         }
-        Ok(())
+        done
     }
 
     /// What is kept up. In append mode nothing is deleted, and there is nothing to merge.

@@ -154,7 +154,7 @@ impl IcebergWriter {
 impl SinkWriter for IcebergWriter {
     async fn prepare_tables(&mut self, tables: &[Arc<TableSchema>], fresh: bool) -> Result<()> {
         for table in tables {
-            self.tables.prepare(table, fresh).await?;
+            self.tables.prepare(table, fresh, false).await?;
             match self.layout(table).await {
                 // A run before this one may have followed a change that the source comes to again: then no row of
                 // this shape comes any more. If one does, it is refused like this.
@@ -186,7 +186,7 @@ impl SinkWriter for IcebergWriter {
     async fn apply_schema_change(&mut self, change: &SchemaChange) -> Result<()> {
         let Some(after) = &change.after else { return Ok(()) };
         match &change.before {
-            None => self.tables.prepare(after, false).await?,
+            None => self.tables.adopt(after).await?,
             Some(before) => self.tables.evolve(change, before, after).await?,
         }
         if let Some(id) = change.table() {

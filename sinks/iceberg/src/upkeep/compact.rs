@@ -8,16 +8,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use culvert_api::{Error, ErrorKind, Result};
-use futures_util::stream::{self, StreamExt};
-use iceberg::Runtime;
+use futures_util::StreamExt;
 use iceberg::TableIdent;
-use iceberg::arrow::ArrowReaderBuilder;
-use iceberg::scan::{FileScanTask, FileScanTaskDeleteFile};
 use iceberg::spec::{
     DataContentType, DataFile, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, Operation,
     PartitionKey, Snapshot, Struct,
 };
 
+use super::read::{Deleted, NOT_READ, Reading};
 use super::{CONFLICTS_MAX, Keeper};
 use crate::catalog::Table;
 use crate::error::failed;
@@ -211,65 +209,45 @@ async fn rewrite(keeper: &Keeper, table: &Table, state: &State, group: &Group) -
         Error::new(ErrorKind::Schema, "a partition spec is gone from the table")
             .context("table", &table.ident)
     })?;
-    let ids: Vec<i32> = schema.as_struct().fields().iter().map(|field| field.id).collect();
-    let tasks: Vec<iceberg::Result<FileScanTask>> = group
-        .files
-        .iter()
-        .map(|live| {
-            let deletes = state.deletes.iter().filter(|delete| is_about(delete, live)).map(|delete| {
-                FileScanTaskDeleteFile::builder()
-                    .with_file_path(delete.file.file_path().to_owned())
-                    .with_file_size_in_bytes(delete.file.file_size_in_bytes())
-                    .with_file_type(delete.file.content_type())
-                    .with_partition_spec_id(delete.spec_id)
-                    .with_equality_ids(delete.file.equality_ids())
-                    .build()
-            });
-            Ok(FileScanTask::builder()
-                .with_file_size_in_bytes(live.file.file_size_in_bytes())
-                .with_start(0)
-                .with_length(live.file.file_size_in_bytes())
-                .with_record_count(Some(live.file.record_count()))
-                .with_data_file_path(live.file.file_path().to_owned())
-                .with_data_file_format(live.file.file_format())
-                .with_schema(Arc::clone(&schema))
-                .with_project_field_ids(ids.clone())
-                .with_deletes(deletes.collect())
-                .with_partition(Some(live.file.partition().clone()))
-                .with_partition_spec(Some(Arc::clone(&spec)))
-                .with_case_sensitive(true)
-                .build())
-        })
-        .collect();
-    let reading = failed("rows to be rewritten were not read");
-    let reader = ArrowReaderBuilder::new(keeper.commits.files.clone(), Runtime::current())
-        // One after the other: their order stays, and so does the memory.
-        .with_data_file_concurrency_limit(1)
-        .build();
-    let mut batches = reader.read(stream::iter(tasks).boxed()).map_err(reading)?.stream();
+    let reading = Reading::new(keeper, &schema)?;
+    let by_key = |delete: &&Live| {
+        delete.file.content_type() == DataContentType::EqualityDeletes
+            && group.files.iter().any(|live| is_about(delete, live))
+    };
+    let mut deleted = Deleted::default();
+    for delete in state.deletes.iter().filter(by_key) {
+        deleted.add(&reading, &delete.file, delete.sequence).await?;
+    }
     let key = (!spec.is_unpartitioned())
         .then(|| PartitionKey::new(spec.as_ref().clone(), Arc::clone(&schema), group.partition.clone()));
     let mut under_way: Option<OpenFile> = None;
     let mut files = Vec::new();
     let prefix = format!("{}-compacted", uuid::Uuid::new_v4());
-    while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(reading)?;
-        if batch.num_rows() == 0 {
-            continue;
-        }
-        let mut open = match under_way.take() {
-            Some(open) => open,
-            None => {
-                let path = format!("{prefix}-{:06}", files.len());
-                let with = (keeper.settings.as_ref(), &keeper.commits.files);
-                OpenFile::begin(with, metadata, (group.spec_id, key.clone()), &schema, &path).await?
+    for live in &group.files {
+        let by_place = state.deletes.iter().filter(|delete| {
+            delete.file.content_type() == DataContentType::PositionDeletes && is_about(delete, live)
+        });
+        let by_place: Vec<&DataFile> = by_place.map(|delete| &delete.file).collect();
+        let mut batches = reading.rows(&live.file, &spec, &by_place)?;
+        while let Some(batch) = batches.next().await {
+            let batch = deleted.without(&reading.fitting(&batch.map_err(NOT_READ)?)?, live.sequence)?;
+            if batch.num_rows() == 0 {
+                continue;
             }
-        };
-        open.write(&batch).await?;
-        if open.is_full() {
-            files.extend(open.end().await?);
-        } else {
-            under_way = Some(open);
+            let mut open = match under_way.take() {
+                Some(open) => open,
+                None => {
+                    let path = format!("{prefix}-{:06}", files.len());
+                    let with = (keeper.settings.as_ref(), &keeper.commits.files);
+                    OpenFile::begin(with, metadata, (group.spec_id, key.clone()), &schema, &path).await?
+                }
+            };
+            open.write(&batch).await?;
+            if open.is_full() {
+                files.extend(open.end().await?);
+            } else {
+                under_way = Some(open);
+            }
         }
     }
     if let Some(open) = under_way {
