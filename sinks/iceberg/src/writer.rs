@@ -150,6 +150,18 @@ impl IcebergWriter {
     }
 }
 
+/// Upsert mode: rows that are there would have no value of a key's new column, and be found by no delete.
+fn refuse_new_key(before: &TableSchema, after: &TableSchema) -> Result<()> {
+    let is_new =
+        |name: &&String| before.column_index(name).is_none() && before.columns.len() < after.columns.len();
+    match after.primary_key.iter().find(is_new) {
+        Some(name) => Err(Error::new(ErrorKind::Schema, format!("the key has a new column, {name}, by which rows of before are not found"))
+            .context("table", &after.id)
+            .hint("start over with --fresh and data_save_mode = DROP_DATA, or set iceberg.table.primary-keys to columns that were there")),
+        None => Ok(()),
+    }
+}
+
 #[async_trait]
 impl SinkWriter for IcebergWriter {
     async fn prepare_tables(&mut self, tables: &[Arc<TableSchema>], fresh: bool) -> Result<()> {
@@ -187,7 +199,12 @@ impl SinkWriter for IcebergWriter {
         let Some(after) = &change.after else { return Ok(()) };
         match &change.before {
             None => self.tables.adopt(after).await?,
-            Some(before) => self.tables.evolve(change, before, after).await?,
+            Some(before) => {
+                if self.settings.upsert && self.settings.primary_keys.is_empty() {
+                    refuse_new_key(before, after)?;
+                }
+                self.tables.evolve(change, before, after).await?
+            }
         }
         if let Some(id) = change.table() {
             self.layouts.remove(id);

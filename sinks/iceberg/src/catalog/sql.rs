@@ -72,7 +72,12 @@ impl Catalog for Sql {
         if self.location(ident).await?.is_some() {
             return Ok(());
         }
-        let creation = TableCreation { location: Some(folder(&self.warehouse, ident)), ..creation };
+        // A table that was given another name keeps its folder.
+        let mut place = folder(&self.warehouse, ident);
+        if self.storage.any(&place).await?.is_some() {
+            place = format!("{place}-{:08x}", uuid::Uuid::new_v4().as_fields().0);
+        }
+        let creation = TableCreation { location: Some(place), ..creation };
         let location = self.write(&first(creation)?, 0).await?;
         let is_first = self.database.insert(&self.name, &dotted(ident), ident.name(), &location).await;
         if !is_first? {

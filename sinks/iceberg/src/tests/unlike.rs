@@ -135,3 +135,23 @@ async fn rows_of_a_table_that_joins_again_replace_those_that_are_there() {
     let names: Vec<String> = scene.rows().await.into_values().flatten().flatten().collect();
     assert_eq!(names, ["new", "old"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_a_column_that_old_rows_lack_is_refused() {
+    let scene = Scene::new(&format!("{UPSERT}, iceberg.table.schema-evolution-enabled = true"), 64 << 20);
+    let mut open = scene.open(1).await;
+    let before = &scene.table;
+    let mut columns = before.columns.clone();
+    columns.push(Column::derived("number", DataType::Int64, false));
+    for (key, refused) in [("number", true), ("id", false)] {
+        let after =
+            TableSchema::new(before.id.clone(), 2, columns.clone(), vec![key.to_owned()], before.kinds);
+        let change = SchemaChange {
+            before: Some(Arc::clone(before)),
+            after: Some(Arc::new(after)),
+            statement: String::new(),
+        };
+        let followed = open.writer.apply_schema_change(&change).await;
+        assert_eq!(followed.is_err(), refused, "{key}: {followed:?}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use culvert_api::Result;
+use culvert_storage::join;
 use futures_util::StreamExt;
 use iceberg::TableIdent;
 
@@ -16,12 +17,15 @@ pub(super) async fn round(keeper: &Keeper, ident: &TableIdent, age: Duration) ->
     let table = keeper.load(ident).await?;
     let named = named(keeper, &table).await?;
     let mut removed = 0_u64;
-    let mut objects = keeper.commits.storage.list(table.metadata.location()).await?;
-    while let Some(object) = objects.next().await {
-        let object = object?;
-        if object.modified_ms < before && is_ours(&object.location) && !named.has(&object.location) {
-            keeper.commits.storage.delete(&object.location).await?;
-            removed += 1;
+    // Whatever else is below the table may be another's: one of a namespace of the table's name, for example.
+    for folder in ["data", "metadata"] {
+        let mut objects = keeper.commits.storage.list(&join(table.metadata.location(), folder)).await?;
+        while let Some(object) = objects.next().await {
+            let object = object?;
+            if object.modified_ms < before && is_ours(&object.location) && !named.has(&object.location) {
+                keeper.commits.storage.delete(&object.location).await?;
+                removed += 1;
+            }
         }
     }
     if removed > 0 {
