@@ -20,7 +20,7 @@ pub(crate) use s3::{SERVICE, bucket, service};
 pub const LOCAL_FILE_OPTIONS: &[OptionDef] = &joined::<{ FILES.len() }, 1, { FILES.len() + 1 }>(
     FILES,
     [OptionDef::string("tmp_path").doc(
-        "Where files are staged: a folder of the same file system. Without it, and best, a hidden folder of `path`.",
+        "Where files are staged: a folder of the same mount. Without it, and best, a hidden folder of `path`.",
     )],
 );
 

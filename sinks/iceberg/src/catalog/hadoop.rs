@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use iceberg::{TableCreation, TableIdent};
 
 use super::{Catalog, Change, Outcome, Table, encode, first, folder, forget_old, gone, next, read};
+use crate::upkeep::normal;
 
 const HINT: &str = "version-hint.text";
 
@@ -76,10 +77,11 @@ impl Hadoop {
         if self.hinted(ident).await?.is_none_or(|hinted| hinted <= version) {
             return Ok(false);
         }
-        let path = self.version_path(ident, version);
+        let path = normal(&self.version_path(ident, version));
         let head = self.load(ident).await?;
-        let knows =
-            |head: Table| head.metadata.metadata_log().iter().any(|entry| entry.metadata_file == path);
+        let knows = |head: Table| {
+            head.metadata.metadata_log().iter().any(|entry| normal(&entry.metadata_file) == path)
+        };
         Ok(!head.is_some_and(knows))
     }
 }
