@@ -9,9 +9,10 @@
 //!             each table: a snapshot of N's files, with N as its marker
 //! ```
 //!
-//! Where the catalog changes several tables at once, all of this is one commit. Where it cannot, a crash between two
-//! tables is made good by whoever opens the sink next: the journal says what each table is to have, and the table's
-//! own marker whether it has it. Each step is a compare-and-set: what was looked at cannot have changed when the step
+//! Where the catalog changes several tables at once, all of this is one commit; by REST the decision is one, and all
+//! tables are another. A crash in between, or between two tables where each is changed by itself, is made good
+//! by whoever opens the sink next: the journal says what each table is to have, and the table's own marker
+//! whether it has it. Each step is a compare-and-set: what was looked at cannot have changed when the step
 //! takes place, or it does not take place. So a run that was taken over commits nothing, nothing is added twice,
 //! and other writers of the same tables do no harm.
 //!
